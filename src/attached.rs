@@ -1,0 +1,419 @@
+//! This process's attachment to one segment: its participant, its lanes, and which thread has which.
+//!
+//! What must not survive a fork (who we are in the segment, our lanes) lies in memory that fork
+//! wipes. A forked child finds an all-zero [`Identity`], so it becomes a participant of its own at
+//! its first slow path and can touch nothing of its parent's.
+
+use crate::arena::Arena;
+use crate::error::Error;
+use crate::heap::error::{AllocError, exhausted};
+use crate::heap::lane::Lane;
+use crate::heap::unit::{LaneId, State, Unit};
+use crate::heap::{Exhausted, Heap};
+use crate::layout::MAX_LANES;
+use crate::process::lane::{self, LaneOwner, NoLane};
+use crate::process::liveness::{self, NoFork};
+use crate::process::participant::{Participant, ParticipantId};
+use crate::sync::Release;
+use core::cell::{Cell, RefCell};
+use core::mem::size_of;
+use core::ptr;
+use core::sync::atomic::{self, AtomicPtr, AtomicU32, AtomicU64};
+use std::sync::{Arc, Weak};
+
+/// A mapped segment of which this process is a participant.
+pub struct Attached {
+    pub arena: Arena,
+    /// Tells attachments of this process apart, for good: what a thread remembers is never another's.
+    id: u64,
+    identity: *const Identity,
+    /// Births so far, in this process and the ancestors that it was forked from.
+    births: AtomicU32,
+}
+
+/// Who this process is in the segment. All zero, as fork leaves it: nobody.
+#[repr(C)]
+struct Identity {
+    participant: Participant,
+    birth: AtomicU32,
+    /// The lanes of this process, newest first; none is ever taken out while it is attached.
+    lanes: AtomicPtr<Lane>,
+}
+
+// SAFETY: `identity` is memory of the process, not of a thread; all of it is atomics, but for
+// `participant`, which is written once, before `birth` says that it is there.
+unsafe impl Send for Attached {}
+// SAFETY: as above.
+unsafe impl Sync for Attached {}
+
+impl Attached {
+    /// Attaches this process.
+    pub fn new(arena: Arena) -> Result<Attached, Error> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let identity = wiped_on_fork::<Identity>()
+            .map_err(|source| Error::os("reserve process memory", None, source))?;
+        let attached = Attached {
+            arena,
+            id: NEXT.fetch_add(1, atomic::Ordering::Relaxed),
+            identity,
+            births: AtomicU32::new(0),
+        };
+        attached.join()?;
+        Ok(attached)
+    }
+
+    fn identity(&self) -> &Identity {
+        // SAFETY: mapped by `new`, unmapped when this is dropped.
+        unsafe { &*self.identity }
+    }
+
+    /// Which participant this process is; `None` in a forked child that has not used the segment.
+    pub fn participant(&self) -> Option<ParticipantId> {
+        self.is_joined().then(|| self.identity().participant.id())
+    }
+
+    fn is_joined(&self) -> bool {
+        // Acquire pairs with the Release in `join`: the participant is whole.
+        self.identity().birth.load(atomic::Ordering::Acquire) != 0
+    }
+
+    /// Becomes a participant, once per process.
+    ///
+    /// Threads of this process wait for each other here, and for a fork that is under way: the one
+    /// lock of the crate, process-private, held for the system calls of attaching.
+    fn join(&self) -> Result<(), Error> {
+        if self.is_joined() {
+            return Ok(());
+        }
+        let (records, file) = (self.arena.participants(), self.arena.mapping().file());
+        let own = liveness::Identity::own();
+        let window = NoFork::enter();
+        if self.is_joined() {
+            return Ok(());
+        }
+        let high = &self.arena.header().participants_high;
+        let joined = Participant::attach_within(&window, &own, records, high, file);
+        let participant = match joined {
+            Ok(participant) => participant,
+            Err(fault) => {
+                drop(window);
+                return Err(fault.explain(file, records.len()));
+            }
+        };
+        // SAFETY: nobody reads the participant before `birth` says that it is there, and the window
+        // keeps other threads out of here.
+        unsafe { (&raw const self.identity().participant).cast_mut().write(participant) };
+        let birth = self.births.fetch_add(1, atomic::Ordering::Relaxed) + 1;
+        self.identity().birth.store(birth, atomic::Ordering::Release);
+        Ok(())
+    }
+
+    /// Takes a lane for the calling thread: one that another thread has left, else a new one.
+    pub fn take_lane(&self) -> Result<&Lane, AllocError> {
+        self.join().map_err(|_| AllocError::NotAttached)?;
+        let parked = self.own_lanes().find(|lane| claim_lane(lane));
+        let lane = match parked {
+            Some(lane) => lane,
+            None => self.new_lane()?,
+        };
+        if let Err(error) = self.make_live(lane) {
+            lane.busy.store(0, atomic::Ordering::Release);
+            return Err(error);
+        }
+        Ok(lane)
+    }
+
+    /// The lanes of this process.
+    fn own_lanes(&self) -> impl Iterator<Item = &Lane> {
+        let mut next: *const Lane = self.identity().lanes.load(atomic::Ordering::Acquire);
+        core::iter::from_fn(move || {
+            // SAFETY: lanes in the list are mapped until this is dropped.
+            let lane = unsafe { next.as_ref()? };
+            next = lane.next.get();
+            Some(lane)
+        })
+    }
+
+    fn new_lane(&self) -> Result<&Lane, AllocError> {
+        let memory = wiped_on_fork::<Lane>().map_err(|_| AllocError::FileSystemFull { asked: size_of::<Lane>() })?;
+        // SAFETY: fresh zeroed memory, and all zero is a lane that is not live.
+        let lane = unsafe { &*memory };
+        lane.busy.store(1, atomic::Ordering::Relaxed);
+        self.enlist(lane);
+        Ok(lane)
+    }
+
+    fn enlist(&self, lane: &Lane) {
+        let lanes = &self.identity().lanes;
+        let mut head = lanes.load(atomic::Ordering::Acquire);
+        loop {
+            lane.next.set(head);
+            // Release pairs with `own_lanes`. A failure means that another thread enlisted one.
+            match lanes.compare_exchange(
+                head,
+                ptr::from_ref(lane).cast_mut(),
+                atomic::Ordering::AcqRel,
+                atomic::Ordering::Acquire,
+            ) {
+                Ok(_) => return,
+                Err(now) => head = now,
+            }
+        }
+    }
+
+    /// Gives a lane that this thread has claimed a number, if it has none, and says so in its record.
+    fn make_live(&self, lane: &Lane) -> Result<(), AllocError> {
+        let participant = self.identity().participant.id();
+        if lane.is_live() {
+            let record = self.arena.lane(lane.id());
+            record.owner.store(LaneOwner::Active(participant).word(), Release);
+            return Ok(());
+        }
+        let id = lane::take(&self.arena, participant).map_err(|why| match why {
+            NoLane::TooMany => AllocError::TooManyThreads { limit: MAX_LANES - 1 },
+            NoLane::NoSpace => AllocError::FileSystemFull { asked: 4096 },
+        })?;
+        lane.begin(id, self.identity().birth.load(atomic::Ordering::Acquire));
+        Ok(())
+    }
+
+    /// A lane that this thread has, but that a fork has wiped since: makes it one of this process.
+    #[cold]
+    pub fn revive(&self, lane: &Lane) -> Result<(), AllocError> {
+        self.join().map_err(|_| AllocError::NotAttached)?;
+        lane.busy.store(1, atomic::Ordering::Relaxed);
+        self.make_live(lane)?;
+        self.enlist(lane);
+        Ok(())
+    }
+
+    /// The thread that has `lane` needs it no more: what can be given away is; with nothing left,
+    /// its number, too.
+    pub fn park(&self, lane: &Lane) {
+        if lane.is_live() {
+            let heap = Heap { arena: &self.arena, lane };
+            debug_assert_eq!(lane.pins.count(), 0, "each pin is a user");
+            let empty = heap.give_away_slabs(false) && !self.has_private_run(lane);
+            let participant = self.identity().participant.id();
+            if empty {
+                let id = lane.id();
+                lane.end();
+                lane::give_back(&self.arena, id);
+            } else {
+                self.arena.lane(lane.id()).owner.store(LaneOwner::Parked(participant).word(), Release);
+            }
+        }
+        lane.busy.store(0, atomic::Ordering::Release);
+    }
+
+    fn has_private_run(&self, lane: &Lane) -> bool {
+        lane.made_runs.get() && self.private_runs(lane.id()).next().is_some()
+    }
+
+    fn private_runs(&self, of: LaneId) -> impl Iterator<Item = (crate::heap::unit::UnitIndex, Unit)> {
+        self.arena.units().filter_map(move |unit| match self.arena.unit(unit)? {
+            run @ Unit::Run { lane, state: State::Private, .. } if lane == of => Some((unit, run)),
+            _ => None,
+        })
+    }
+
+    /// A PRIVATE block for the calling thread's lane. Lock-free.
+    pub fn allocate(&self, lane: &Lane, bytes: usize, align: usize) -> Result<u64, AllocError> {
+        if !lane.is_live() {
+            self.revive(lane)?;
+        }
+        let heap = Heap { arena: &self.arena, lane };
+        heap.allocate(bytes, align).or_else(|_| self.allocate_at_last(heap, bytes, align))
+    }
+
+    /// Before the answer is no: what threads of this process, and nobody at all, hold for nothing.
+    #[cold]
+    fn allocate_at_last(&self, heap: Heap<'_>, bytes: usize, align: usize) -> Result<u64, AllocError> {
+        self.release_idle(heap);
+        heap.allocate(bytes, align).map_err(|reason: Exhausted| exhausted(reason, bytes, self.room()))
+    }
+
+    /// Gives back what is kept for speed: by this lane, by parked ones of this process, by no one.
+    pub fn release_idle(&self, heap: Heap<'_>) {
+        heap.release_idle();
+        for lane in self.own_lanes() {
+            if claim_lane(lane) {
+                if lane.is_live() {
+                    Heap { arena: &self.arena, lane }.give_away_slabs(false);
+                }
+                lane.busy.store(0, atomic::Ordering::Release);
+            }
+        }
+        heap.release_empty_orphans();
+        heap.release_limbo_runs();
+    }
+
+    /// Bytes of all units that blocks can be made of.
+    pub fn room(&self) -> u64 {
+        let layout = self.arena.layout();
+        (layout.units - layout.first_unit) << crate::heap::unit::UNIT_SHIFT
+    }
+
+    /// Whether `birth` is that of this process, not of one that it was forked from.
+    pub fn is_own_birth(&self, birth: u32) -> bool {
+        self.identity().birth.load(atomic::Ordering::Relaxed) == birth
+    }
+
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+}
+
+/// Claims a lane that no thread uses.
+fn claim_lane(lane: &Lane) -> bool {
+    // Acquire pairs with the Release of who parked it.
+    lane.busy.load(atomic::Ordering::Relaxed) == 0
+        && lane.busy.compare_exchange(0, 1, atomic::Ordering::AcqRel, atomic::Ordering::Acquire).is_ok()
+}
+
+impl Drop for Attached {
+    /// Detaches. No thread is inside an operation, as each borrows the segment; so no reference into
+    /// it is left, and what is still PRIVATE was forgotten.
+    fn drop(&mut self) {
+        if self.is_joined() {
+            for lane in self.own_lanes() {
+                if !lane.is_live() {
+                    continue;
+                }
+                let record = self.arena.lane(lane.id());
+                record.hazards.iter().for_each(|hazard| hazard.store(0, Release));
+                record.array.store(0, Release);
+                let heap = Heap { arena: &self.arena, lane };
+                heap.give_away_slabs(true);
+                for (head, run) in self.private_runs(lane.id()) {
+                    heap.free_run(head, run);
+                }
+                let id = lane.id();
+                lane.end();
+                lane::give_back(&self.arena, id);
+            }
+            self.identity().participant.detach(self.arena.participants());
+            let mut next: *const Lane = self.identity().lanes.load(atomic::Ordering::Acquire);
+            while let Some(lane) = ptr::NonNull::new(next.cast_mut()) {
+                // SAFETY: mapped by `new_lane`, and nobody uses it any more.
+                next = unsafe { lane.as_ref() }.next.get();
+                // SAFETY: as above; the threads that remember it ask by the id of this attachment.
+                unsafe { unmap(lane.as_ptr()) };
+            }
+        }
+        // SAFETY: mapped by `new`; this is the last use.
+        unsafe { unmap(self.identity.cast_mut()) };
+    }
+}
+
+/// Zeroed memory for one `T`, of this process alone, that reads as zero again in a forked child.
+fn wiped_on_fork<T>() -> Result<*mut T, rustix::io::Errno> {
+    use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous};
+    let bytes = size_of::<T>();
+    // SAFETY: a fresh mapping at an address that the kernel chooses harms nobody.
+    unsafe {
+        let memory = mmap_anonymous(ptr::null_mut(), bytes, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE)?;
+        if let Err(error) = madvise(memory, bytes, Advice::LinuxWipeOnFork) {
+            let _ = rustix::mm::munmap(memory, bytes);
+            return Err(error);
+        }
+        Ok(memory.cast())
+    }
+}
+
+/// # Safety
+/// `memory` is from [`wiped_on_fork`] and not used any more.
+unsafe fn unmap<T>(memory: *mut T) {
+    // SAFETY: the caller's promise. A failure would mean that it was not mapped.
+    let _ = unsafe { rustix::mm::munmap(memory.cast(), size_of::<T>()) };
+}
+
+/// A thread's memory of the lane that it used last, for the hot path.
+#[derive(Clone, Copy)]
+struct LastLane {
+    attached: u64,
+    lane: *const Lane,
+}
+
+/// The lanes that a thread has, each parked when the thread ends.
+struct HeldLanes(RefCell<Vec<HeldLane>>);
+
+struct HeldLane {
+    attached: Weak<Attached>,
+    id: u64,
+    birth: u32,
+    lane: *const Lane,
+}
+
+thread_local! {
+    static LAST: Cell<LastLane> = const { Cell::new(LastLane { attached: 0, lane: ptr::null() }) };
+    static HELD: HeldLanes = const { HeldLanes(RefCell::new(Vec::new())) };
+}
+
+impl Drop for HeldLanes {
+    fn drop(&mut self) {
+        let _ = LAST.try_with(|last| last.set(LastLane { attached: 0, lane: ptr::null() }));
+        for held in self.0.take() {
+            if let Some(attached) = held.attached.upgrade() {
+                // SAFETY: the attachment is alive, so its lanes are mapped.
+                let lane = unsafe { &*held.lane };
+                release_user(&attached, lane, held.birth);
+            }
+        }
+    }
+}
+
+/// One handle or thread-local entry that led to `lane` is gone; the last one parks it.
+pub fn release_user(attached: &Attached, lane: &Lane, birth: u32) {
+    if lane.birth() != birth {
+        return; // counted before a fork: the lane was wiped, and the count with it
+    }
+    let users = lane.users.get() - 1;
+    lane.users.set(users);
+    if users == 0 {
+        attached.park(lane);
+    }
+}
+
+/// Calls `with` with the calling thread's lane of `attached`: a thread-local look-up, wait-free after
+/// the first time.
+#[inline(always)]
+pub fn with_lane<R>(attached: &Arc<Attached>, with: impl FnOnce(&Lane) -> R) -> Result<R, AllocError> {
+    match LAST.try_with(Cell::get) {
+        // SAFETY: this thread's lane of an attachment that is alive, as we borrow it.
+        Ok(last) if last.attached == attached.id => Ok(with(unsafe { &*last.lane })),
+        _ => with_found_lane(attached, with),
+    }
+}
+
+#[cold]
+fn with_found_lane<R>(attached: &Arc<Attached>, with: impl FnOnce(&Lane) -> R) -> Result<R, AllocError> {
+    let held = HELD.try_with(|held| {
+        let mut held = held.0.borrow_mut();
+        held.retain(|one| one.attached.strong_count() != 0);
+        if let Some(one) = held.iter().find(|one| one.id == attached.id) {
+            return Ok(one.lane);
+        }
+        let lane = attached.take_lane()?;
+        lane.users.set(1);
+        held.push(HeldLane {
+            attached: Arc::downgrade(attached),
+            id: attached.id,
+            birth: lane.birth(),
+            lane,
+        });
+        Ok(ptr::from_ref(lane))
+    });
+    let Ok(lane) = held else {
+        // The thread is ending and its thread-local values are gone: a lane for this once.
+        let lane = attached.take_lane()?;
+        lane.users.set(1);
+        let done = with(lane);
+        release_user(attached, lane, lane.birth());
+        return Ok(done);
+    };
+    let lane = lane?;
+    LAST.set(LastLane { attached: attached.id, lane });
+    // SAFETY: this thread's lane of an attachment that is alive.
+    Ok(with(unsafe { &*lane }))
+}

@@ -1,0 +1,1003 @@
+//! The file behind a segment: making it, naming it in one step, finding it again, and the
+//! open-file-description locks on it.
+//!
+//! A new file has no name until it is laid out whole; then [`SegmentFile::link`] gives it its name
+//! in one step that never replaces what has the name already. A creator that is killed before that
+//! step leaves nothing: the kernel frees a nameless file with its last descriptor and mapping.
+//!
+//! Where the file system cannot make nameless files, or `/proc` is missing (without which a nameless
+//! file can be neither named by everyone nor opened again), the file gets a *temporary name*,
+//! `.sharena-temporary.` and 32 random hexadecimal digits, and naming is a rename that does not
+//! replace. A temporary name does outlive a killed creator. So the creator holds a lock on a byte
+//! of the file through the descriptor that it made it with, and the next creator in the directory
+//! [sweeps](sweep): it takes that lock of each file with such a name, without waiting, and removes
+//! the name if it got it. Whoever gets the lock first, the other gives way: a creator that finds
+//! its fresh file locked or without a name makes another, so a name is taken from a living creator
+//! only if other code of its process closed the descriptor; its naming then fails with an error and
+//! nothing else is lost. A random name is never used twice, so what is removed is what was locked.
+
+use crate::error::{CapacityLimit, Error, FileKind};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use rustix::fs::{
+    AtFlags, CWD, FileType, MemfdFlags, Mode, OFlags, RenameFlags, SealFlags, Stat, fchmod,
+    fcntl_add_seals, fcntl_getfl, fstat, ftruncate, linkat, lstat, memfd_create, open,
+    renameat_with, unlink,
+};
+use rustix::io::Errno;
+use rustix::process::{Pid, Resource, getpid, getrlimit};
+use std::ffi::{CStr, CString, OsStr};
+use std::io::Write as _;
+use std::mem::ManuallyDrop;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::OnceLock;
+
+/// Where named segments are.
+const SHARED_MEMORY: &str = "/dev/shm";
+const PREFIX: &str = "sharena.";
+/// A file name has 255 bytes at most.
+const LONGEST_NAME: usize = 255 - PREFIX.len();
+const TEMPORARY: &str = ".sharena-temporary.";
+/// What every opening of a segment file says. NONBLOCK: of no effect on a regular file, but a name
+/// that leads to something else must not make us wait.
+const OPEN: OFlags =
+    OFlags::RDWR.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
+
+/// Locks lie far beyond the end of every file, where no other program's are; from here on, a byte
+/// per participant.
+pub(crate) const PARTICIPANT_BYTES: i64 = 1 << 62;
+/// Locked, shared, by those who are no participant and want to know that locks work.
+pub(crate) const VISITOR_BYTE: i64 = PARTICIPANT_BYTES - 1;
+/// Locked by the creator of a file that has a temporary name.
+const TEMPORARY_BYTE: i64 = PARTICIPANT_BYTES - 2;
+
+/// An open segment file. Any thread may use it.
+///
+/// **Invariant**: `dev` and `ino` are those of the file that was meant. The descriptor's number
+/// may come to mean another file if other code of the process closes what it does not own
+/// (closefrom and its kin in daemonizing code); [`is_ours`](Self::is_ours) tells.
+/// The descriptor never holds a lock on a participant's byte: a process sees no locks of its own
+/// open file, and could not tell its own life from death.
+pub(crate) struct SegmentFile {
+    fd: ManuallyDrop<OwnedFd>,
+    dev: u64,
+    ino: u64,
+    birth: Birth,
+    /// Where the file can be found by others, once it can.
+    path: OnceLock<CString>,
+}
+
+/// How the file came to be.
+enum Birth {
+    /// Has a path, or had one when it was passed to us.
+    Named,
+    /// Has no name and needs none: memory file, or a nameless one passed to us.
+    Nameless,
+    /// Made without a name, to be given one.
+    Unnamed,
+    /// Made under a temporary name by this process, which removes it if it is not used.
+    Temporary { name: CString, creator: Pid },
+}
+
+/// A descriptor whose open file holds no participant's lock: see [`SegmentFile::prober`].
+pub(crate) enum Prober<'a> {
+    Own(BorrowedFd<'a>),
+    New(OwnedFd),
+}
+
+impl AsFd for Prober<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Prober::Own(fd) => *fd,
+            Prober::New(fd) => fd.as_fd(),
+        }
+    }
+}
+
+/// What [`SegmentFile::link`] did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Link {
+    /// The file has the name now.
+    Linked,
+    /// Something else has the name.
+    Exists,
+}
+
+impl SegmentFile {
+    /// Makes an unnamed sparse file of `size` bytes in `directory`, with exactly the permission
+    /// bits `mode`, whatever the umask. Killed in here: nothing stays, or a temporary name that the
+    /// next creator sweeps.
+    pub(crate) fn create(directory: &Path, size: u64, mode: u32) -> Result<SegmentFile, Error> {
+        match Self::create_unnamed(directory, size, mode)? {
+            Some(file) => Ok(file),
+            None => Self::create_temporary(directory, size, mode),
+        }
+    }
+
+    /// `None`: this file system has no unnamed files, or there is no `/proc` to find one again.
+    fn create_unnamed(directory: &Path, size: u64, mode: u32) -> Result<Option<Self>, Error> {
+        let directory = c_path(some_directory(directory))?;
+        let fd = match open(&directory, OPEN | OFlags::TMPFILE, Mode::RUSR | Mode::WUSR) {
+            Ok(fd) => fd,
+            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => return Ok(None),
+            Err(errno) => return Err(no_create(&directory, errno)),
+        };
+        let file = Self::new(fd, Birth::Unnamed)
+            .map_err(|errno| Error::os("look at a new file in", &*shown(&directory), errno))?;
+        let again = rustix::fs::stat(&*ProcPath::of(file.fd()));
+        if !again.is_ok_and(|stat| file.is_same(&stat)) {
+            return Ok(None);
+        }
+        file.shape(size, mode, &shown(&directory))?;
+        Ok(Some(file))
+    }
+
+    /// As `create_unnamed` where that cannot be: under a temporary name.
+    fn create_temporary(directory: &Path, size: u64, mode: u32) -> Result<SegmentFile, Error> {
+        let directory = some_directory(directory);
+        sweep(directory);
+        // A sweeper takes a name away at most once per file, in the moment between open and lock.
+        for _ in 0..64 {
+            let mut random = [0u8; 16];
+            rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())
+                .map_err(|errno| Error::os("draw a random name for a file in", directory, errno))?;
+            let digits = u128::from_ne_bytes(random);
+            let name = c_path(&directory.join(format!("{TEMPORARY}{digits:032x}")))?;
+            let new = OPEN | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
+            let fd = match open(&name, new, Mode::RUSR | Mode::WUSR) {
+                Ok(fd) => fd,
+                Err(Errno::EXIST) => continue,
+                Err(errno) => return Err(no_create(&c_path(directory)?, errno)),
+            };
+            let creator = getpid();
+            let file = Self::new(fd, Birth::Temporary { name, creator })
+                .map_err(|errno| Error::os("look at a new file in", directory, errno))?;
+            match lock(file.fd(), TEMPORARY_BYTE, Kind::Exclusive) {
+                Ok(()) if file.is_linked()? => {
+                    file.shape(size, mode, directory)?;
+                    return Ok(file);
+                }
+                Ok(()) | Err(Errno::AGAIN | Errno::ACCESS) => {}
+                Err(errno) => return Err(Error::os("lock a new file in", directory, errno)),
+            }
+        }
+        Err(Error::Unstable { path: directory.join(TEMPORARY) })
+    }
+
+    /// Gives a new file its size and permissions.
+    fn shape(&self, size: u64, mode: u32, place: &Path) -> Result<(), Error> {
+        set_size(self.fd(), size, place)?;
+        fchmod(self.fd(), Mode::from_raw_mode(mode))
+            .map_err(|errno| Error::os("set the permissions of a new file in", place, errno))
+    }
+
+    /// Makes a memory file: no name, passed on by descriptor only. It is sealed, so that nobody can
+    /// change its size.
+    pub(crate) fn memory(name: &str, size: u64) -> Result<SegmentFile, Error> {
+        check_name(name)?;
+        let place = Path::new("(memory file)");
+        let failed = |action| move |errno| Error::os(action, place, errno);
+        let fd = memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)
+            .map_err(failed("create"))?;
+        set_size(fd.as_fd(), size, place)?;
+        fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)
+            .map_err(failed("seal"))?;
+        Self::new(fd, Birth::Nameless).map_err(failed("look at"))
+    }
+
+    /// Opens the segment file at `path`. The last part of the path must be a regular file itself,
+    /// not a link to one. Says nothing about the contents.
+    pub(crate) fn open(path: &Path) -> Result<SegmentFile, Error> {
+        let name = c_path(path)?;
+        // Looked at before it is opened: opening a device can have effects.
+        require_regular(path, &name)?;
+        let fd = match open(&name, OPEN | OFlags::NOFOLLOW, Mode::empty()) {
+            Ok(fd) => fd,
+            Err(errno) => {
+                // The name may mean something else than a moment ago; then say that.
+                require_regular(path, &name)?;
+                return Err(Error::os("open", path, errno));
+            }
+        };
+        let stat = fstat(&fd).map_err(|errno| Error::os("look at", path, errno))?;
+        if let Some(kind) = irregular(&stat) {
+            return Err(Error::NotARegularFile { path: path.into(), kind });
+        }
+        let file = Self::of(fd, &stat, Birth::Named);
+        file.named(name);
+        Ok(file)
+    }
+
+    /// Adopts a descriptor that was inherited or received. It must be a regular or memory file,
+    /// open for reading and writing.
+    pub(crate) fn from_fd(fd: OwnedFd) -> Result<SegmentFile, Error> {
+        let descriptor = fd.as_raw_fd();
+        let path = || PathBuf::from(format!("(descriptor {descriptor})"));
+        let stat = fstat(&fd).map_err(|errno| Error::os("look at", &*path(), errno))?;
+        if let Some(kind) = irregular(&stat) {
+            return Err(Error::NotARegularFile { path: path(), kind });
+        }
+        let flags = fcntl_getfl(&fd).map_err(|errno| Error::os("look at", &*path(), errno))?;
+        if flags & OFlags::RWMODE != OFlags::RDWR || flags.contains(OFlags::PATH) {
+            return Err(Error::DescriptorNotReadWrite { descriptor });
+        }
+        let birth = if stat.st_nlink == 0 { Birth::Nameless } else { Birth::Named };
+        Ok(Self::of(fd, &stat, birth))
+    }
+
+    fn new(fd: OwnedFd, birth: Birth) -> Result<SegmentFile, Errno> {
+        let stat = fstat(&fd)?;
+        Ok(Self::of(fd, &stat, birth))
+    }
+
+    fn of(fd: OwnedFd, stat: &Stat, birth: Birth) -> SegmentFile {
+        let (dev, ino) = (stat.st_dev, stat.st_ino);
+        SegmentFile { fd: ManuallyDrop::new(fd), dev, ino, birth, path: OnceLock::new() }
+    }
+
+    /// Gives a file that was created here its name, in one step; never replaces anything.
+    ///
+    /// Killed before the step: the name stays as it was; after it: the file is there whole. (On
+    /// file systems that cannot rename without replacing, a killed process may leave the temporary
+    /// name beside the true one, until it is swept.)
+    pub(crate) fn link(&self, path: &Path) -> Result<Link, Error> {
+        let target = c_path(path)?;
+        if !self.is_ours() {
+            return Err(Error::os("give its name to", path, Errno::BADF));
+        }
+        let done = match &self.birth {
+            Birth::Temporary { name, .. } => rename_new(name, &target),
+            _ => link_nameless(self.fd(), &target),
+        };
+        match done {
+            Ok(()) => {
+                self.named(target);
+                if let Birth::Temporary { .. } = self.birth {
+                    // It has served. That it stayed locked would only cost others a little time.
+                    let _ = lock(self.fd(), TEMPORARY_BYTE, Kind::None);
+                }
+                Ok(Link::Linked)
+            }
+            Err(Errno::EXIST) => Ok(Link::Exists),
+            Err(Errno::NOENT | Errno::NOTDIR) if !directory_of(path).is_dir() => {
+                Err(no_create(&c_path(directory_of(path))?, Errno::NOENT))
+            }
+            Err(errno) => Err(Error::os("give its name to", path, errno)),
+        }
+    }
+
+    fn named(&self, path: CString) {
+        // A second name changes nothing: the first still leads here.
+        let _ = self.path.set(path);
+    }
+
+    /// Whether the file still has a name by which others can open it; true for memory files, and
+    /// for nameless files that were passed to us, which need none. A temporary name counts.
+    pub(crate) fn is_linked(&self) -> Result<bool, Error> {
+        Ok(matches!(self.birth, Birth::Nameless) || self.stat()?.st_nlink > 0)
+    }
+
+    /// The file's size, bytes.
+    pub(crate) fn size(&self) -> Result<u64, Error> {
+        Ok(self.stat()?.st_size as u64)
+    }
+
+    fn stat(&self) -> Result<Stat, Error> {
+        let stat = fstat(self.fd()).map_err(|errno| Error::os("look at", &*self.shown(), errno))?;
+        if !self.is_same(&stat) {
+            return Err(Error::os("look at", &*self.shown(), Errno::BADF));
+        }
+        Ok(stat)
+    }
+
+    /// Reads bytes of the file without mapping it, which backs nothing, not even holes. Returns how
+    /// many there were: fewer than asked for only at the end of the file.
+    pub(crate) fn read_at(&self, offset: u64, into: &mut [u8]) -> Result<usize, Error> {
+        let mut done = 0;
+        while done < into.len() {
+            match rustix::io::pread(self.fd(), &mut into[done..], offset + done as u64) {
+                Ok(0) => break,
+                Ok(bytes) => done += bytes,
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(Error::os("read", &*self.shown(), errno)),
+            }
+        }
+        Ok(done)
+    }
+
+    /// The descriptor, which may be another's by now: see [`is_ours`](Self::is_ours).
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    /// Whether the descriptor's number still means our file.
+    pub(crate) fn is_ours(&self) -> bool {
+        fstat(self.fd()).is_ok_and(|stat| self.is_same(&stat))
+    }
+
+    /// Whether `stat` is of our file.
+    pub(crate) fn is_same(&self, stat: &Stat) -> bool {
+        (stat.st_dev, stat.st_ino) == (self.dev, self.ino)
+    }
+
+    /// Device and inode number.
+    pub(crate) fn identity(&self) -> (u64, u64) {
+        (self.dev, self.ino)
+    }
+
+    /// The path of the file, or what to call it in a message.
+    pub(crate) fn shown(&self) -> PathBuf {
+        match (self.path.get(), &self.birth) {
+            (Some(path), _) => shown(path),
+            (None, Birth::Nameless) => "(memory file)".into(),
+            (None, Birth::Named) => format!("(descriptor {})", self.fd.as_raw_fd()).into(),
+            (None, Birth::Unnamed) => "(new file)".into(),
+            (None, Birth::Temporary { name, .. }) => shown(name),
+        }
+    }
+
+    /// Through what the locks on the file are looked at: our descriptor, or a new one if that was
+    /// closed behind our back. Errors as of [`reopen`](Self::reopen).
+    pub(crate) fn prober(&self) -> Result<Prober<'_>, Errno> {
+        if self.is_ours() { Ok(Prober::Own(self.fd())) } else { self.reopen().map(Prober::New) }
+    }
+
+    /// A new open file description of the same file, with locks of its own. Needs permission for
+    /// the file *now*, not when it was first opened. Allocates nothing.
+    ///
+    /// # Errors
+    /// `Err(NOENT)`: no way leads to the file any more; see [`no_reopen`](Self::no_reopen).
+    pub(crate) fn reopen(&self) -> Result<OwnedFd, Errno> {
+        let same = |fd: &OwnedFd| fstat(fd).is_ok_and(|stat| self.is_same(&stat));
+        // Our number may mean another file, and `/proc` be of another namespace: compared.
+        let by_proc = open(&*ProcPath::of(self.fd()), OPEN, Mode::empty());
+        let refused = match by_proc {
+            Ok(fd) if same(&fd) => return Ok(fd),
+            Ok(_) => Errno::NOENT,
+            Err(errno) => errno,
+        };
+        let path = match (self.path.get(), &self.birth) {
+            (Some(path), _) => Some(path),
+            (None, Birth::Temporary { name, .. }) => Some(name),
+            _ => None,
+        };
+        let by_path = path.map(|path| open(path, OPEN | OFlags::NOFOLLOW, Mode::empty()));
+        match by_path {
+            Some(Ok(fd)) if same(&fd) => Ok(fd),
+            // The more telling of the two answers.
+            Some(Err(errno)) if refused == Errno::NOENT => Err(errno),
+            _ => Err(refused),
+        }
+    }
+
+    /// The error for what [`reopen`](Self::reopen) answered.
+    pub(crate) fn no_reopen(&self, errno: Errno) -> Error {
+        match errno {
+            Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::BADF => {
+                Error::NoReopen { path: self.shown(), source: Arc::new(errno.into()) }
+            }
+            errno => Error::os("open a second time", &*self.shown(), errno),
+        }
+    }
+}
+
+impl Drop for SegmentFile {
+    fn drop(&mut self) {
+        if let (Birth::Temporary { name, creator }, None) = (&self.birth, self.path.get()) {
+            // Not in a forked child: the name is its parent's.
+            if *creator == getpid() {
+                let _ = unlink(name);
+            }
+        }
+        // A number that came to mean another file is another's to close.
+        if self.is_ours() {
+            // SAFETY: dropped once, here, and not used after.
+            unsafe { ManuallyDrop::drop(&mut self.fd) };
+        }
+    }
+}
+
+/// Names the file behind a descriptor that has no name.
+fn link_nameless(fd: BorrowedFd<'_>, target: &CStr) -> Result<(), Errno> {
+    match linkat(fd, c"", CWD, target, AtFlags::EMPTY_PATH) {
+        // Not everyone may do that: the other way gives the answer then.
+        Err(errno) if errno != Errno::EXIST => {
+            linkat(CWD, &*ProcPath::of(fd), CWD, target, AtFlags::SYMLINK_FOLLOW)
+        }
+        done => done,
+    }
+}
+
+/// Renames, but never replaces.
+fn rename_new(name: &CStr, target: &CStr) -> Result<(), Errno> {
+    match renameat_with(CWD, name, CWD, target, RenameFlags::NOREPLACE) {
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+            linkat(CWD, name, CWD, target, AtFlags::empty())?;
+            // The file has its name; a temporary one that stayed beside it is swept.
+            let _ = unlink(name);
+            Ok(())
+        }
+        done => done,
+    }
+}
+
+/// Removes the temporary names in `directory` whose creators are dead, as far as that is permitted.
+fn sweep(directory: &Path) {
+    let Ok(entries) = std::fs::read_dir(directory) else { return };
+    for entry in entries.flatten() {
+        let is_ours = entry.file_name().as_bytes().starts_with(TEMPORARY.as_bytes())
+            && entry.file_type().is_ok_and(|kind| kind.is_file());
+        if is_ours
+            && let Ok(fd) = open(entry.path(), OPEN | OFlags::NOFOLLOW, Mode::empty())
+            && lock(fd.as_fd(), TEMPORARY_BYTE, Kind::Exclusive).is_ok()
+        {
+            let _ = unlink(entry.path());
+        }
+    }
+}
+
+/// What RLIMIT_FSIZE forbids is refused here: the kernel would answer with a signal that kills.
+fn set_size(fd: BorrowedFd<'_>, size: u64, place: &Path) -> Result<(), Error> {
+    if let Some(limit) = getrlimit(Resource::Fsize).current
+        && limit < size
+    {
+        return Err(Error::FileSizeLimit { limit, needed: size });
+    }
+    match ftruncate(fd, size) {
+        Ok(()) => Ok(()),
+        Err(Errno::FBIG | Errno::INVAL | Errno::OVERFLOW) => {
+            Err(Error::CapacityTooLarge { asked: size, limit: CapacityLimit::FileSystem })
+        }
+        Err(errno) => Err(Error::os("set the size of a new file in", place, errno)),
+    }
+}
+
+/// An error unless `path` is a regular file.
+fn require_regular(path: &Path, name: &CStr) -> Result<(), Error> {
+    let path = || path.to_path_buf();
+    match lstat(name) {
+        Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink => {
+            Err(Error::SymbolicLink { path: path() })
+        }
+        Ok(stat) => match irregular(&stat) {
+            Some(kind) => Err(Error::NotARegularFile { path: path(), kind }),
+            None => Ok(()),
+        },
+        Err(Errno::NOENT) => Err(Error::NotFound { path: path() }),
+        Err(errno) => Err(Error::os("look at", &*path(), errno)),
+    }
+}
+
+/// What it is, if it is no regular file.
+fn irregular(stat: &Stat) -> Option<FileKind> {
+    Some(match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => return None,
+        FileType::Directory => FileKind::Directory,
+        FileType::Fifo => FileKind::Fifo,
+        FileType::CharacterDevice => FileKind::CharacterDevice,
+        FileType::BlockDevice => FileKind::BlockDevice,
+        FileType::Socket => FileKind::Socket,
+        _ => FileKind::Other,
+    })
+}
+
+fn no_create(directory: &CStr, errno: Errno) -> Error {
+    let path = shown(directory);
+    match errno {
+        Errno::NOENT | Errno::NOTDIR => Error::NoDirectory { path, source: Arc::new(errno.into()) },
+        errno => Error::os("create a file in", &*path, errno),
+    }
+}
+
+/// The directory that holds `path`.
+pub(crate) fn directory_of(path: &Path) -> &Path {
+    some_directory(path.parent().unwrap_or(path))
+}
+
+fn some_directory(directory: &Path) -> &Path {
+    if directory.as_os_str().is_empty() { Path::new(".") } else { directory }
+}
+
+fn shown(path: &CStr) -> PathBuf {
+    OsStr::from_bytes(path.to_bytes()).into()
+}
+
+fn c_path(path: &Path) -> Result<CString, Error> {
+    CString::new(path.as_os_str().as_bytes()).map_err(|_| Error::InvalidName {
+        name: path.to_string_lossy().into_owned(),
+        reason: "it contains a NUL byte",
+    })
+}
+
+/// `/proc/self/fd/N` on the stack.
+struct ProcPath([u8; 32]);
+
+impl ProcPath {
+    fn of(fd: BorrowedFd<'_>) -> ProcPath {
+        let mut path = [0; 32];
+        let room = &mut path[..31];
+        write!(&mut &mut *room, "/proc/self/fd/{}", fd.as_raw_fd()).expect("14 + 10 digits fit");
+        ProcPath(path)
+    }
+}
+
+impl std::ops::Deref for ProcPath {
+    type Target = CStr;
+    fn deref(&self) -> &CStr {
+        CStr::from_bytes_until_nul(&self.0).expect("the last byte is 0")
+    }
+}
+
+/// Whether a segment can have this name.
+fn check_name(name: &str) -> Result<(), Error> {
+    let reason = match name {
+        "" => "it is empty",
+        _ if name.len() > LONGEST_NAME => "it is longer than 247 bytes",
+        _ if name.contains('/') => "it contains a slash",
+        _ if name.contains('\0') => "it contains a NUL byte",
+        _ => return Ok(()),
+    };
+    Err(Error::InvalidName { name: name.into(), reason })
+}
+
+/// The file of the segment called `name`.
+pub(crate) fn path_of_name(name: &str) -> Result<PathBuf, Error> {
+    check_name(name)?;
+    Ok(Path::new(SHARED_MEMORY).join(format!("{PREFIX}{name}")))
+}
+
+/// The names of all files that are named like segments; who wants to know whether they are reads
+/// their headers. Names that are no UTF-8 cannot have been given by this crate and are left out.
+pub(crate) fn names() -> Result<impl Iterator<Item = Result<String, Error>>, Error> {
+    let failed = |error: std::io::Error| {
+        let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
+        Error::os("list", Path::new(SHARED_MEMORY), errno)
+    };
+    let entries = std::fs::read_dir(SHARED_MEMORY).map_err(failed)?;
+    Ok(entries.filter_map(move |entry| {
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) => return Some(Err(failed(error))),
+        };
+        let name = String::from_utf8(entry.file_name().into_vec()).ok()?;
+        let name = name.strip_prefix(PREFIX).filter(|name| !name.is_empty())?;
+        entry.file_type().is_ok_and(|kind| kind.is_file()).then(|| Ok(name.into()))
+    }))
+}
+
+/// Takes the name away from the file at `path`, which must be a regular one. Those who have it open
+/// keep it.
+pub(crate) fn remove(path: &Path) -> Result<(), Error> {
+    let name = c_path(path)?;
+    require_regular(path, &name)?;
+    match unlink(&name) {
+        Ok(()) => Ok(()),
+        Err(Errno::NOENT) => Err(Error::NotFound { path: path.into() }),
+        Err(errno) => Err(Error::os("remove", path, errno)),
+    }
+}
+
+/// Whether there is a regular file at `path`; an error if there is something else.
+pub(crate) fn exists(path: &Path) -> Result<bool, Error> {
+    match require_regular(path, &c_path(path)?) {
+        Ok(()) => Ok(true),
+        Err(Error::NotFound { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// How a byte of the file is to be locked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Kind {
+    /// With others who lock it shared.
+    Shared,
+    /// Alone.
+    Exclusive,
+    /// Not at all.
+    None,
+}
+
+/// Who keeps a byte from being locked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Holder {
+    /// Nobody.
+    Free,
+    /// Another open file description.
+    OpenFile,
+    /// A classic record lock of the process with this number; 0: not visible from here.
+    Process(i32),
+}
+
+fn range(byte: i64, kind: Kind) -> libc::flock {
+    let l_type = match kind {
+        Kind::Shared => libc::F_RDLCK,
+        Kind::Exclusive => libc::F_WRLCK,
+        Kind::None => libc::F_UNLCK,
+    };
+    libc::flock {
+        l_type: l_type as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: byte,
+        l_len: 1,
+        l_pid: 0,
+    }
+}
+
+/// Locks a byte for the open file behind `fd`, without waiting. `AGAIN` or `ACCESS`: another has it.
+pub(crate) fn lock(fd: BorrowedFd<'_>, byte: i64, kind: Kind) -> Result<(), Errno> {
+    let range = range(byte, kind);
+    // SAFETY: F_OFD_SETLK reads the one structure, which lives through the call.
+    match unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_OFD_SETLK, &raw const range) } {
+        0 => Ok(()),
+        _ => Err(last_error()),
+    }
+}
+
+/// Who else than the open file behind `fd` has a byte locked.
+pub(crate) fn holder(fd: BorrowedFd<'_>, byte: i64) -> Result<Holder, Errno> {
+    let mut range = range(byte, Kind::Exclusive);
+    // SAFETY: F_OFD_GETLK reads and writes the one structure, which lives through the call.
+    match unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_OFD_GETLK, &raw mut range) } {
+        0 if range.l_type == libc::F_UNLCK as libc::c_short => Ok(Holder::Free),
+        0 if range.l_pid == -1 => Ok(Holder::OpenFile),
+        0 => Ok(Holder::Process(range.l_pid)),
+        _ => Err(last_error()),
+    }
+}
+
+fn last_error() -> Errno {
+    Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
+}
+
+#[cfg(all(test, not(loom)))]
+pub(crate) mod tests {
+    use super::*;
+    use std::io::{PipeReader, Read, pipe};
+    use std::os::unix::fs::{MetadataExt, symlink};
+
+    /// A directory in shared memory for one test, removed with all that is in it.
+    pub(crate) struct Scratch(pub(crate) PathBuf);
+
+    impl Scratch {
+        pub(crate) fn new(test: &str) -> Scratch {
+            let name = format!("sharena-test-{}-{test}", std::process::id());
+            let path = Path::new(SHARED_MEMORY).join(name);
+            std::fs::create_dir_all(&path).unwrap();
+            Scratch(path)
+        }
+        pub(crate) fn path(&self, name: &str) -> PathBuf {
+            self.0.join(name)
+        }
+        fn entries(&self) -> usize {
+            std::fs::read_dir(&self.0).unwrap().count()
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    /// A forked child that runs `body` and exits with 0 if that says true. Killed when dropped, and
+    /// after a minute: a panic in it may wait for a lock that another thread held at the fork.
+    pub(crate) struct Child(pub(crate) i32);
+
+    impl Child {
+        pub(crate) fn run(body: impl FnOnce() -> bool) -> Child {
+            // SAFETY: the child runs test code that uses no thread but its own, and ends by _exit.
+            match unsafe { libc::fork() } {
+                0 => {
+                    // SAFETY: no conditions.
+                    unsafe { libc::alarm(60) };
+                    let body = std::panic::AssertUnwindSafe(body);
+                    let good = std::panic::catch_unwind(body).unwrap_or(false);
+                    // SAFETY: ends the process.
+                    unsafe { libc::_exit(i32::from(!good)) }
+                }
+                pid => {
+                    assert!(pid > 0, "fork failed");
+                    Child(pid)
+                }
+            }
+        }
+        pub(crate) fn kill(&self) {
+            // SAFETY: our own child, not yet waited for.
+            unsafe { libc::kill(self.0, libc::SIGKILL) };
+        }
+        /// The exit code; `None` if a signal ended it.
+        pub(crate) fn wait(mut self) -> Option<i32> {
+            let mut status = 0;
+            // SAFETY: `status` lives through the call.
+            assert_eq!(unsafe { libc::waitpid(self.0, &mut status, 0) }, self.0);
+            self.0 = 0;
+            libc::WIFEXITED(status).then(|| libc::WEXITSTATUS(status))
+        }
+    }
+
+    impl Drop for Child {
+        fn drop(&mut self) {
+            if self.0 > 0 {
+                self.kill();
+                // SAFETY: no status is asked for.
+                unsafe { libc::waitpid(self.0, std::ptr::null_mut(), 0) };
+            }
+        }
+    }
+
+    pub(crate) fn in_child(body: impl FnOnce() -> bool) -> bool {
+        Child::run(body).wait() == Some(0)
+    }
+
+    pub(crate) fn is_root() -> bool {
+        rustix::process::geteuid().is_root()
+    }
+
+    /// From here on the process is nobody in particular; for children.
+    pub(crate) fn become_nobody() {
+        if is_root() {
+            // SAFETY: ids only.
+            let done = unsafe {
+                libc::setgroups(0, std::ptr::null());
+                libc::setresgid(65534, 65534, 65534) + libc::setresuid(65534, 65534, 65534)
+            };
+            assert_eq!(done, 0);
+        }
+    }
+
+    /// The number of `file`'s descriptor means `other` afterwards.
+    pub(crate) fn replace_descriptor(file: &SegmentFile, other: &std::fs::File) {
+        // SAFETY: both are open; the test is about exactly this misdeed.
+        assert!(unsafe { libc::dup2(other.as_raw_fd(), file.fd().as_raw_fd()) } >= 0);
+    }
+
+    type Create = fn(&Path, u64, u32) -> Result<SegmentFile, Error>;
+    const WAYS: [Create; 2] = [SegmentFile::create, SegmentFile::create_temporary];
+
+    #[test]
+    fn a_new_file_has_the_size_and_permissions_asked_for_and_gets_its_name_once() {
+        for (way, create) in WAYS.iter().enumerate() {
+            let scratch = Scratch::new(&format!("new-{way}"));
+            let path = scratch.path("a");
+            let umasked = || {
+                rustix::process::umask(Mode::from_raw_mode(0o077));
+                let file = create(&scratch.0, 1 << 20, 0o664).unwrap();
+                assert_eq!(file.is_linked().unwrap(), way == 1);
+                assert_eq!(file.link(&path).unwrap(), Link::Linked);
+                file.is_linked().unwrap() && file.shown() == path
+            };
+            assert!(in_child(umasked));
+            let meta = std::fs::metadata(&path).unwrap();
+            assert_eq!((meta.len(), meta.mode() & 0o7777), (1 << 20, 0o664));
+            let second = create(&scratch.0, 4096, 0o600).unwrap();
+            assert_eq!(second.link(&path).unwrap(), Link::Exists);
+            drop(second);
+            assert_eq!(std::fs::metadata(&path).unwrap().ino(), meta.ino(), "replaced");
+            assert_eq!(scratch.entries(), 1, "way {way} left a temporary name");
+            let opened = SegmentFile::open(&path).unwrap();
+            remove(&path).unwrap();
+            assert!(!opened.is_linked().unwrap());
+            assert!(matches!(remove(&path), Err(Error::NotFound { .. })));
+        }
+    }
+
+    #[test]
+    fn of_many_who_give_the_same_name_one_does() {
+        for (way, create) in WAYS.iter().enumerate() {
+            let scratch = Scratch::new(&format!("race-{way}"));
+            for round in 0..10 {
+                let path = scratch.path(&format!("n{round}"));
+                let (mut start, go) = pipe().unwrap();
+                let racers: Vec<Child> = (0..16)
+                    .map(|_| {
+                        let body = || {
+                            let file = create(&scratch.0, 4096, 0o600).unwrap();
+                            // SAFETY: the child's copy, which nobody else uses.
+                            unsafe { libc::close(go.as_raw_fd()) };
+                            start.read_to_end(&mut Vec::new()).unwrap();
+                            let link = file.link(&path).unwrap();
+                            drop(file);
+                            link == Link::Linked
+                        };
+                        Child::run(body)
+                    })
+                    .collect();
+                drop(go);
+                let codes: Vec<_> = racers.into_iter().map(Child::wait).collect();
+                assert!(codes.iter().all(Option::is_some), "{codes:?}");
+                assert_eq!(codes.iter().filter(|code| **code == Some(0)).count(), 1);
+                assert_eq!(std::fs::metadata(&path).unwrap().len(), 4096);
+            }
+            assert_eq!(scratch.entries(), 10, "way {way} left temporary names");
+        }
+    }
+
+    fn ready(pipe: &mut PipeReader) {
+        assert_eq!(pipe.read(&mut [0]).unwrap(), 1);
+    }
+
+    #[test]
+    fn the_temporary_names_of_the_dead_are_swept_and_those_of_the_living_stay() {
+        let scratch = Scratch::new("sweep");
+        let (mut from, mut to) = pipe().unwrap();
+        let creator = Child::run(|| {
+            let _file = SegmentFile::create_temporary(&scratch.0, 4096, 0o600).unwrap();
+            to.write_all(&[1]).unwrap();
+            loop {
+                // SAFETY: sleeps until the signal that kills.
+                unsafe { libc::pause() };
+            }
+        });
+        ready(&mut from);
+        sweep(&scratch.0);
+        assert_eq!(scratch.entries(), 1, "a living creator's name was taken");
+        creator.kill();
+        creator.wait();
+        std::fs::write(scratch.path("sharena.other"), b"").unwrap();
+        let mine = SegmentFile::create_temporary(&scratch.0, 4096, 0o600).unwrap();
+        assert_eq!(scratch.entries(), 2, "the dead creator's name is still there");
+        assert_eq!(mine.link(&scratch.path("a")).unwrap(), Link::Linked);
+        sweep(&scratch.0);
+        assert_eq!(scratch.entries(), 2);
+    }
+
+    #[test]
+    fn what_is_no_segment_file_is_named_precisely() {
+        let scratch = Scratch::new("kinds");
+        let at = |name: &str| scratch.path(name);
+        std::fs::create_dir(at("dir")).unwrap();
+        symlink(at("nowhere"), at("dangling")).unwrap();
+        std::fs::write(at("file"), b"x").unwrap();
+        symlink(at("file"), at("link")).unwrap();
+        rustix::fs::mknodat(CWD, at("fifo"), FileType::Fifo, Mode::RWXU, 0).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
+        let kinds = [
+            (at("dir"), FileKind::Directory),
+            (at("fifo"), FileKind::Fifo),
+            (at("socket"), FileKind::Socket),
+            ("/dev/null".into(), FileKind::CharacterDevice),
+        ];
+        for (path, expected) in kinds {
+            for error in [SegmentFile::open(&path).err(), remove(&path).err(), exists(&path).err()]
+            {
+                let error = error.expect("no regular file");
+                assert!(
+                    matches!(&error, Error::NotARegularFile { kind, .. } if *kind == expected),
+                    "{error}"
+                );
+            }
+        }
+        for name in ["dangling", "link"] {
+            let opened = SegmentFile::open(&at(name));
+            assert!(matches!(opened, Err(Error::SymbolicLink { .. })), "{name}");
+            assert!(matches!(remove(&at(name)), Err(Error::SymbolicLink { .. })), "{name}");
+        }
+        let new = SegmentFile::create(&scratch.0, 4096, 0o600).unwrap();
+        assert_eq!(new.link(&at("dangling")).unwrap(), Link::Exists);
+        assert!(matches!(SegmentFile::open(&at("none")), Err(Error::NotFound { .. })));
+        assert!(exists(&at("file")).unwrap() && !exists(&at("none")).unwrap());
+        let nowhere = SegmentFile::create(&at("none"), 4096, 0o600);
+        assert!(matches!(nowhere, Err(Error::NoDirectory { .. })));
+        let nowhere = new.link(&at("none/a"));
+        assert!(matches!(nowhere, Err(Error::NoDirectory { .. })), "{nowhere:?}");
+        let nul = SegmentFile::open(Path::new("a\0b"));
+        assert!(matches!(nul, Err(Error::InvalidName { .. })));
+    }
+
+    #[test]
+    fn without_permission_is_an_error() {
+        let scratch = Scratch::new("permission");
+        let path = scratch.path("a");
+        std::fs::write(&path, b"x").unwrap();
+        let none = || std::os::unix::fs::PermissionsExt::from_mode(0o000);
+        std::fs::set_permissions(&path, none()).unwrap();
+        assert!(in_child(|| {
+            become_nobody();
+            let denied = |error| matches!(error, Some(Error::PermissionDenied { .. }));
+            denied(SegmentFile::open(&path).err())
+                && denied(SegmentFile::create(Path::new("/"), 4096, 0o600).err())
+        }));
+    }
+
+    #[test]
+    fn a_limit_on_file_sizes_is_an_error_and_no_signal() {
+        let scratch = Scratch::new("fsize");
+        assert!(in_child(|| {
+            let limit = Some(1 << 20);
+            let rlimit = rustix::process::Rlimit { current: limit, maximum: limit };
+            rustix::process::setrlimit(Resource::Fsize, rlimit).unwrap();
+            let too_large = |made: Result<SegmentFile, Error>| {
+                matches!(made, Err(Error::FileSizeLimit { limit: 1048576, needed: 1048577 }))
+            };
+            WAYS.iter().all(|create| too_large(create(&scratch.0, (1 << 20) + 1, 0o600)))
+                && too_large(SegmentFile::memory("m", (1 << 20) + 1))
+                && SegmentFile::create(&scratch.0, 1 << 20, 0o600).is_ok()
+        }));
+        let made = SegmentFile::create(&scratch.0, u64::MAX, 0o600);
+        assert!(matches!(made, Err(Error::CapacityTooLarge { .. })));
+        assert_eq!(scratch.entries(), 0);
+    }
+
+    #[test]
+    fn a_memory_file_cannot_change_its_size_and_can_be_passed_on() {
+        let file = SegmentFile::memory("m", 1 << 20).unwrap();
+        for size in [0, 4096, 1 << 21] {
+            assert_eq!(ftruncate(file.fd(), size), Err(Errno::PERM));
+        }
+        assert_eq!(fcntl_add_seals(file.fd(), SealFlags::WRITE), Err(Errno::PERM));
+        assert!(file.is_linked().unwrap());
+        let passed = SegmentFile::from_fd(file.reopen().unwrap()).unwrap();
+        assert_eq!(passed.identity(), file.identity());
+        assert!(passed.is_linked().unwrap());
+        assert_eq!(passed.size().unwrap(), 1 << 20);
+        assert!(matches!(SegmentFile::memory("a/b", 1), Err(Error::InvalidName { .. })));
+    }
+
+    #[test]
+    fn a_passed_descriptor_must_be_a_file_open_for_reading_and_writing() {
+        let scratch = Scratch::new("passed");
+        let path = scratch.path("a");
+        std::fs::write(&path, b"hello").unwrap();
+        for flags in [OFlags::RDONLY, OFlags::WRONLY, OFlags::PATH] {
+            let fd = open(&path, flags, Mode::empty()).unwrap();
+            let adopted = SegmentFile::from_fd(fd);
+            assert!(matches!(adopted, Err(Error::DescriptorNotReadWrite { .. })), "{flags:?}");
+        }
+        let adopted =
+            SegmentFile::from_fd(open(&scratch.0, OFlags::RDONLY, Mode::empty()).unwrap());
+        let directory = FileKind::Directory;
+        assert!(matches!(adopted, Err(Error::NotARegularFile { kind, .. }) if kind == directory));
+        let file = SegmentFile::from_fd(open(&path, OPEN, Mode::empty()).unwrap()).unwrap();
+        let mut bytes = [9; 8];
+        assert_eq!(file.read_at(1, &mut bytes).unwrap(), 4);
+        assert_eq!(&bytes, b"ello\x09\x09\x09\x09");
+        remove(&path).unwrap();
+        assert!(!file.is_linked().unwrap());
+    }
+
+    #[test]
+    fn a_descriptor_that_came_to_mean_another_file_is_noticed_and_left_open() {
+        let scratch = Scratch::new("replaced");
+        let file = SegmentFile::create(&scratch.0, 4096, 0o600).unwrap();
+        file.link(&scratch.path("a")).unwrap();
+        let other = std::fs::File::create(scratch.path("other")).unwrap();
+        let number = file.fd().as_raw_fd();
+        replace_descriptor(&file, &other);
+        assert!(!file.is_ours());
+        assert!(file.size().is_err() && file.link(&scratch.path("b")).is_err());
+        let again = SegmentFile::from_fd(file.reopen().unwrap()).unwrap();
+        assert_eq!(again.identity(), file.identity(), "found by its path");
+        assert!(matches!(file.prober(), Ok(Prober::New(_))));
+        drop(file);
+        // SAFETY: a number; the answer is what is asked for.
+        assert_eq!(unsafe { libc::close(number) }, 0, "another's descriptor was closed");
+
+        let nameless = SegmentFile::memory("m", 4096).unwrap();
+        replace_descriptor(&nameless, &other);
+        let number = nameless.fd().as_raw_fd();
+        let errno = nameless.reopen().unwrap_err();
+        assert!(matches!(nameless.no_reopen(errno), Error::NoReopen { .. }));
+        drop(nameless);
+        // SAFETY: as above.
+        assert_eq!(unsafe { libc::close(number) }, 0);
+    }
+
+    #[test]
+    fn names_are_checked_and_listed() {
+        let longest = "n".repeat(LONGEST_NAME);
+        for name in ["", "a/b", "a\0b", &format!("{longest}n")] {
+            assert!(matches!(path_of_name(name), Err(Error::InvalidName { .. })), "{name}");
+        }
+        assert_eq!(path_of_name(&longest).unwrap().file_name().unwrap().len(), 255);
+        let name = format!("test-{}-listed", std::process::id());
+        let path = path_of_name(&name).unwrap();
+        let listed = || names().unwrap().any(|found| found.unwrap() == name);
+        assert!(!listed());
+        let file = SegmentFile::create(directory_of(&path), 4096, 0o600).unwrap();
+        assert_eq!(file.link(&path).unwrap(), Link::Linked);
+        assert!(listed());
+        remove(&path).unwrap();
+        assert!(!listed());
+    }
+}

@@ -1,0 +1,152 @@
+//! What can go wrong with memory.
+
+use core::alloc::Layout;
+use core::fmt;
+
+/// Why an allocation failed. Nothing was allocated and nothing changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AllocError {
+    /// The layout asks for no bytes.
+    ZeroSize,
+    /// The layout asks for a larger alignment than 64 KiB.
+    Alignment {
+        /// Bytes asked for.
+        asked: usize,
+    },
+    /// The layout is larger than the segment.
+    TooLarge {
+        /// Bytes asked for.
+        asked: usize,
+        /// Bytes of all the segment's room.
+        capacity: u64,
+    },
+    /// The segment's capacity is in use, or no free part of it is long enough.
+    OutOfCapacity {
+        /// Bytes asked for.
+        asked: usize,
+        /// Bytes of all the segment's room.
+        capacity: u64,
+    },
+    /// The file system that holds the segment is full.
+    FileSystemFull {
+        /// Bytes asked for.
+        asked: usize,
+    },
+    /// Every lane of the segment is in use by a thread.
+    TooManyThreads {
+        /// How many lanes there are.
+        limit: usize,
+    },
+    /// This process forked from one that had attached, and could not attach itself.
+    NotAttached,
+}
+
+impl fmt::Display for AllocError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AllocError::ZeroSize => f.write_str("a block of no bytes was asked for; ask for at least one"),
+            AllocError::Alignment { asked } => {
+                write!(f, "alignment of {asked} bytes was asked for; the largest is {}", super::unit::UNIT)
+            }
+            AllocError::TooLarge { asked, capacity } => {
+                write!(f, "{asked} bytes were asked for, but the segment has room for {capacity} in all; create it with a larger capacity")
+            }
+            AllocError::OutOfCapacity { asked, capacity } => {
+                write!(f, "no room for {asked} bytes: the segment's {capacity} bytes are in use or too scattered; free something, or create it with a larger capacity")
+            }
+            AllocError::FileSystemFull { asked } => {
+                write!(f, "no room for {asked} bytes: the file system that holds the segment is full; free space there (for named segments: /dev/shm)")
+            }
+            AllocError::TooManyThreads { limit } => {
+                write!(f, "all {limit} lanes are in use by threads of attached processes; end some, or share threads")
+            }
+            AllocError::NotAttached => {
+                f.write_str("this forked process could not attach to the segment; open it again by name to learn why")
+            }
+        }
+    }
+}
+
+impl core::error::Error for AllocError {}
+
+/// Why a block was not freed. Nothing changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FreeError {
+    /// The offset lies in no block of this segment.
+    Foreign {
+        /// The offset given.
+        offset: u64,
+    },
+    /// The offset lies inside a block, but not at its start.
+    Misaligned {
+        /// The offset given.
+        offset: u64,
+        /// Where the block starts.
+        start: u64,
+    },
+    /// The block is free already.
+    DoubleFree {
+        /// The offset given.
+        offset: u64,
+    },
+    /// A typed object stands there: it is destroyed, not deallocated.
+    IsObject {
+        /// The offset given.
+        offset: u64,
+    },
+    /// The block is private to a process: a value that it has not published, or a block it may take.
+    /// A block that was freed and is kept at hand by a thread says the same.
+    IsPrivate {
+        /// The offset given.
+        offset: u64,
+    },
+    /// The calling thread could have no lane to free with.
+    NoLane(AllocError),
+}
+
+impl fmt::Display for FreeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FreeError::Foreign { offset } => {
+                write!(f, "offset {offset:#x} is no block of this segment; was it allocated in another?")
+            }
+            FreeError::Misaligned { offset, start } => {
+                write!(f, "offset {offset:#x} lies inside the block at {start:#x}; free it by its start")
+            }
+            FreeError::DoubleFree { offset } => write!(f, "the block at {offset:#x} is free already"),
+            FreeError::IsObject { offset } => {
+                write!(f, "a typed object stands at {offset:#x}; use destroy or destroy_at")
+            }
+            FreeError::IsPrivate { offset } => {
+                write!(f, "the block at {offset:#x} is private to a process: freed already, or not yet published")
+            }
+            FreeError::NoLane(error) => write!(f, "no lane to free with: {error}"),
+        }
+    }
+}
+
+impl core::error::Error for FreeError {}
+
+/// A failed construction of blocks, with what was asked for.
+pub(crate) fn exhausted(reason: super::Exhausted, asked: usize, capacity: u64) -> AllocError {
+    match reason {
+        super::Exhausted::Capacity => AllocError::OutOfCapacity { asked, capacity },
+        super::Exhausted::FileSystem => AllocError::FileSystemFull { asked },
+    }
+}
+
+/// Refuses what no segment gives.
+pub(crate) fn check_layout(layout: Layout, capacity: u64) -> Result<(), AllocError> {
+    if layout.size() == 0 {
+        return Err(AllocError::ZeroSize);
+    }
+    if layout.align() > super::unit::UNIT {
+        return Err(AllocError::Alignment { asked: layout.align() });
+    }
+    if layout.size() as u64 > capacity {
+        return Err(AllocError::TooLarge { asked: layout.size(), capacity });
+    }
+    Ok(())
+}

@@ -1,0 +1,281 @@
+//! Units: claiming them, giving them back, backing more of the capacity, returning memory.
+
+use super::Heap;
+use super::unit::{Unit, UnitIndex};
+use crate::layout::{SetId, ZONE_UNITS};
+use crate::process::pin;
+use crate::sync::{AcqRel, Acquire, Release};
+use core::ops::Range;
+
+/// Units that growth backs at once at most: half a millisecond where the file system zeroes.
+const STEP: u32 = 16;
+/// Sweeps by the truth before a claimer that meets others at every one gives up.
+const SWEEPS: u32 = 8;
+
+/// Why there are no units.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Exhausted {
+    /// The segment's capacity is in use, or no free part of it is long enough.
+    Capacity,
+    /// The file system (or the limit on its use) has no room to back more.
+    FileSystem,
+}
+
+fn is_claimable(unit: Option<Unit>) -> bool {
+    matches!(unit, Some(Unit::Free | Unit::Decommitted))
+}
+
+impl Heap<'_> {
+    /// Claims `len` neighbouring units: the head is Claimed by this lane, the others are its tails,
+    /// all are backed. The caller writes the head's word, which is the commit.
+    ///
+    /// Lock-free: a round that fails has met another's success, or the claim is given up: with
+    /// `len` > 1 two claimers can make each other roll back, so the rounds are bounded.
+    ///
+    /// Dead before the commit: the head says Claimed, each tail names a head that does not cover it;
+    /// both carry the dead lane, so recovery gives them back.
+    pub fn claim_units(&self, len: u32) -> Result<UnitIndex, Exhausted> {
+        loop {
+            if let Some(head) = self.claim_by_hints(len)? {
+                return Ok(head);
+            }
+            match self.grow(len) {
+                Ok(()) => {}
+                // Hints may hide what others, stopped or dead, have not shown: the words decide.
+                Err(reason) => return self.claim_by_words(len)?.ok_or(reason),
+            }
+        }
+    }
+
+    fn claim_by_hints(&self, len: u32) -> Result<Option<UnitIndex>, Exhausted> {
+        let free = self.arena.set(SetId::Free);
+        let mut from = self.arena.first_unit().0;
+        while let Some(hit) = self.find_hinted(from, len) {
+            match self.try_claim(hit, 0..len)? {
+                Ok(()) => return Ok(Some(hit)),
+                Err(conflict) => {
+                    let unit = || is_claimable(self.arena.unit(conflict));
+                    if !unit() {
+                        free.drop_stale(conflict.0 as usize, unit);
+                    }
+                    from = conflict.0 + 1;
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// The first place from `from` on where the set of free units shows `len` in a row.
+    fn find_hinted(&self, from: u32, len: u32) -> Option<UnitIndex> {
+        let free = self.arena.set(SetId::Free);
+        let mut head = free.find(from as usize)?;
+        let end = self.arena.frontier().0 as usize;
+        let mut at = head;
+        while at < end {
+            if !free.contains(at) {
+                head = free.find(at)?;
+                at = head;
+                continue;
+            }
+            if at + 1 - head == len as usize {
+                return Some(UnitIndex(head as u32));
+            }
+            at += 1;
+        }
+        None
+    }
+
+    /// Claims the units `len..wanted` behind a head that this lane holds; false: they are not free.
+    pub(super) fn claim_behind(&self, head: UnitIndex, len: u32, wanted: u32) -> bool {
+        let frontier = self.arena.frontier();
+        if head.0 + wanted > frontier.0 {
+            let missing = head.0 + wanted - frontier.0;
+            // Growth counts the free units below the frontier in; a run that ends there has none.
+            if head.0 + len < frontier.0 || self.grow(missing).is_err() || head.0 + wanted > self.arena.frontier().0 {
+                return false;
+            }
+        }
+        matches!(self.try_claim(head, len..wanted), Ok(Ok(())))
+    }
+
+    /// Claims the units of `range`, counted from `head`, ascending. `Err`: the unit at which it
+    /// failed; nothing is claimed then.
+    fn try_claim(&self, head: UnitIndex, range: Range<u32>) -> Result<Result<(), UnitIndex>, Exhausted> {
+        let lane = self.lane.id();
+        let mut decommitted = Vec::new();
+        for back in range.clone() {
+            let unit = head.plus(back);
+            let label = if back == 0 { Unit::Claimed { lane } } else { Unit::Tail { back, lane } };
+            let word = self.arena.unit_word(unit);
+            let found = word.load(Acquire);
+            let claimed = is_claimable(Unit::of(found))
+                // Acquire pairs with the Release of who gave the unit back: his use of it is over.
+                && word.compare_exchange(found, label.word(), AcqRel, Acquire).is_ok();
+            if !claimed {
+                self.roll_back(head, range.start..back, &decommitted);
+                return Ok(Err(unit));
+            }
+            if found == Unit::Decommitted.word() {
+                decommitted.push(unit);
+            }
+        }
+        for unit in &decommitted {
+            if self.arena.mapping().back(unit.offset(), super::unit::UNIT as u64).is_err() {
+                self.roll_back(head, range, &decommitted);
+                return Err(Exhausted::FileSystem);
+            }
+        }
+        let free = self.arena.set(SetId::Free);
+        range.for_each(|back| free.remove((head.0 + back) as usize));
+        Ok(Ok(()))
+    }
+
+    /// Gives back the claimed units of `range`, the last one first: each as it was, and always into
+    /// the set, from which a finder may have dropped it meanwhile.
+    fn roll_back(&self, head: UnitIndex, range: Range<u32>, decommitted: &[UnitIndex]) {
+        for back in range.rev() {
+            let unit = head.plus(back);
+            let was = if decommitted.contains(&unit) { Unit::Decommitted } else { Unit::Free };
+            self.give_unit(unit, was);
+        }
+    }
+
+    fn give_unit(&self, unit: UnitIndex, label: Unit) {
+        // Release pairs with the Acquire of the next claimer's CAS.
+        self.arena.unit_word(unit).store(label.word(), Release);
+        self.arena.set(SetId::Free).insert(unit.0 as usize);
+    }
+
+    /// Sweeps the unit words themselves, whatever the sets say.
+    fn claim_by_words(&self, len: u32) -> Result<Option<UnitIndex>, Exhausted> {
+        for _ in 0..SWEEPS {
+            let (mut row, mut transient) = (0, false);
+            for unit in self.arena.units() {
+                match self.arena.unit(unit) {
+                    Some(Unit::Free | Unit::Decommitted) => row += 1,
+                    Some(Unit::Claimed { .. } | Unit::Freeing { .. }) => (row, transient) = (0, true),
+                    _ => row = 0,
+                }
+                if row == len {
+                    let head = UnitIndex(unit.0 + 1 - len);
+                    if self.try_claim(head, 0..len)?.is_ok() {
+                        return Ok(Some(head));
+                    }
+                    (row, transient) = (0, true);
+                }
+            }
+            // A label that its lane is about to change may hide room: look again.
+            if !transient {
+                break;
+            }
+        }
+        Ok(None)
+    }
+
+    /// Backs more units, so that `len` in a row may be found at the frontier, and shows them.
+    ///
+    /// Dead after backing: the next one backs the same again. Dead after the CAS: the words say
+    /// Free, the sets do not show it; a sweep by the words or recovery does.
+    fn grow(&self, len: u32) -> Result<(), Exhausted> {
+        let frontier = self.arena.frontier();
+        let first = self.arena.first_unit();
+        let below = (1..len.min(frontier.0 - first.0 + 1))
+            .take_while(|back| is_claimable(self.arena.unit(UnitIndex(frontier.0 - back))))
+            .count() as u32;
+        let must = len - below;
+        let left = self.arena.layout().units as u32 - frontier.0;
+        if must > left {
+            return Err(Exhausted::Capacity);
+        }
+        let ample = ((frontier.0 - first.0) / 8).clamp(1, STEP).max(must).min(left);
+        let more = match self.back_units(frontier, ample) {
+            Ok(()) => ample,
+            // A file system that is nearly full may have room for what must be.
+            Err(full) if ample == must => return Err(full),
+            Err(_) => self.back_units(frontier, must).map(|()| must)?,
+        };
+        // Release pairs with the Acquire of `Arena::frontier`: who sees it may touch the units.
+        let (from, to) = (u64::from(frontier.0), u64::from(frontier.0 + more));
+        if self.arena.header().frontier.compare_exchange(from, to, AcqRel, Acquire).is_ok() {
+            let free = self.arena.set(SetId::Free);
+            (0..more).for_each(|i| free.insert((frontier.0 + i) as usize));
+        }
+        Ok(())
+    }
+
+    fn back_units(&self, from: UnitIndex, count: u32) -> Result<(), Exhausted> {
+        let mapping = self.arena.mapping();
+        let full = |_| Exhausted::FileSystem;
+        for zone in crossed_zones(from, count) {
+            for (at, bytes) in self.arena.layout().tables_of_zone(zone) {
+                mapping.back(at, bytes).map_err(full)?;
+            }
+        }
+        mapping.back(from.offset(), u64::from(count) << super::unit::UNIT_SHIFT).map_err(full)
+    }
+
+    /// Gives back the units that `head` covers: `len` of them, which this lane holds alone.
+    ///
+    /// Dead inside: the head says Freeing, so recovery goes on; the head is the last to go.
+    pub fn free_units(&self, head: UnitIndex, len: u32) {
+        if len > 1 {
+            let freeing = Unit::Freeing { len, lane: self.lane.id() };
+            self.arena.unit_word(head).store(freeing.word(), Release);
+            (1..len).for_each(|back| self.give_unit(head.plus(back), Unit::Free));
+        }
+        self.give_unit(head, Unit::Free);
+    }
+
+    /// Returns the memory of free units to the system; the number of units.
+    ///
+    /// Dead inside: units that say Claimed by the dead lane, which recovery makes Decommitted.
+    pub fn decommit_free_units(&self) -> u32 {
+        let lane = self.lane.id();
+        let (free, mut returned) = (self.arena.set(SetId::Free), 0);
+        let mut from = self.arena.first_unit().0 as usize;
+        while let Some(item) = free.find(from) {
+            from = item + 1;
+            let unit = UnitIndex(item as u32);
+            let word = self.arena.unit_word(unit);
+            let claimed = Unit::Claimed { lane }.word();
+            if word.compare_exchange(Unit::Free.word(), claimed, AcqRel, Acquire).is_err() {
+                continue;
+            }
+            // Whoever looks into a unit by a possibly stale offset holds a hazard on it, and looks
+            // at the unit word behind his fence: after our claim he turns away.
+            let named = pin::named(self.arena);
+            let kept = named.iter().any(|offset| UnitIndex::containing(*offset) == unit);
+            let bytes = super::unit::UNIT as u64;
+            let label = if !kept && self.arena.mapping().punch(unit.offset(), bytes).is_ok() {
+                returned += 1;
+                Unit::Decommitted
+            } else {
+                Unit::Free
+            };
+            self.give_unit(unit, label);
+        }
+        returned
+    }
+}
+
+/// The zones that begin in `from..from + count`.
+fn crossed_zones(from: UnitIndex, count: u32) -> impl Iterator<Item = u64> {
+    let zone = ZONE_UNITS as u64;
+    u64::from(from.0).div_ceil(zone)..(u64::from(from.0) + u64::from(count)).div_ceil(zone)
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_zone_is_crossed_where_it_begins() {
+        let zones = |from, count| crossed_zones(UnitIndex(from), count).collect::<Vec<_>>();
+        let zone = ZONE_UNITS as u32;
+        assert_eq!(zones(10, 100), []);
+        assert_eq!(zones(zone - 1, 1), []);
+        assert_eq!(zones(zone - 1, 2), [1]);
+        assert_eq!(zones(zone, 1), [1]);
+        assert_eq!(zones(5, 3 * zone), [1, 2, 3]);
+    }
+}

@@ -1,0 +1,266 @@
+//! The private part of a lane: one thread's magazines and its notes on the slabs that it owns.
+//!
+//! It lies in memory that fork wipes, and all zero means "no lane": a forked child finds empty
+//! magazines and a tag that matches no slab, falls into the slow path and takes a lane of its own,
+//! at no cost to the hot path.
+
+use super::size_class::{CLASS_COUNT, ClassId, GROUP};
+use super::unit::{LaneId, UnitIndex, owner_tag};
+use crate::process::pin::PinBook;
+use core::cell::{Cell, RefCell};
+use core::ptr;
+use core::sync::atomic::AtomicU32;
+
+/// Blocks that a lane has at hand for one class, the last one in the first one out. All PRIVATE.
+#[repr(C)]
+pub struct Magazine {
+    len: Cell<u32>,
+    capacity: Cell<u32>,
+    blocks: Cell<*mut u64>,
+}
+
+impl Magazine {
+    #[inline(always)]
+    pub fn pop(&self) -> Option<u64> {
+        let len = self.len.get();
+        if len == 0 {
+            return None;
+        }
+        self.len.set(len - 1);
+        // SAFETY: `blocks` has room for `capacity` offsets since `Lane::begin`, len <= capacity, and
+        // those below `len` were written by `push`.
+        Some(unsafe { *self.blocks.get().add(len as usize - 1) })
+    }
+
+    /// False: it is full, and the block is still the caller's.
+    #[inline(always)]
+    pub fn push(&self, block: u64) -> bool {
+        let len = self.len.get();
+        if len == self.capacity.get() {
+            return false;
+        }
+        // SAFETY: as in `pop`; len < capacity.
+        unsafe { *self.blocks.get().add(len as usize) = block };
+        self.len.set(len + 1);
+        true
+    }
+
+    pub fn len(&self) -> u32 {
+        self.len.get()
+    }
+
+    pub fn room(&self) -> u32 {
+        self.capacity.get() - self.len.get()
+    }
+
+    /// Takes out the `count` blocks that lay longest, each given to `out`.
+    pub fn drain_oldest(&self, count: u32, mut out: impl FnMut(u64)) {
+        let (count, len) = (count.min(self.len.get()) as usize, self.len.get() as usize);
+        let blocks = self.blocks.get();
+        for i in 0..count {
+            // SAFETY: i < len.
+            out(unsafe { *blocks.add(i) });
+        }
+        // SAFETY: both ranges lie below `len`.
+        unsafe { ptr::copy(blocks.add(count), blocks, len - count) };
+        self.len.set((len - count) as u32);
+    }
+}
+
+/// Where each class's magazine begins in a lane's storage.
+const STORAGE: ([usize; CLASS_COUNT], usize) = {
+    let (mut starts, mut at, mut class) = ([0; CLASS_COUNT], 0, 0);
+    while class < CLASS_COUNT {
+        starts[class] = at;
+        at += super::size_class::magazine_of(class);
+        class += 1;
+    }
+    (starts, at)
+};
+
+/// One thread's end of the segment: process memory, used by one thread at a time (`busy`).
+#[repr(C)]
+pub struct Lane {
+    /// What the unit words of its slabs have in their owner bits; 0: no lane (or wiped by fork).
+    tag: Cell<u64>,
+    id: Cell<u16>,
+    /// Tells a process from its forked ancestors: blocks and pins of another birth are not ours.
+    birth: Cell<u32>,
+    pub magazines: [Magazine; CLASS_COUNT],
+    pub pins: PinBook,
+    book: Cell<*const RefCell<Book>>,
+    /// 1 while a thread uses it.
+    pub busy: AtomicU32,
+    /// Handles and thread-local entries that lead to it; the last one parks it.
+    pub users: Cell<u32>,
+    /// Whether it has ever made a run: only then must a look for PRIVATE ones be taken at its end.
+    pub made_runs: Cell<bool>,
+    /// The next of this process's lanes; written once, before the lane is in the list.
+    pub next: Cell<*const Lane>,
+    /// Types that this lane has described in the segment, and under which number of descriptions.
+    pub types: Cell<*const RefCell<TypeBook>>,
+    storage: [Cell<u64>; STORAGE.1],
+}
+
+/// Fingerprints of the types whose descriptions are known to stand in the table of names.
+#[derive(Default)]
+pub struct TypeBook {
+    pub epoch: u64,
+    pub known: std::collections::HashSet<u64>,
+}
+
+impl Lane {
+    /// Makes the all-zero lane the thread's end of lane `id`.
+    pub fn begin(&self, id: LaneId, birth: u32) {
+        for class in ClassId::all() {
+            let magazine = &self.magazines[class.index()];
+            magazine.len.set(0);
+            magazine.capacity.set(class.cut().magazine);
+            magazine.blocks.set(self.storage[STORAGE.0[class.index()]].as_ptr());
+        }
+        self.book.set(Box::into_raw(Box::new(RefCell::new(Book::default()))));
+        self.types.set(Box::into_raw(Box::default()));
+        self.birth.set(birth);
+        self.id.set(id.0);
+        self.tag.set(owner_tag(id));
+    }
+
+    /// The end of it: zero again. It owns no slab and no pin.
+    pub fn end(&self) {
+        for magazine in &self.magazines {
+            assert_eq!(magazine.len(), 0);
+            magazine.capacity.set(0);
+        }
+        self.tag.set(0);
+        self.id.set(0);
+        self.birth.set(0);
+        let (book, types) = (self.book.replace(ptr::null()), self.types.replace(ptr::null()));
+        // SAFETY: made by `begin` from boxes, taken out here, once.
+        unsafe {
+            drop(Box::from_raw(book.cast_mut()));
+            drop(Box::from_raw(types.cast_mut()));
+        }
+    }
+
+    /// Whether it is a lane: neither fresh nor wiped by a fork.
+    #[inline(always)]
+    pub fn is_live(&self) -> bool {
+        self.tag.get() != 0
+    }
+
+    #[inline(always)]
+    pub fn tag(&self) -> u64 {
+        self.tag.get()
+    }
+
+    #[inline(always)]
+    pub fn birth(&self) -> u32 {
+        self.birth.get()
+    }
+
+    pub fn id(&self) -> LaneId {
+        LaneId(self.id.get())
+    }
+
+    /// The notes on its slabs. Only the slow paths of the heap borrow them, never one inside another.
+    pub fn book(&self) -> &RefCell<Book> {
+        assert!(self.is_live());
+        // SAFETY: a live lane's book was made by `begin` and is dropped by `end`.
+        unsafe { &*self.book.get() }
+    }
+
+    pub fn types(&self) -> &RefCell<TypeBook> {
+        assert!(self.is_live());
+        // SAFETY: as for the book.
+        unsafe { &*self.types.get() }
+    }
+}
+
+/// What the owner knows of each slab that it owns.
+pub struct Book {
+    pub classes: [ClassBook; CLASS_COUNT],
+    /// [`Header::sweep_epoch`](crate::layout::Header) when all slabs were last looked at.
+    pub sweep_epoch: u64,
+}
+
+impl Default for Book {
+    fn default() -> Self {
+        Book { classes: core::array::from_fn(|_| ClassBook::default()), sweep_epoch: 0 }
+    }
+}
+
+/// The owned slabs of one class.
+#[derive(Default)]
+pub struct ClassBook {
+    /// By slot; a slab keeps its slot while it is owned, as its unit word names it.
+    pub slots: Vec<Option<Notes>>,
+    vacant: Vec<u32>,
+    /// Slots whose slabs have a pending group, each once (`listed`).
+    ready: Vec<u32>,
+    listed: Vec<bool>,
+    /// The next slot that a look by cursor goes to.
+    pub cursor: u32,
+    /// Slabs in which every block is FREE.
+    pub empties: u32,
+}
+
+/// One owned slab.
+#[derive(Clone)]
+pub struct Notes {
+    pub unit: UnitIndex,
+    /// Groups that may hold FREE or LIMBO blocks: announced by the doorbell or freed by ourselves.
+    pub pending: u64,
+    /// Blocks that are not FREE as far as is known; never fewer than there are.
+    pub outstanding: u32,
+    /// FREE blocks by group, as far as is known; never more than there are.
+    pub known_free: [u8; 64],
+}
+
+const _: () = assert!(GROUP <= u8::MAX as usize);
+
+impl ClassBook {
+    /// A slot for a slab that is about to be owned.
+    pub fn reserve(&mut self) -> u32 {
+        self.vacant.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            self.listed.push(false);
+            self.slots.len() as u32 - 1
+        })
+    }
+
+    pub fn vacate(&mut self, slot: u32) {
+        self.slots[slot as usize] = None;
+        self.vacant.push(slot);
+    }
+
+    /// Adds to a slab's pending groups.
+    pub fn announce(&mut self, slot: u32, groups: u64) {
+        let Some(notes) = &mut self.slots[slot as usize] else { return };
+        notes.pending |= groups;
+        if notes.pending != 0 && !core::mem::replace(&mut self.listed[slot as usize], true) {
+            self.ready.push(slot);
+        }
+    }
+
+    /// A slab with a pending group, the last one announced.
+    pub fn next_ready(&mut self) -> Option<u32> {
+        while let Some(&slot) = self.ready.last() {
+            if self.slots[slot as usize].as_ref().is_some_and(|notes| notes.pending != 0) {
+                return Some(slot);
+            }
+            self.listed[slot as usize] = false;
+            self.ready.pop();
+        }
+        None
+    }
+
+    /// The owned slabs, each with its slot.
+    pub fn owned(&self) -> impl Iterator<Item = (u32, &Notes)> {
+        self.slots.iter().enumerate().filter_map(|(slot, notes)| Some((slot as u32, notes.as_ref()?)))
+    }
+
+    /// The slabs whose ring bit is `ring`.
+    pub fn slots_of_ring(&self, ring: u32) -> impl Iterator<Item = u32> + use<> {
+        (ring..self.slots.len() as u32).step_by(64)
+    }
+}

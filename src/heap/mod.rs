@@ -1,0 +1,258 @@
+//! The heap: blocks of any size for every process, with nobody ever waiting.
+//!
+//! A reader who follows an allocation goes from [`Heap::take`] (the magazine) to [`slab`] (refill,
+//! remote frees, orphans) to [`growth`] (units). Large blocks are [`run`]s. [`unit`] says what each
+//! unit is, [`size_class`] how slabs are cut, [`lane`] what a thread keeps in process memory.
+//!
+//! A block's state is written only by its holder: the slab's owner while FREE, the process that took
+//! it while PRIVATE, whoever it was given to while PUBLISHED or RAW. So no operation on a block is a
+//! read-modify-write, and there is nothing to repair when its holder dies.
+
+pub mod error;
+pub mod growth;
+pub mod lane;
+pub mod run;
+pub mod size_class;
+pub mod slab;
+pub mod unit;
+
+use crate::arena::Arena;
+use error::FreeError;
+pub use growth::Exhausted;
+use lane::Lane;
+use size_class::ClassId;
+use slab::SlabBlock;
+use unit::{OWNER, State, UNIT, Unit, UnitIndex, class_field};
+use crate::sync::{Acquire, Relaxed, Release};
+
+/// The heap as one live lane uses it.
+#[derive(Clone, Copy)]
+pub struct Heap<'a> {
+    pub arena: &'a Arena,
+    pub lane: &'a Lane,
+}
+
+/// A block, as the unit words tell.
+#[derive(Clone, Copy)]
+pub struct Place {
+    /// Where it starts.
+    pub start: u64,
+    /// How many bytes it has.
+    pub bytes: u64,
+    pub kind: PlaceKind,
+}
+
+#[derive(Clone, Copy)]
+pub enum PlaceKind {
+    Slab(SlabBlock, Unit),
+    Run(UnitIndex, Unit),
+}
+
+/// The block that holds the byte at `offset`, if a block can be there; its state says if one is.
+pub fn locate(arena: &Arena, offset: u64) -> Option<Place> {
+    if !arena.holds(offset, 1) {
+        return None;
+    }
+    let mut head = UnitIndex::containing(offset);
+    let mut unit = arena.unit(head)?;
+    if let Unit::Tail { back, .. } = unit {
+        head = UnitIndex(head.0.checked_sub(back).filter(|head| *head >= arena.first_unit().0)?);
+        unit = arena.unit(head)?;
+        if unit.length() <= back {
+            return None;
+        }
+    }
+    match unit {
+        Unit::Slab { class, .. } | Unit::Orphan { class } => {
+            let cut = class.cut();
+            let at = u32::try_from(offset - head.offset()).ok()?.checked_sub(cut.start)?;
+            let index = cut.index_of(at);
+            let start = head.offset() + u64::from(cut.start) + u64::from(index) * u64::from(cut.size);
+            let block = SlabBlock { head, class, index };
+            let kind = PlaceKind::Slab(block, unit);
+            (index < cut.count).then_some(Place { start, bytes: u64::from(cut.size), kind })
+        }
+        Unit::Run { len, .. } => {
+            let bytes = u64::from(len) * UNIT as u64;
+            Some(Place { start: head.offset(), bytes, kind: PlaceKind::Run(head, unit) })
+        }
+        _ => None,
+    }
+}
+
+/// The state of a block; `None`: a byte that no version of this crate writes.
+pub fn state_of(arena: &Arena, place: &Place) -> Option<State> {
+    match place.kind {
+        PlaceKind::Slab(block, _) => {
+            // SAFETY: `locate` read that the head is a slab of this class, and made the index.
+            let state = unsafe { &*arena.states(block.head, block.class).add(block.index as usize) };
+            State::of(state.load(Acquire))
+        }
+        PlaceKind::Run(_, Unit::Run { state, .. }) => Some(state),
+        PlaceKind::Run(..) => None,
+    }
+}
+
+impl<'a> Heap<'a> {
+    /// A PRIVATE block of `class`, if one is at hand. Touches no shared memory; wait-free.
+    #[inline(always)]
+    pub fn take(lane: &Lane, class: ClassId) -> Option<u64> {
+        lane.magazines[class.index()].pop()
+    }
+
+    /// The owner lane's way to free a block of its own slab: false if it is not, or if the magazine
+    /// is full. `was` is the state that the block must have. Wait-free.
+    #[inline(always)]
+    pub fn free_own(arena: &Arena, lane: &Lane, block: u64, was: State) -> bool {
+        if block >= arena.layout().bytes() {
+            return false;
+        }
+        let word = arena.unit_word(UnitIndex::containing(block)).load(Relaxed);
+        // Relaxed: a word with our tag was written by ourselves.
+        if word & OWNER != lane.tag() {
+            return false;
+        }
+        let Some(class) = class_field(word) else { return false };
+        if was != State::Private {
+            let cut = class.cut();
+            let Some(at) = (block as u32 & (UNIT as u32 - 1)).checked_sub(cut.start) else { return false };
+            let index = cut.index_of(at);
+            if index * cut.size != at || index >= cut.count {
+                return false;
+            }
+            // SAFETY: a block of a slab that this lane owns.
+            let state = unsafe { &*arena.states(UnitIndex::containing(block), class).add(index as usize) };
+            if state.load(Relaxed) != was as u8 || lane.magazines[class.index()].room() == 0 {
+                return false;
+            }
+            // Relaxed: the block stays with this lane; dead from here on, its recovery frees it.
+            state.store(State::Private as u8, Relaxed);
+        }
+        lane.magazines[class.index()].push(block)
+    }
+
+    /// Takes a block of `class`, or refills first.
+    pub fn take_or_refill(&self, class: ClassId) -> Result<u64, Exhausted> {
+        loop {
+            if let Some(block) = Self::take(self.lane, class) {
+                return Ok(block);
+            }
+            self.refill(class)?;
+        }
+    }
+
+    /// A PRIVATE block of at least `bytes` at a multiple of `align`; `align` ≤ 64 KiB, `bytes` > 0.
+    pub fn allocate(&self, bytes: usize, align: usize) -> Result<u64, Exhausted> {
+        match ClassId::of(bytes, align) {
+            Some(class) => self.take_or_refill(class),
+            None => self.allocate_run(run::units_for(bytes)),
+        }
+    }
+
+    /// Gives a block that its holder calls PRIVATE a new state, or takes it back to PRIVATE.
+    ///
+    /// Release: whoever sees the block by this state, and recovery, sees what was written into it.
+    #[inline]
+    pub fn set_state(arena: &Arena, block: u64, state: State) {
+        let unit = UnitIndex::containing(block);
+        let word = arena.unit_word(unit).load(Relaxed);
+        // Relaxed: the holder of a block read this unit's word, or a later one, when it got it.
+        match Unit::of(word) {
+            Some(Unit::Slab { class, .. } | Unit::Orphan { class }) => {
+                let cut = class.cut();
+                let index = cut.index_of((block - unit.offset()) as u32 - cut.start);
+                // SAFETY: the word says slab of this class, and the holder vouches for the block.
+                unsafe { (*arena.states(unit, class).add(index as usize)).store(state as u8, Release) };
+            }
+            Some(Unit::Run { len, lane, .. }) => {
+                arena.unit_word(unit).store(Unit::Run { len, lane, state }.word(), Release);
+            }
+            _ => {
+                let place = locate(arena, block).expect("a block that is held");
+                let PlaceKind::Slab(block, _) = place.kind else { unreachable!("a run starts at its head") };
+                // SAFETY: as above.
+                unsafe { (*arena.states(block.head, block.class).add(block.index as usize)).store(state as u8, Release) };
+            }
+        }
+    }
+
+    /// Frees a block that this process holds PRIVATE.
+    pub fn free_private(&self, block: u64) {
+        if Self::free_own(self.arena, self.lane, block, State::Private) {
+            return;
+        }
+        let place = locate(self.arena, block).expect("a block that is held");
+        self.free_place(place);
+    }
+
+    fn free_place(&self, place: Place) {
+        match place.kind {
+            PlaceKind::Slab(block, Unit::Slab { class, lane, .. }) if lane == self.lane.id() => {
+                // Its own, but the magazine was full, or the block lies in a further unit of its slab.
+                Self::set_state(self.arena, place.start, State::Private);
+                let magazine = &self.lane.magazines[class.index()];
+                if magazine.room() == 0 {
+                    self.flush(class, magazine.len().div_ceil(2));
+                }
+                debug_assert_eq!(block.class, class);
+                let pushed = magazine.push(place.start);
+                debug_assert!(pushed, "it was flushed");
+            }
+            PlaceKind::Slab(block, _) => self.remote_free(block),
+            PlaceKind::Run(head, unit) => {
+                let freed = self.free_run(head, unit);
+                debug_assert!(freed, "its holder is alone with it");
+            }
+        }
+    }
+
+    /// Frees a block in state RAW, from whatever process it came.
+    pub fn free_raw(&self, offset: u64) -> Result<(), FreeError> {
+        let place = raw_place(self.arena, offset)?;
+        match place.kind {
+            PlaceKind::Run(head, unit) if !self.free_run(head, unit) => Err(FreeError::DoubleFree { offset }),
+            PlaceKind::Run(..) => Ok(()),
+            PlaceKind::Slab(..) => {
+                self.free_place(place);
+                Ok(())
+            }
+        }
+    }
+
+    /// Leaves a published block to be freed when nobody's hazard names it.
+    pub fn retire(&self, block: u64) {
+        let place = locate(self.arena, block).expect("a block that is held");
+        match place.kind {
+            PlaceKind::Slab(block, _) => self.retire_block(block),
+            PlaceKind::Run(head, unit) => self.retire_run(head, unit.length()),
+        }
+    }
+
+    /// Makes the block at `place`, which the caller holds alone, at least `bytes` long where it
+    /// stands, or gives back what it does not need for them; its size then.
+    pub fn resize_in_place(&self, place: &Place, bytes: usize) -> Option<u64> {
+        match place.kind {
+            PlaceKind::Slab(..) => (bytes as u64 <= place.bytes).then_some(place.bytes),
+            PlaceKind::Run(head, unit) => {
+                let wanted = run::units_for(bytes);
+                (wanted == unit.length() || self.resize_run(head, unit, wanted))
+                    .then(|| u64::from(wanted) * UNIT as u64)
+            }
+        }
+    }
+}
+
+/// The RAW block that starts at `offset`, or why there is none.
+pub fn raw_place(arena: &Arena, offset: u64) -> Result<Place, FreeError> {
+    let place = locate(arena, offset).ok_or(FreeError::Foreign { offset })?;
+    if place.start != offset {
+        return Err(FreeError::Misaligned { offset, start: place.start });
+    }
+    match state_of(arena, &place) {
+        Some(State::Raw) => Ok(place),
+        Some(State::Published) => Err(FreeError::IsObject { offset }),
+        Some(State::Private) => Err(FreeError::IsPrivate { offset }),
+        Some(State::Free | State::Limbo) => Err(FreeError::DoubleFree { offset }),
+        None => Err(FreeError::Foreign { offset }),
+    }
+}

@@ -1,0 +1,284 @@
+//! Size classes: how big a block is, how a slab of such blocks is cut, where their state bytes lie.
+//!
+//! Steps of 16 bytes to 128, then four per doubling to 256 KiB, so that above 128 bytes at most a
+//! fifth of a block is unused (on average a tenth). A slab is one unit, or for the larger classes
+//! as many as waste least. State bytes of small blocks lie at the slab's start; slabs of at most
+//! [`LINE`] blocks keep theirs in the dense table of state lines, so that blocks of a power of two
+//! fill their units exactly and are aligned to their size.
+
+use super::unit::UNIT;
+
+/// State bytes in the dense table per unit.
+pub const LINE: usize = 32;
+/// Blocks per doorbell bit: one cache line of state bytes.
+pub const GROUP: usize = 64;
+
+#[cfg(not(loom))]
+pub const CLASS_COUNT: usize = 52;
+/// In loom's world three classes are enough: 16 KiB, 32 KiB and 64 KiB, whose state bytes are dense.
+#[cfg(loom)]
+pub const CLASS_COUNT: usize = 3;
+
+/// The largest block of a slab; larger ones are runs of whole units.
+pub const LARGEST: usize = size_of_class(CLASS_COUNT - 1);
+
+/// Number of a size class.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct ClassId(u8);
+
+/// A class as the slabs of it are cut.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(32))]
+pub struct Class {
+    /// Bytes of a block.
+    pub size: u32,
+    /// ⌈2³² / size⌉: `index = at * reciprocal >> 32` for each `at` inside a slab.
+    reciprocal: u32,
+    /// Bytes from the slab's start to its first block.
+    pub start: u32,
+    /// Blocks of a slab.
+    pub count: u32,
+    /// Units of a slab.
+    pub span: u32,
+    /// Blocks of the class that a lane keeps at hand at most.
+    pub magazine: u32,
+    /// The power of two to which each block is aligned.
+    pub align: u32,
+    /// State bytes in the table of lines, not in the slab.
+    pub dense: bool,
+}
+
+const fn size_of_class(class: usize) -> usize {
+    if cfg!(loom) {
+        return 16384 << class;
+    }
+    if class < 8 {
+        return 16 * (class + 1);
+    }
+    let (doubling, quarter) = ((class - 8) / 4, (class - 8) % 4);
+    (128 << doubling) + (32 << doubling) * (quarter + 1)
+}
+
+const fn cut(class: usize) -> Class {
+    let size = size_of_class(class);
+    let natural = 1usize << size.trailing_zeros();
+    let align = if natural > UNIT { UNIT } else { natural };
+    let dense = size * LINE >= UNIT;
+    let (mut span, mut start, mut count) = (1, 0, UNIT / (size + 1));
+    if dense {
+        // The least waste wins, the smaller slab at equal waste; a sixteenth is good enough.
+        let (mut best, mut tried) = (usize::MAX, 1);
+        while tried <= 8 {
+            let waste = (tried * UNIT % size) * 64 / tried;
+            let fits = tried * UNIT >= size && tried * UNIT / size <= LINE;
+            if fits && waste < best && (best == usize::MAX || best > UNIT * 64 / 16) {
+                (best, span) = (waste, tried);
+            }
+            tried += 1;
+        }
+        count = span * UNIT / size;
+    } else {
+        // The largest count whose state bytes and blocks fit together.
+        loop {
+            start = count.next_multiple_of(align).next_multiple_of(8);
+            if start + count * size <= UNIT {
+                break;
+            }
+            count -= 1;
+        }
+    }
+    let magazine = match 65536 / size {
+        0 | 1 => 1,
+        n if n > 128 => 128,
+        n => n,
+    };
+    Class {
+        size: size as u32,
+        reciprocal: ((1u64 << 32).div_ceil(size as u64)) as u32,
+        start: start as u32,
+        count: count as u32,
+        span: span as u32,
+        magazine: magazine as u32,
+        align: align as u32,
+        dense,
+    }
+}
+
+/// Blocks in a magazine of class `class`.
+pub const fn magazine_of(class: usize) -> usize {
+    cut(class).magazine as usize
+}
+
+static CLASSES: [Class; CLASS_COUNT] = {
+    let mut classes = [cut(0); CLASS_COUNT];
+    let mut class = 0;
+    while class < CLASS_COUNT {
+        classes[class] = cut(class);
+        class += 1;
+    }
+    classes
+};
+
+/// Class by size in steps of 16 bytes, for the sizes that most programs ask for.
+const SMALL: usize = 1024;
+static SMALL_CLASSES: [u8; SMALL / 16 + 1] = {
+    let mut table = [0; SMALL / 16 + 1];
+    let mut step = 0;
+    while step <= SMALL / 16 {
+        table[step] = compute(step * 16) as u8;
+        step += 1;
+    }
+    table
+};
+
+const fn compute(size: usize) -> usize {
+    let mut class = 0;
+    while class < CLASS_COUNT - 1 && size_of_class(class) < size {
+        class += 1;
+    }
+    class
+}
+
+impl ClassId {
+    /// The class of blocks for `size` bytes at a multiple of `align`; `None`: no slab has such.
+    #[inline(always)]
+    pub fn of(size: usize, align: usize) -> Option<ClassId> {
+        if align > 16 {
+            return Self::of_aligned(size, align);
+        }
+        if size <= SMALL {
+            return Some(ClassId(SMALL_CLASSES[size.div_ceil(16)]));
+        }
+        Self::of_larger(size)
+    }
+
+    fn of_larger(size: usize) -> Option<ClassId> {
+        if size > LARGEST {
+            return None;
+        }
+        if cfg!(loom) {
+            return Some(ClassId(compute(size) as u8));
+        }
+        // Four classes per doubling: the two bits below the leading one of size - 1 choose.
+        let below = size - 1;
+        let doubling = below.ilog2() - 7;
+        let quarter = below >> (5 + doubling) & 3;
+        Some(ClassId((8 + 4 * doubling as usize + quarter) as u8))
+    }
+
+    fn of_aligned(size: usize, align: usize) -> Option<ClassId> {
+        let mut class = Self::of(size.max(align), 1)?;
+        while class.cut().align < align as u32 {
+            class = Self::new(class.index() + 1)?;
+        }
+        Some(class)
+    }
+
+    /// `None` if there is no such class.
+    #[inline(always)]
+    pub fn new(index: usize) -> Option<ClassId> {
+        (index < CLASS_COUNT).then_some(ClassId(index as u8))
+    }
+
+    #[inline(always)]
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+
+    /// All classes, the smallest first.
+    pub fn all() -> impl Iterator<Item = ClassId> {
+        (0..CLASS_COUNT).map(|index| ClassId(index as u8))
+    }
+
+    #[inline(always)]
+    pub fn cut(self) -> &'static Class {
+        // A ClassId is below CLASS_COUNT by construction: this index check is optimized away in
+        // none of the hot paths but costs nothing measurable beside the load.
+        &CLASSES[self.0 as usize]
+    }
+}
+
+impl core::fmt::Display for ClassId {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{} B", self.cut().size)
+    }
+}
+
+impl Class {
+    /// Bytes of a slab.
+    pub fn slab_bytes(&self) -> usize {
+        self.span as usize * UNIT
+    }
+
+    /// Index of the block that holds the byte `at` of a slab, `at` counted from its first block.
+    #[inline(always)]
+    pub fn index_of(&self, at: u32) -> u32 {
+        (u64::from(at) * u64::from(self.reciprocal) >> 32) as u32
+    }
+
+    /// The doorbell bits that stand for blocks of this class.
+    pub fn groups(&self) -> u64 {
+        let groups = (self.count as usize).div_ceil(GROUP);
+        u64::MAX >> (64 - groups)
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_size_gets_the_smallest_class_that_holds_it() {
+        for size in 1..=LARGEST {
+            let class = ClassId::of(size, 1).unwrap();
+            assert!(class.cut().size as usize >= size, "{size} in {class}");
+            assert!(class.index() == 0 || size_of_class(class.index() - 1) < size, "{size} in {class}");
+        }
+        assert_eq!(ClassId::of(LARGEST + 1, 1), None);
+    }
+
+    #[test]
+    fn alignment_is_kept_by_every_block() {
+        for align in (0..=16).map(|shift| 1usize << shift) {
+            for size in (1..5000).chain([8191, 8192, 8193, 40_000, 65_536, 65_537, 200_000]) {
+                let Some(class) = ClassId::of(size, align) else { continue };
+                let cut = class.cut();
+                assert!(cut.size as usize >= size);
+                assert_eq!(cut.start as usize % align, 0, "{size} at {align}");
+                assert_eq!(cut.size as usize % align, 0, "{size} at {align}");
+            }
+        }
+    }
+
+    #[test]
+    fn blocks_and_state_bytes_fit_and_little_is_wasted() {
+        for class in ClassId::all() {
+            let cut = class.cut();
+            let used = cut.start as usize + cut.count as usize * cut.size as usize;
+            assert!(used <= cut.slab_bytes() && cut.count >= 1, "{class}: {cut:?}");
+            assert!(cut.dense || cut.start >= cut.count);
+            assert!(!cut.dense || cut.count as usize <= LINE);
+            assert!((cut.count as usize).div_ceil(GROUP) <= 64);
+            let wasted = cut.slab_bytes() - cut.count as usize * cut.size as usize;
+            assert!(wasted * 100 <= cut.slab_bytes() * 7, "{class} wastes {wasted} of {}", cut.slab_bytes());
+        }
+    }
+
+    #[test]
+    fn the_reciprocal_divides_exactly() {
+        for class in ClassId::all() {
+            let cut = class.cut();
+            for at in 0..cut.count * cut.size {
+                assert_eq!(cut.index_of(at), at / cut.size, "{class} at {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn internal_fragmentation_stays_below_a_quarter() {
+        for size in 129..=LARGEST {
+            let block = ClassId::of(size, 1).unwrap().cut().size as usize;
+            assert!((block - size) * 4 <= block, "{size} in {block}");
+        }
+    }
+}

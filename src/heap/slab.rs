@@ -1,0 +1,558 @@
+//! Slabs: refilling a magazine, flushing it, frees from other lanes, orphans and their adoption.
+//!
+//! ```text
+//! remote_free(block), any lane                      refill(class), owner lane
+//! f1  state := FREE          (Release)              r1  rings := bells.swap(0)            (Acquire)
+//! f2  doorbell |= group      (AcqRel)               r2  each slab with a ring: doorbell.swap(0) (Acquire)
+//! f3  was it silent: read the unit word AGAIN,      r3  each announced group: FREE → PRIVATE
+//!     ring its present owner, or show the orphan    r4  nothing: one slab by cursor, all its groups
+//! ```
+//!
+//! **No free is lost.** f2 before r2 in the doorbell's order: r3 sees the byte. f2 after r2: the
+//! doorbell was silent, so the freer rings. Against a change of owner: each new owner writes the
+//! unit word, *then* swaps the doorbell, then looks at all bytes; f2 before that swap: it sees the
+//! byte; f2 after: f3 reads the new owner. A freer that found the doorbell ringing leaves the rest
+//! to who made it ring; if that one is stopped or dead, r4 comes by: before a lane takes a fresh
+//! unit it looks at one slab that it owns, so each is seen once while the lane at most doubles.
+//!
+//! **No block has two holders.** FREE → PRIVATE is done by the lane in the unit word alone, and that
+//! changes by CAS. f1 is the freer's last touch of the unit's memory: a late ring goes to the dense
+//! doorbell, where it is harmless whatever became of the unit.
+
+use super::lane::{ClassBook, Notes};
+use super::size_class::{ClassId, GROUP};
+use super::unit::{LaneId, State, Unit, UnitIndex};
+use super::{Exhausted, Heap};
+use crate::layout::SetId;
+use crate::process::pin;
+use crate::sync::{AcqRel, Acquire, AtomicU8, Relaxed, Release, fence, load_eight};
+
+/// A block of a slab.
+#[derive(Clone, Copy)]
+pub struct SlabBlock {
+    pub head: UnitIndex,
+    pub class: ClassId,
+    pub index: u32,
+}
+
+impl SlabBlock {
+    fn group(self) -> usize {
+        self.index as usize / GROUP
+    }
+}
+
+/// Offsets that hazards name, looked up once per refill and only if a Limbo is met.
+#[derive(Default)]
+struct Named(Option<Vec<u64>>);
+
+/// The bits of eight state bytes, as [`load_eight`] gives them, that are FREE, and that are LIMBO.
+fn classify(bytes: u64) -> (u8, u8) {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    // The states are 0, 1, 2, 3 and 6: FREE has neither of the two low bits, LIMBO both.
+    let gather = |flags: u64| (flags.wrapping_mul(0x0102_0408_1020_4080) >> 56) as u8;
+    (gather(!(bytes | bytes >> 1) & ONES), gather(bytes & (bytes >> 1) & ONES))
+}
+
+impl Heap<'_> {
+    pub(super) fn state(&self, block: SlabBlock) -> &AtomicU8 {
+        debug_assert!(block.index < block.class.cut().count);
+        // SAFETY: the unit word said that `head` is a slab of this class, so its state bytes lie
+        // there and are backed; only indices below the class's count are made.
+        unsafe { &*self.arena.states(block.head, block.class).add(block.index as usize) }
+    }
+
+    /// Brings blocks into the magazine of `class`, at least one.
+    ///
+    /// Lock-free: a step that fails has met another's success.
+    pub fn refill(&self, class: ClassId) -> Result<(), Exhausted> {
+        let mut book = self.lane.book().borrow_mut();
+        self.notice_recoveries(&mut book);
+        let notes = &mut book.classes[class.index()];
+        let mut named = Named::default();
+        self.answer_bells(class, notes);
+        if self.take_ready(class, notes, &mut named) {
+            return Ok(());
+        }
+        self.look_by_cursor(class, notes);
+        if self.take_ready(class, notes, &mut named) {
+            return Ok(());
+        }
+        while self.adopt(class, notes, 0).is_some() {
+            if self.take_ready(class, notes, &mut named) {
+                return Ok(());
+            }
+        }
+        self.cut_fresh(class, notes)?;
+        let took = self.take_ready(class, notes, &mut named);
+        debug_assert!(took, "a fresh slab has free blocks");
+        Ok(())
+    }
+
+    /// After a recovery hints of dead freers may be missing: all slabs are looked at once.
+    fn notice_recoveries(&self, book: &mut super::lane::Book) {
+        // Acquire pairs with the Release of the recovery's increment: its frees are before.
+        let epoch = self.arena.header().sweep_epoch.load(Acquire);
+        if core::mem::replace(&mut book.sweep_epoch, epoch) == epoch {
+            return;
+        }
+        for class in ClassId::all() {
+            let notes = &mut book.classes[class.index()];
+            (0..notes.slots.len() as u32).for_each(|slot| notes.announce(slot, class.cut().groups()));
+        }
+    }
+
+    fn answer_bells(&self, class: ClassId, notes: &mut ClassBook) {
+        let bell = &self.arena.lane(self.lane.id()).bells[class.index()];
+        if bell.load(Relaxed) == 0 {
+            return; // what rings now rings for the next refill
+        }
+        // Bells before doorbells: a ring after this swap stays for the next refill. Acquire pairs
+        // with the Release of the ring, before which the doorbell was written.
+        let mut rings = bell.swap(0, Acquire);
+        while rings != 0 {
+            let ring = rings.trailing_zeros();
+            rings &= rings - 1;
+            for slot in notes.slots_of_ring(ring) {
+                let Some(slab) = &notes.slots[slot as usize] else { continue };
+                let doorbell = self.arena.doorbell(slab.unit);
+                if doorbell.load(Relaxed) == 0 {
+                    continue;
+                }
+                // Acquire pairs with f2: the announced bytes are visible. What is not used up in
+                // this refill stays in the notes, as the doorbell forgets it.
+                notes.announce(slot, doorbell.swap(0, Acquire) & class.cut().groups());
+                self.release_if_empty(class, notes, slot);
+            }
+        }
+    }
+
+    /// A slab all of whose groups were announced may be wholly free.
+    fn release_if_empty(&self, class: ClassId, notes: &mut ClassBook, slot: u32) {
+        let Some(slab) = &mut notes.slots[slot as usize] else { return };
+        if slab.pending != class.cut().groups() || slab.outstanding == 0 {
+            return;
+        }
+        self.recount(class, slab);
+        if slab.outstanding == 0 {
+            notes.empties += 1;
+            if notes.empties > 1 {
+                self.release(class, notes, slot);
+            }
+        }
+    }
+
+    fn look_by_cursor(&self, class: ClassId, notes: &mut ClassBook) {
+        let slots = notes.slots.len() as u32;
+        let from = notes.cursor;
+        let Some(slot) = (0..slots)
+            .map(|i| (from + i) % slots)
+            .find(|slot| notes.slots[*slot as usize].is_some())
+        else {
+            return;
+        };
+        notes.cursor = slot + 1;
+        let slab = notes.slots[slot as usize].as_ref().expect("found above");
+        self.arena.doorbell(slab.unit).swap(0, Acquire);
+        notes.announce(slot, class.cut().groups());
+    }
+
+    /// Takes from the announced groups until half the magazine is full; whether anything is in it.
+    fn take_ready(&self, class: ClassId, notes: &mut ClassBook, named: &mut Named) -> bool {
+        let magazine = &self.lane.magazines[class.index()];
+        let want = class.cut().magazine.div_ceil(2);
+        while magazine.len() < want {
+            let Some(slot) = notes.next_ready() else { break };
+            let slab = notes.slots[slot as usize].as_mut().expect("a ready slot is owned");
+            let was_empty = slab.outstanding == 0;
+            self.take_group(class, slab, slab.pending.trailing_zeros() as usize, named);
+            match (was_empty, slab.outstanding == 0) {
+                (true, false) => notes.empties -= 1,
+                (false, true) => notes.empties += 1,
+                _ => {}
+            }
+        }
+        magazine.len() != 0
+    }
+
+    /// FREE → PRIVATE in one group, as far as the magazine has room.
+    fn take_group(&self, class: ClassId, slab: &mut Notes, group: usize, named: &mut Named) {
+        let cut = class.cut();
+        let first = group * GROUP;
+        let states = self.arena.states(slab.unit, class);
+        let (free, limbo) = self.look_at_group(class, slab.unit, group);
+        let block = |i: u32| {
+            slab.unit.offset() + u64::from(cut.start) + u64::from(first as u32 + i) * u64::from(cut.size)
+        };
+        // FREE blocks that we did not know of were freed by others: they are out no longer.
+        let found = free.count_ones();
+        slab.outstanding -= found - found.min(u32::from(slab.known_free[group]));
+        let mut takeable = free;
+        let mut rest = limbo;
+        while rest != 0 {
+            let i = rest.trailing_zeros();
+            rest &= rest - 1;
+            if !named.contains(self, block(i)) {
+                takeable |= 1 << i;
+            }
+        }
+        let magazine = &self.lane.magazines[class.index()];
+        let mut taken = takeable;
+        while taken.count_ones() > magazine.room() {
+            taken &= !(1 << (63 - taken.leading_zeros()));
+        }
+        let mut rest = taken;
+        // From the top, so that the magazine hands them out in ascending order.
+        while rest != 0 {
+            let i = 63 - rest.leading_zeros();
+            rest &= !(1 << i);
+            // SAFETY: a block of the group, below the class's count.
+            let state = unsafe { &*states.add(first + i as usize) };
+            // Relaxed: only the owner takes, and it is visible to a later owner by the unit word.
+            state.store(State::Private as u8, Relaxed);
+            let pushed = magazine.push(block(i));
+            debug_assert!(pushed, "no more than its room is taken");
+        }
+        let taken_free = (taken & free).count_ones();
+        slab.outstanding += taken_free;
+        slab.known_free[group] = (found - taken_free) as u8;
+        if taken == takeable {
+            // A Limbo that is named is found again by the cursor.
+            slab.pending &= !(1 << group);
+        }
+    }
+
+    /// The blocks of a group that are FREE, and that are LIMBO, a bit each.
+    fn look_at_group(&self, class: ClassId, unit: UnitIndex, group: usize) -> (u64, u64) {
+        let count = class.cut().count as usize;
+        let (first, end) = (group * GROUP, count.min(group * GROUP + GROUP));
+        let states = self.arena.states(unit, class);
+        let (mut free, mut limbo) = (0, 0);
+        for at in (first..end).step_by(8) {
+            // SAFETY: a slab's state bytes are aligned to eight and padded to a multiple of it.
+            let (f, l) = classify(unsafe { load_eight(states.add(at)) });
+            free |= u64::from(f) << (at - first);
+            limbo |= u64::from(l) << (at - first);
+        }
+        // Behind the relaxed byte loads: pairs with f1, so that the last holder's use is over.
+        fence(Acquire);
+        let valid = u64::MAX >> (GROUP - (end - first));
+        (free & valid, limbo & valid)
+    }
+
+    /// Counts a slab's blocks anew.
+    fn recount(&self, class: ClassId, slab: &mut Notes) {
+        let mut free = 0;
+        let mut groups = class.cut().groups();
+        slab.pending = 0;
+        while groups != 0 {
+            let group = groups.trailing_zeros() as usize;
+            groups &= groups - 1;
+            let (found, limbo) = self.look_at_group(class, slab.unit, group);
+            slab.known_free[group] = found.count_ones() as u8;
+            free += found.count_ones();
+            if found | limbo != 0 {
+                slab.pending |= 1 << group;
+            }
+        }
+        slab.outstanding = class.cut().count - free;
+    }
+
+    /// Cuts a slab of fresh units.
+    fn cut_fresh(&self, class: ClassId, notes: &mut ClassBook) -> Result<(), Exhausted> {
+        let cut = class.cut();
+        let unit = self.claim_units(cut.span)?;
+        let states = self.arena.states(unit, class);
+        for i in 0..cut.count as usize {
+            // SAFETY: the slab's state bytes, in units that this lane has claimed. Relaxed: the
+            // unit word, stored below with Release, shows them.
+            unsafe { (*states.add(i)).store(State::Free as u8, Relaxed) };
+        }
+        let slot = notes.reserve();
+        // o1, o2: the word first, then the doorbell, which may still ring for what the unit was.
+        let word = Unit::Slab { class, lane: self.lane.id(), slot };
+        self.arena.unit_word(unit).store(word.word(), Release);
+        self.arena.doorbell(unit).swap(0, AcqRel);
+        let mut known_free = [0; 64];
+        for (group, known) in known_free.iter_mut().enumerate() {
+            *known = (cut.count as usize).saturating_sub(group * GROUP).min(GROUP) as u8;
+        }
+        notes.slots[slot as usize] = Some(Notes { unit, pending: 0, outstanding: 0, known_free });
+        notes.empties += 1;
+        notes.announce(slot, cut.groups());
+        Ok(())
+    }
+
+    /// Gives back the units of a wholly free slab that this lane owns.
+    fn release(&self, class: ClassId, notes: &mut ClassBook, slot: u32) {
+        let slab = notes.slots[slot as usize].as_ref().expect("an owned slab");
+        debug_assert_eq!(slab.outstanding, 0);
+        self.free_units(slab.unit, class.cut().span);
+        notes.vacate(slot);
+        notes.empties -= 1;
+    }
+
+    /// Gives back wholly free slabs of a class beyond `keep` of them.
+    fn release_empties(&self, class: ClassId, notes: &mut ClassBook, keep: u32) {
+        for slot in 0..notes.slots.len() as u32 {
+            if notes.empties <= keep {
+                return;
+            }
+            if notes.slots[slot as usize].as_ref().is_some_and(|slab| slab.outstanding == 0) {
+                self.release(class, notes, slot);
+            }
+        }
+    }
+
+    /// Gives the `count` oldest blocks of a magazine back to their slabs.
+    pub fn flush(&self, class: ClassId, count: u32) {
+        let mut book = self.lane.book().borrow_mut();
+        let notes = &mut book.classes[class.index()];
+        let mut emptied = false;
+        self.lane.magazines[class.index()].drain_oldest(count, |block| {
+            let (block, slot) = self.own_block(class, block);
+            let slab = notes.slots[slot as usize].as_mut().expect("a magazine holds blocks of owned slabs");
+            // Release: a later owner, or the recovery of this process, sees our use of it end.
+            self.state(block).store(State::Free as u8, Release);
+            slab.known_free[block.group()] += 1;
+            slab.outstanding -= 1;
+            if slab.outstanding == 0 {
+                notes.empties += 1;
+                emptied = true;
+            }
+            notes.announce(slot, 1 << block.group());
+        });
+        if emptied {
+            self.release_empties(class, notes, 1);
+        }
+    }
+
+    /// A block of a slab of this lane, and the slab's slot.
+    fn own_block(&self, class: ClassId, block: u64) -> (SlabBlock, u32) {
+        let mut head = UnitIndex::containing(block);
+        let mut unit = self.arena.unit(head);
+        if let Some(Unit::Tail { back, .. }) = unit {
+            head = UnitIndex(head.0 - back);
+            unit = self.arena.unit(head);
+        }
+        let Some(Unit::Slab { slot, .. }) = unit else { unreachable!("{head} is a slab of ours, not {unit:?}") };
+        let cut = class.cut();
+        let index = cut.index_of((block - head.offset()) as u32 - cut.start);
+        (SlabBlock { head, class, index }, slot)
+    }
+
+    /// Frees a block of a slab that this lane may not own: f1 to f3.
+    ///
+    /// Wait-free. Dead after f1: the block is free, and a look by cursor finds it.
+    pub fn remote_free(&self, block: SlabBlock) {
+        // f1. Release pairs with the Acquire behind the owner's look. A plain store on x86-64.
+        self.state(block).store(State::Free as u8, Release);
+        self.ring(block);
+    }
+
+    /// Frees a block once nobody's hazard names it: LIMBO, which the slab's owner moves on.
+    pub fn retire_block(&self, block: SlabBlock) {
+        // Release pairs with the owner's Acquire: the object was unlinked before.
+        self.state(block).store(State::Limbo as u8, Release);
+        self.ring(block);
+    }
+
+    fn ring(&self, block: SlabBlock) {
+        // f2. Acquire and Release both: it reads the new owner's swap, or that swap reads it.
+        if self.arena.doorbell(block.head).fetch_or(1 << block.group(), AcqRel) != 0 {
+            return;
+        }
+        // f3. Relaxed is enough for the word itself, as f2 orders it; Acquire keeps `unit` one thing.
+        match self.arena.unit(block.head) {
+            Some(Unit::Slab { class, lane, slot }) if lane != LaneId::NOBODY => {
+                // Release pairs with r1. Between two read-modify-writes of one thread on different
+                // words only this order keeps the doorbell before the bell.
+                self.arena.lane(lane).bells[class.index()].fetch_or(1 << (slot % 64), Release);
+            }
+            Some(Unit::Orphan { class }) => self.arena.set(SetId::Orphans(class)).insert(block.head.0 as usize),
+            _ => {} // it serves something else by now, or nothing: harmless
+        }
+    }
+
+    /// Takes over an orphan of `class` at or after unit `from`; the unit, whose slot is announced.
+    ///
+    /// Dead after the CAS: the slab is the dead lane's like any other of its.
+    fn adopt(&self, class: ClassId, notes: &mut ClassBook, from: usize) -> Option<UnitIndex> {
+        let orphans = self.arena.set(SetId::Orphans(class));
+        let mut from = from.max(self.arena.first_unit().0 as usize);
+        while let Some(item) = orphans.find(from) {
+            let unit = UnitIndex(item as u32);
+            let orphan = Unit::Orphan { class }.word();
+            let slot = notes.reserve();
+            let mine = Unit::Slab { class, lane: self.lane.id(), slot }.word();
+            let word = self.arena.unit_word(unit);
+            if word.compare_exchange(orphan, mine, AcqRel, Acquire).is_err() {
+                notes.vacate(slot);
+                orphans.drop_stale(item, || word.load(Acquire) == orphan);
+                from = item + 1;
+                continue;
+            }
+            orphans.remove(item);
+            // o2: after the word. Who rang before is seen by the recount, who rings after finds us.
+            self.arena.doorbell(unit).swap(0, AcqRel);
+            let mut slab = Notes { unit, pending: 0, outstanding: 0, known_free: [0; 64] };
+            self.recount(class, &mut slab);
+            notes.empties += u32::from(slab.outstanding == 0);
+            let pending = core::mem::take(&mut slab.pending);
+            notes.slots[slot as usize] = Some(slab);
+            notes.announce(slot, pending);
+            return Some(unit);
+        }
+        None
+    }
+
+    /// Gives a slab to whoever adopts it, unless a block of it is PRIVATE; wholly free, back to the
+    /// free units. Whether it is this lane's no longer.
+    ///
+    /// Dead before the CAS: still the dead lane's. Dead after it: an orphan in no set, which
+    /// recovery shows again, as does the first free into it.
+    fn orphan(&self, class: ClassId, notes: &mut ClassBook, slot: u32) -> bool {
+        let slab = notes.slots[slot as usize].as_mut().expect("an owned slab");
+        let unit = slab.unit;
+        // p1: drained; frees from here on make the doorbell ring, which p4 sees.
+        self.arena.doorbell(unit).swap(0, Acquire);
+        let was_empty = slab.outstanding == 0;
+        self.recount(class, slab);
+        match (was_empty, slab.outstanding == 0) {
+            (true, false) => notes.empties -= 1,
+            (false, true) => notes.empties += 1,
+            _ => {}
+        }
+        let slab = notes.slots[slot as usize].as_ref().expect("an owned slab");
+        let announced = slab.pending;
+        if slab.outstanding == 0 {
+            self.release(class, notes, slot);
+            return true;
+        }
+        let states = self.arena.states(unit, class);
+        let is_private = |i: u32| {
+            // SAFETY: a block of a slab that this lane owns.
+            unsafe { (*states.add(i as usize)).load(Acquire) == State::Private as u8 }
+        };
+        if (0..class.cut().count).any(is_private) {
+            notes.announce(slot, announced);
+            return false;
+        }
+        let mine = Unit::Slab { class, lane: self.lane.id(), slot }.word();
+        let gave = self.arena.unit_word(unit).compare_exchange(mine, Unit::Orphan { class }.word(), AcqRel, Acquire);
+        assert!(gave.is_ok(), "only its owner changes the word of a slab");
+        // The unit is another's from here on: dense tables only. p4 touches and never clears, as
+        // the ring may be meant for an adopter who was quicker.
+        let rang = self.arena.doorbell(unit).fetch_or(0, AcqRel);
+        if announced != 0 || rang != 0 {
+            self.arena.set(SetId::Orphans(class)).insert(unit.0 as usize);
+        }
+        notes.vacate(slot);
+        true
+    }
+
+    /// Empties all magazines and gives away what can be given; whether nothing is left.
+    ///
+    /// `abandon`: nobody in this process holds a reference into the segment any more, so PRIVATE
+    /// blocks (forgotten values) are freed first, as their owner.
+    pub fn give_away_slabs(&self, abandon: bool) -> bool {
+        let mut nothing_left = true;
+        for class in ClassId::all() {
+            self.flush(class, u32::MAX);
+            let mut book = self.lane.book().borrow_mut();
+            let notes = &mut book.classes[class.index()];
+            let slots: Vec<u32> = notes.owned().map(|(slot, _)| slot).collect();
+            for slot in slots {
+                if abandon {
+                    self.free_private_blocks(class, notes, slot);
+                }
+                nothing_left &= self.orphan(class, notes, slot);
+            }
+        }
+        nothing_left
+    }
+
+    fn free_private_blocks(&self, class: ClassId, notes: &ClassBook, slot: u32) {
+        let unit = notes.slots[slot as usize].as_ref().expect("an owned slab").unit;
+        for index in 0..class.cut().count {
+            let state = self.state(SlabBlock { head: unit, class, index });
+            if state.load(Relaxed) == State::Private as u8 {
+                state.store(State::Free as u8, Release);
+            }
+        }
+    }
+
+    /// Takes over each orphan once, gives back those that are wholly free, and the rest away again.
+    pub fn release_empty_orphans(&self) {
+        let mut book = self.lane.book().borrow_mut();
+        for class in ClassId::all() {
+            let notes = &mut book.classes[class.index()];
+            let mut from = 0;
+            while let Some(unit) = self.adopt(class, notes, from) {
+                from = unit.0 as usize + 1;
+                let Some((slot, _)) = notes.owned().find(|(_, slab)| slab.unit == unit) else { continue };
+                self.take_limbo(class, notes, slot);
+                self.orphan(class, notes, slot);
+            }
+        }
+    }
+
+    /// LIMBO → FREE where no hazard names the block, in a slab that this lane owns.
+    fn take_limbo(&self, class: ClassId, notes: &ClassBook, slot: u32) {
+        let unit = notes.slots[slot as usize].as_ref().expect("an owned slab").unit;
+        let mut named = Named::default();
+        let cut = class.cut();
+        for index in 0..cut.count {
+            let state = self.state(SlabBlock { head: unit, class, index });
+            let block = unit.offset() + u64::from(cut.start) + u64::from(index) * u64::from(cut.size);
+            if state.load(Acquire) == State::Limbo as u8 && !named.contains(self, block) {
+                state.store(State::Free as u8, Release);
+            }
+        }
+    }
+
+    /// Gives back what this lane holds for speed: full magazines, empty slabs, unnamed Limbo.
+    pub fn release_idle(&self) {
+        for class in ClassId::all() {
+            self.flush(class, u32::MAX);
+            let mut book = self.lane.book().borrow_mut();
+            let notes = &mut book.classes[class.index()];
+            let slots: Vec<u32> = notes.owned().map(|(slot, _)| slot).collect();
+            for slot in slots {
+                self.take_limbo(class, notes, slot);
+                let slab = notes.slots[slot as usize].as_mut().expect("an owned slab");
+                self.arena.doorbell(slab.unit).swap(0, Acquire);
+                let was_empty = slab.outstanding == 0;
+                self.recount(class, slab);
+                let (is_empty, pending) = (slab.outstanding == 0, core::mem::take(&mut slab.pending));
+                notes.empties = notes.empties + u32::from(is_empty) - u32::from(was_empty);
+                notes.announce(slot, pending);
+            }
+            self.release_empties(class, notes, 0);
+        }
+    }
+}
+
+impl Named {
+    fn contains(&mut self, heap: &Heap<'_>, block: u64) -> bool {
+        self.0.get_or_insert_with(|| pin::named(heap.arena)).binary_search(&block).is_ok()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn eight_bytes_are_told_apart() {
+        let states = [State::Free, State::Private, State::Published, State::Limbo, State::Raw];
+        for (i, low) in states.into_iter().enumerate() {
+            for (j, high) in states.into_iter().enumerate() {
+                let bytes = u64::from_le_bytes([low as u8, 1, 1, 2, high as u8, 6, 2, low as u8]);
+                let expect = |state: State| {
+                    u8::from(low == state) | u8::from(high == state) << 4 | u8::from(low == state) << 7
+                };
+                assert_eq!(classify(bytes), (expect(State::Free), expect(State::Limbo)), "{i} {j}");
+            }
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! Units of 64 KiB and the word that says what each is.
+//!
+//! The word is the whole truth about its unit; each change of ownership is one CAS of it. The truth
+//! about a run, or about a slab of several units, is its head's length: a tail's label only says
+//! "not free, my head lies so far below, claimed by that lane".
+
+use super::size_class::ClassId;
+use crate::layout::MAX_LANES;
+use core::fmt;
+
+pub const UNIT_SHIFT: u32 = 16;
+/// Bytes of a unit.
+pub const UNIT: usize = 1 << UNIT_SHIFT;
+
+/// Number of a unit, counted from the segment's start.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct UnitIndex(pub u32);
+
+impl UnitIndex {
+    #[inline(always)]
+    pub fn containing(offset: u64) -> UnitIndex {
+        UnitIndex((offset >> UNIT_SHIFT) as u32)
+    }
+    /// Bytes from the segment's start.
+    #[inline(always)]
+    pub fn offset(self) -> u64 {
+        u64::from(self.0) << UNIT_SHIFT
+    }
+    pub fn plus(self, units: u32) -> UnitIndex {
+        UnitIndex(self.0 + units)
+    }
+}
+
+impl fmt::Display for UnitIndex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "unit {}", self.0)
+    }
+}
+
+/// Number of a lane, from 1; 0 is nobody.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct LaneId(pub u16);
+
+impl LaneId {
+    pub const NOBODY: LaneId = LaneId(0);
+}
+
+impl fmt::Display for LaneId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "lane {}", self.0)
+    }
+}
+
+/// What a block of a run is to its holder; a slab's blocks say it in a state byte each.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum State {
+    /// The slab's owner may take it.
+    Free = 0,
+    /// Its process' alone; a death makes it Free.
+    Private = 1,
+    /// A typed object that was given to everybody.
+    Published = 2,
+    /// Freed, but not to be taken while any lane's hazard names it.
+    Limbo = 3,
+    /// Raw memory that was given to everybody.
+    Raw = 6,
+}
+
+impl State {
+    #[inline(always)]
+    pub fn of(byte: u8) -> Option<State> {
+        match byte {
+            0 => Some(State::Free),
+            1 => Some(State::Private),
+            2 => Some(State::Published),
+            3 => Some(State::Limbo),
+            6 => Some(State::Raw),
+            _ => None,
+        }
+    }
+}
+
+/// What a unit is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unit {
+    /// Backed and nobody's (also what fresh memory says).
+    Free,
+    /// Nobody's, and its memory was given back: to be backed before use.
+    Decommitted,
+    /// A lane is making something of it.
+    Claimed { lane: LaneId },
+    /// The head of a slab that `lane` owns; `slot` is where the lane keeps its notes on it.
+    Slab { class: ClassId, lane: LaneId, slot: u32 },
+    /// The head of a slab that nobody owns.
+    Orphan { class: ClassId },
+    /// The head of a block of `len` units; `lane` made it (nobody: an ownerless Limbo).
+    Run { len: u32, lane: LaneId, state: State },
+    /// The head of a run or slab that `lane` is giving back.
+    Freeing { len: u32, lane: LaneId },
+    /// A further unit of what begins `back` units below; `lane` claimed it.
+    Tail { back: u32, lane: LaneId },
+}
+
+const KIND: u64 = 0xf;
+const LANE_SHIFT: u32 = 4;
+const CLASS_SHIFT: u32 = 20;
+const REST_SHIFT: u32 = 28;
+/// The bits that say "slab of this lane": all that a holder who frees must compare.
+pub const OWNER: u64 = (1 << CLASS_SHIFT) - 1;
+const SLAB: u64 = 3;
+const RUNS: [State; 4] = [State::Private, State::Published, State::Limbo, State::Raw];
+const _: () = assert!(REST_SHIFT + 28 <= 64, "a run may span every unit");
+
+/// The owner bits of a slab of `lane`.
+pub const fn owner_tag(lane: LaneId) -> u64 {
+    SLAB | (lane.0 as u64) << LANE_SHIFT
+}
+
+/// The class field of a word that is known to name a slab.
+#[inline(always)]
+pub fn class_field(word: u64) -> Option<ClassId> {
+    ClassId::new((word >> CLASS_SHIFT & 0xff) as usize)
+}
+
+/// The slot field of a word that is known to name a slab.
+#[inline(always)]
+pub fn slot_field(word: u64) -> usize {
+    (word >> REST_SHIFT) as usize
+}
+
+impl Unit {
+    pub fn word(self) -> u64 {
+        let pack = |kind: u64, lane: LaneId, class: usize, rest: u32| {
+            kind | u64::from(lane.0) << LANE_SHIFT | (class as u64) << CLASS_SHIFT | u64::from(rest) << REST_SHIFT
+        };
+        match self {
+            Unit::Free => 0,
+            Unit::Decommitted => 1,
+            Unit::Claimed { lane } => pack(2, lane, 0, 0),
+            Unit::Slab { class, lane, slot } => pack(SLAB, lane, class.index(), slot),
+            Unit::Orphan { class } => pack(4, LaneId::NOBODY, class.index(), 0),
+            Unit::Run { len, lane, state } => {
+                let state = RUNS.iter().position(|s| *s == state).expect("a run is never in state Free");
+                pack(5, lane, state, len)
+            }
+            Unit::Freeing { len, lane } => pack(6, lane, 0, len),
+            Unit::Tail { back, lane } => pack(7, lane, 0, back),
+        }
+    }
+
+    /// `None`: no version of this crate writes such a word.
+    pub fn of(word: u64) -> Option<Unit> {
+        let lane = LaneId((word >> LANE_SHIFT) as u16);
+        let middle = (word >> CLASS_SHIFT & 0xff) as usize;
+        let rest = u32::try_from(word >> REST_SHIFT).ok()?;
+        let unit = match word & KIND {
+            0 => Unit::Free,
+            1 => Unit::Decommitted,
+            2 => Unit::Claimed { lane },
+            SLAB => Unit::Slab { class: ClassId::new(middle)?, lane, slot: rest },
+            4 => Unit::Orphan { class: ClassId::new(middle)? },
+            5 => Unit::Run { len: rest, lane, state: *RUNS.get(middle)? },
+            6 => Unit::Freeing { len: rest, lane },
+            7 => Unit::Tail { back: rest, lane },
+            _ => return None,
+        };
+        ((lane.0 as usize) < MAX_LANES && unit.word() == word).then_some(unit)
+    }
+
+    /// Units that this head covers, itself among them; 0 if it is no head.
+    pub fn length(self) -> u32 {
+        match self {
+            Unit::Slab { class, .. } | Unit::Orphan { class } => class.cut().span,
+            Unit::Run { len, .. } | Unit::Freeing { len, .. } => len,
+            _ => 0,
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_come_back_as_they_went() {
+        let (lane, class) = (LaneId(4095), ClassId::new(51).unwrap());
+        let mut units = vec![
+            Unit::Free,
+            Unit::Decommitted,
+            Unit::Claimed { lane },
+            Unit::Slab { class, lane, slot: u32::MAX },
+            Unit::Orphan { class },
+            Unit::Freeing { len: 1 << 28, lane },
+            Unit::Tail { back: (1 << 28) - 1, lane },
+        ];
+        units.extend(RUNS.map(|state| Unit::Run { len: 1 << 28, lane, state }));
+        for unit in units {
+            assert_eq!(Unit::of(unit.word()), Some(unit));
+        }
+    }
+
+    #[test]
+    fn no_other_word_is_a_unit() {
+        for kind in 8..16 {
+            assert_eq!(Unit::of(kind), None);
+        }
+        assert_eq!(Unit::of(1 << 4), None, "Free has no lane");
+        assert_eq!(Unit::of(3 | 52 << 20), None, "there are 52 classes");
+        assert_eq!(Unit::of(3 | 4096 << 4), None, "there are 4096 lanes");
+    }
+}

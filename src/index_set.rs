@@ -1,0 +1,182 @@
+//! A set of unit numbers as a hierarchical bitmap that many processes change at once.
+//!
+//! Bit `i` of a summary word means "word `i` of the level below may be non-zero". A set is a hint,
+//! both ways: the truth about a unit stands in its own word, and whoever changes the truth changes
+//! the set. *Appearing*: the truth first, then [`IndexSet::insert`]. *Vanishing*: a CAS of the truth
+//! first, then [`IndexSet::remove`], by the one whose CAS won. Insert and remove are idempotent and
+//! know no order, so that a death between the two loses a hint and nothing else.
+//!
+//! **At rest** each set leaf bit is visible from the top. It may be hidden only while somebody is
+//! between two steps of [`IndexSet::find`] or [`IndexSet::insert`], or died or was stopped there:
+//! [`IndexSet::repair`] brings it back.
+//!
+//! All operations are lock-free: `insert` and `remove` take a fixed number of steps, `find` goes
+//! over each word at most once. Orderings: bits are set and cleared by read-modify-writes with
+//! AcqRel and read with Acquire, so that a finder sees the truth that was written before the insert.
+
+use crate::layout::{FANOUT, FANOUT_SHIFT};
+use crate::sync::{AcqRel, Acquire, AtomicU64, Relaxed};
+
+/// Levels of the largest segment.
+pub const MAX_LEVELS: usize = 6;
+
+/// Where the words of one level lie.
+#[derive(Clone, Copy)]
+pub struct Level {
+    base: *const AtomicU64,
+    words: usize,
+    /// The words come in blocks of `1 << block_shift`, a block every `stride` bytes.
+    block_shift: u32,
+    stride: usize,
+}
+
+impl Level {
+    /// A level of `words` words, in blocks of `1 << block_shift` words that start `stride` bytes apart.
+    ///
+    /// # Safety
+    /// All those words stay valid for shared use while the level is.
+    pub unsafe fn new(base: *const AtomicU64, words: usize, block_shift: u32, stride: usize) -> Level {
+        Level { base, words, block_shift, stride }
+    }
+
+    #[inline]
+    fn word(&self, index: usize) -> &AtomicU64 {
+        assert!(index < self.words, "word {index} of a level of {}", self.words);
+        let (block, within) = (index >> self.block_shift, index & ((1 << self.block_shift) - 1));
+        // SAFETY: `index` is in range, and `new`'s caller promised that such words are valid.
+        unsafe { &*self.base.byte_add(block * self.stride).add(within) }
+    }
+}
+
+/// A view of one set; any process may use it at any time.
+#[derive(Clone, Copy)]
+pub struct IndexSet {
+    levels: [Level; MAX_LEVELS],
+    count: usize,
+}
+
+impl IndexSet {
+    /// A set over `levels`, leaves first; the last level is a single word.
+    pub fn new(levels: &[Level]) -> IndexSet {
+        assert!(levels.last().is_some_and(|top| top.words == 1));
+        let mut all = [levels[0]; MAX_LEVELS];
+        all[..levels.len()].copy_from_slice(levels);
+        IndexSet { levels: all, count: levels.len() }
+    }
+
+    /// Puts `item` in. Wait-free.
+    ///
+    /// Dead after the leaf: hidden until the next insert under the same words, or repair.
+    pub fn insert(&self, item: usize) {
+        // A read-modify-write even if the bit is there already: who clears the summary above looks
+        // again with one of his own, and of the two one sees the other.
+        self.levels[0].word(item >> FANOUT_SHIFT).fetch_or(1 << (item & (FANOUT - 1)), AcqRel);
+        self.raise(0, item >> FANOUT_SHIFT);
+    }
+
+    /// Takes `item` out. Wait-free; one step, so that dying leaves nothing to mend.
+    pub fn remove(&self, item: usize) {
+        self.levels[0].word(item >> FANOUT_SHIFT).fetch_and(!(1 << (item & (FANOUT - 1))), AcqRel);
+    }
+
+    /// Whether the leaf says so. No promise about the summaries.
+    pub fn contains(&self, item: usize) -> bool {
+        self.levels[0].word(item >> FANOUT_SHIFT).load(Acquire) >> (item & (FANOUT - 1)) & 1 == 1
+    }
+
+    /// The 64 items from `64 * word` on, a bit each (in loom's world, as many as a word holds).
+    pub fn leaf(&self, word: usize) -> u64 {
+        self.levels[0].word(word).load(Acquire)
+    }
+
+    /// Makes word `index` of `level` visible, at every level above, whatever these say already:
+    /// someone may be clearing any of them.
+    fn raise(&self, level: usize, index: usize) {
+        let mut index = index;
+        for above in &self.levels[level + 1..self.count] {
+            let (word, bit) = (above.word(index >> FANOUT_SHIFT), 1 << (index & (FANOUT - 1)));
+            // Relaxed: a stale "set" is a clearer's business, who looks again after he cleared.
+            if word.load(Relaxed) & bit == 0 {
+                word.fetch_or(bit, AcqRel);
+            }
+            index >>= FANOUT_SHIFT;
+        }
+    }
+
+    /// The first item at or after `from` that the summaries show.
+    ///
+    /// `from` lies in a backed zone. Ends: the position only grows.
+    pub fn find(&self, from: usize) -> Option<usize> {
+        let (mut level, mut position) = (0, from);
+        loop {
+            let index = position >> FANOUT_SHIFT;
+            if index >= self.levels[level].words {
+                return None;
+            }
+            let bits = self.levels[level].word(index).load(Acquire) & (u64::MAX << (position & (FANOUT - 1)));
+            if bits == 0 {
+                if level + 1 == self.count {
+                    return None;
+                }
+                (level, position) = (level + 1, index + 1);
+                continue;
+            }
+            let hit = (index << FANOUT_SHIFT) + bits.trailing_zeros() as usize;
+            if level == 0 {
+                return Some(hit);
+            }
+            if self.levels[level - 1].word(hit).load(Acquire) == 0 {
+                self.lower(level, hit);
+                position = hit + 1;
+            } else {
+                (level, position) = (level - 1, hit << FANOUT_SHIFT);
+            }
+        }
+    }
+
+    /// Clears the bit of word `below` in `level`, then looks again.
+    fn lower(&self, level: usize, below: usize) {
+        let (word, bit) = (self.levels[level].word(below >> FANOUT_SHIFT), 1u64 << (below & (FANOUT - 1)));
+        word.fetch_and(!bit, AcqRel);
+        // By read-modify-write: a load could still read the old zero while an inserter, who wrote
+        // the word below before, read the old summary.
+        if self.levels[level - 1].word(below).fetch_or(0, AcqRel) != 0 {
+            self.raise(level - 1, below);
+        }
+    }
+
+    /// A finder saw `item`, but its truth does not agree: takes it out, and puts it back if
+    /// `is_in`, which reads the truth with Acquire, says so now.
+    pub fn drop_stale(&self, item: usize, is_in: impl Fn() -> bool) {
+        self.remove(item);
+        if is_in() {
+            self.insert(item);
+        }
+    }
+
+    /// Makes every leaf word below `end` visible again, beside live users, any number of times.
+    /// One read-modify-write per leaf word.
+    pub fn repair(&self, end: usize) {
+        for word in 0..end.div_ceil(FANOUT) {
+            if self.levels[0].word(word).fetch_or(0, AcqRel) != 0 {
+                self.raise(0, word);
+            }
+        }
+    }
+
+    /// At rest: the first item below `end` whose leaf bit cannot be seen from the top.
+    pub fn first_hidden(&self, end: usize) -> Option<usize> {
+        (0..end.div_ceil(FANOUT)).find(|word| self.leaf(*word) != 0 && !self.is_visible(*word)).map(|word| {
+            (word << FANOUT_SHIFT) + self.leaf(word).trailing_zeros() as usize
+        })
+    }
+
+    fn is_visible(&self, leaf: usize) -> bool {
+        let mut index = leaf;
+        self.levels[1..self.count].iter().all(|level| {
+            let seen = level.word(index >> FANOUT_SHIFT).load(Acquire) >> (index & (FANOUT - 1)) & 1 == 1;
+            index >>= FANOUT_SHIFT;
+            seen
+        })
+    }
+}

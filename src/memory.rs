@@ -1,0 +1,336 @@
+//! Raw memory for users: blocks by layout, private or given to everybody, and handles for hot loops.
+
+use crate::attached::{Attached, release_user, with_lane};
+use crate::heap::error::{AllocError, FreeError, check_layout};
+use crate::heap::lane::Lane;
+use crate::heap::size_class::ClassId;
+use crate::heap::unit::State;
+use crate::heap::{self, Heap};
+use crate::offset::Offset;
+use crate::segment::Segment;
+use core::alloc::Layout;
+use core::fmt;
+use core::marker::PhantomData;
+use core::mem;
+use core::ptr::{self, NonNull};
+use std::sync::Arc;
+
+/// A private block of raw memory: this process' alone until it is [published](Block::publish).
+///
+/// Dropped, the block is free again; so it is when the process dies. May be sent to and dropped by
+/// any thread of the process. In a child made by fork dropping it does nothing: the block is the
+/// parent's.
+#[must_use = "a block that is dropped is free again"]
+pub struct Block<'s> {
+    at: NonNull<u8>,
+    segment: &'s Segment,
+    /// The birth of the process that took it: another's is not ours to free.
+    birth: u32,
+}
+
+// SAFETY: the block belongs to the process, not to a thread; its memory is raw.
+unsafe impl Send for Block<'_> {}
+// SAFETY: a shared Block gives out nothing but its address.
+unsafe impl Sync for Block<'_> {}
+
+impl<'s> Block<'s> {
+    /// The block's first byte in this process. Valid for reads and writes of the bytes asked for (and
+    /// of [`usable_size`](Self::usable_size)) while the block is; uninitialized.
+    pub fn as_ptr(&self) -> NonNull<u8> {
+        self.at
+    }
+
+    /// Bytes that may be used: as many as were asked for, or a few more.
+    pub fn usable_size(&self) -> usize {
+        let arena = &self.segment.attached().arena;
+        let place = heap::locate(arena, self.offset()).expect("a block that is held");
+        place.bytes as usize
+    }
+
+    /// Gives the block to everybody: any process that learns the offset may use it, and any may
+    /// [deallocate](Segment::deallocate) it. It outlives this process.
+    ///
+    /// Wait-free: one store. Dead before it: the block is free again; dead after it: it is published,
+    /// though nobody may know.
+    pub fn publish(self) -> Offset<u8> {
+        let offset = self.offset();
+        if self.is_ours() {
+            Heap::set_state(&self.segment.attached().arena, offset, State::Raw);
+        }
+        mem::forget(self);
+        Offset::from_bits(offset).expect("the header stands at 0")
+    }
+
+    pub(crate) fn offset(&self) -> u64 {
+        self.segment.attached().arena.offset_of(self.at.as_ptr())
+    }
+
+    pub(crate) fn segment(&self) -> &'s Segment {
+        self.segment
+    }
+
+    /// False in a child made by fork.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.segment.attached().is_own_birth(self.birth)
+    }
+
+    #[inline(always)]
+    pub(crate) fn new(segment: &'s Segment, lane: &Lane, block: u64) -> Block<'s> {
+        let at = segment.attached().arena.at(block);
+        // SAFETY: a block lies in the mapping, which does not start at null.
+        Block { at: unsafe { NonNull::new_unchecked(at) }, segment, birth: lane.birth() }
+    }
+
+    #[inline(always)]
+    fn free_on(&self, lane: &Lane) {
+        let attached = self.segment.attached();
+        let block = attached.arena.offset_of(self.at.as_ptr());
+        // A lane that fork has wiped has birth 0, which no block has.
+        if lane.birth() == self.birth && Heap::free_own(&attached.arena, lane, block, State::Private) {
+            return;
+        }
+        self.free_slow(lane, block);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn free_slow(&self, lane: &Lane, block: u64) {
+        let attached = self.segment.attached();
+        if !self.is_ours() || (!lane.is_live() && attached.revive(lane).is_err()) {
+            return;
+        }
+        Heap { arena: &attached.arena, lane }.free_private(block);
+    }
+}
+
+impl Drop for Block<'_> {
+    fn drop(&mut self) {
+        // Without a lane (all are in use) the block stays private until the segment is closed.
+        let _ = with_lane(self.segment.attached(), |lane| self.free_on(lane));
+    }
+}
+
+impl fmt::Debug for Block<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Block({:#x})", self.offset())
+    }
+}
+
+/// A PRIVATE block for `layout` on `lane`.
+#[inline(always)]
+pub(crate) fn take(attached: &Attached, lane: &Lane, layout: Layout) -> Result<u64, AllocError> {
+    if layout.size() != 0
+        && let Some(class) = ClassId::of(layout.size(), layout.align())
+        && let Some(block) = Heap::take(lane, class)
+    {
+        return Ok(block);
+    }
+    take_slow(attached, lane, layout)
+}
+
+#[cold]
+#[inline(never)]
+fn take_slow(attached: &Attached, lane: &Lane, layout: Layout) -> Result<u64, AllocError> {
+    check_layout(layout, attached.room())?;
+    attached.allocate(lane, layout.size(), layout.align())
+}
+
+#[inline(always)]
+fn allocate_on(attached: &Attached, lane: &Lane, layout: Layout) -> Result<Offset<u8>, AllocError> {
+    let block = take(attached, lane, layout)?;
+    Heap::set_state(&attached.arena, block, State::Raw);
+    Ok(Offset::from_bits(block).expect("the header stands at 0"))
+}
+
+#[inline(always)]
+fn deallocate_on(attached: &Attached, lane: &Lane, offset: u64) -> Result<(), FreeError> {
+    if Heap::free_own(&attached.arena, lane, offset, State::Raw) {
+        return Ok(());
+    }
+    deallocate_slow(attached, lane, offset)
+}
+
+#[cold]
+#[inline(never)]
+fn deallocate_slow(attached: &Attached, lane: &Lane, offset: u64) -> Result<(), FreeError> {
+    if !lane.is_live() {
+        attached.revive(lane).map_err(FreeError::NoLane)?;
+    }
+    Heap { arena: &attached.arena, lane }.free_raw(offset)
+}
+
+/// Raw memory. Lock-free, all of it; errors leave everything as it was.
+impl Segment {
+    /// A private block of `layout.size()` bytes (more than 0) at a multiple of `layout.align()` (at
+    /// most 64 KiB), uninitialized. On a small size that is at hand: no shared memory is touched.
+    ///
+    /// # Errors
+    /// [`AllocError`] says which limit was met and what to do.
+    #[inline]
+    pub fn allocate_block(&self, layout: Layout) -> Result<Block<'_>, AllocError> {
+        with_lane(self.attached(), |lane| {
+            take(self.attached(), lane, layout).map(|block| Block::new(self, lane, block))
+        })?
+    }
+
+    /// A block that is everybody's at once: it stays until any process
+    /// [deallocates](Self::deallocate) it, also when this one dies. Uninitialized; see
+    /// [`allocate_block`](Self::allocate_block) for layouts and errors.
+    ///
+    /// Dead inside: the block is free again, or allocated though nobody knows its offset: who cannot
+    /// have that links it into a structure of his own by way of an object.
+    #[inline]
+    pub fn allocate(&self, layout: Layout) -> Result<Offset<u8>, AllocError> {
+        with_lane(self.attached(), |lane| allocate_on(self.attached(), lane, layout))?
+    }
+
+    /// As [`allocate`](Self::allocate), all bytes zero.
+    pub fn allocate_zeroed(&self, layout: Layout) -> Result<Offset<u8>, AllocError> {
+        let block = self.allocate_block(layout)?;
+        // SAFETY: the block is ours alone and has that many bytes.
+        unsafe { block.as_ptr().write_bytes(0, layout.size()) };
+        Ok(block.publish())
+    }
+
+    /// Frees a block of [`allocate`](Self::allocate) or [`Block::publish`], whoever allocated it.
+    ///
+    /// Safe to call with any offset: what is no such block, or is free already, is an error. But the
+    /// caller must know that nobody uses the block's bytes any more, as the next
+    /// [`allocate`](Self::allocate) may return it.
+    ///
+    /// Dead inside: the block is free, or still allocated.
+    ///
+    /// # Errors
+    /// [`FreeError`]; nothing was freed.
+    #[inline]
+    pub fn deallocate(&self, offset: Offset<u8>) -> Result<(), FreeError> {
+        with_lane(self.attached(), |lane| deallocate_on(self.attached(), lane, offset.to_bits()))
+            .map_err(FreeError::NoLane)?
+    }
+
+    /// Bytes that may be used of the block at `offset`: as many as were asked for, or a few more.
+    ///
+    /// # Errors
+    /// [`FreeError`] if no raw block starts there.
+    pub fn usable_size(&self, offset: Offset<u8>) -> Result<usize, FreeError> {
+        heap::raw_place(&self.attached().arena, offset.to_bits()).map(|place| place.bytes as usize)
+    }
+
+    /// Makes the raw block at `offset` at least `bytes` long without moving it, or gives back what it
+    /// need not have for so many; `Some` usable size, or `None`: it stays as it was, as what lies
+    /// behind it is in use.
+    ///
+    /// The caller holds the block alone: nobody else resizes or frees it meanwhile.
+    /// Dead inside: the block has its old or its new size.
+    ///
+    /// # Errors
+    /// [`FreeError`] if no raw block starts there.
+    pub fn resize_in_place(&self, offset: Offset<u8>, bytes: usize) -> Result<Option<usize>, FreeError> {
+        let arena = &self.attached().arena;
+        let resized = with_lane(self.attached(), |lane| {
+            if !lane.is_live() {
+                self.attached().revive(lane).map_err(FreeError::NoLane)?;
+            }
+            let place = heap::raw_place(arena, offset.to_bits())?;
+            if bytes == 0 || bytes as u64 > self.attached().room() {
+                return Ok(None);
+            }
+            Ok(Heap { arena, lane }.resize_in_place(&place, bytes).map(|bytes| bytes as usize))
+        });
+        resized.map_err(FreeError::NoLane)?
+    }
+
+    /// The address in this process of the byte at `offset`; `None`: there is no memory there.
+    ///
+    /// Valid for the block's bytes as long as the block is and the segment is open here.
+    pub fn address(&self, offset: Offset<u8>) -> Option<NonNull<u8>> {
+        let arena = &self.attached().arena;
+        arena.holds(offset.to_bits(), 1).then(|| NonNull::new(arena.at(offset.to_bits()))).flatten()
+    }
+
+    /// The offset of an address inside the segment's memory; `None`: it lies elsewhere.
+    pub fn offset_of(&self, address: *const u8) -> Option<Offset<u8>> {
+        let arena = &self.attached().arena;
+        Offset::from_bits(arena.offset_of(address)).filter(|offset| arena.holds(offset.to_bits(), 1))
+    }
+
+    /// A handle for hot loops: the calling thread's lane without the look-up.
+    ///
+    /// # Errors
+    /// [`AllocError::TooManyThreads`], if every lane is in use.
+    pub fn handle(&self) -> Result<Handle<'_>, AllocError> {
+        with_lane(self.attached(), |lane| {
+            if !lane.is_live() {
+                self.attached().revive(lane)?;
+            }
+            lane.users.set(lane.users.get() + 1);
+            Ok(Handle { segment: self, lane, birth: lane.birth(), thread: PhantomData })
+        })?
+    }
+}
+
+/// The calling thread's lane of a segment, looked up once: for loops in which the few nanoseconds of
+/// a thread-local look-up count. Does what the methods of the same names of [`Segment`] do.
+pub struct Handle<'s> {
+    segment: &'s Segment,
+    lane: *const Lane,
+    birth: u32,
+    /// Of this thread alone.
+    thread: PhantomData<*const ()>,
+}
+
+impl<'s> Handle<'s> {
+    #[inline(always)]
+    pub(crate) fn lane(&self) -> &'s Lane {
+        // SAFETY: the segment is attached while it is borrowed, and lanes stay mapped so long; the
+        // lane is this thread's, which the handle cannot leave.
+        unsafe { &*self.lane }
+    }
+
+    /// The segment that it is for.
+    pub fn segment(&self) -> &'s Segment {
+        self.segment
+    }
+
+    /// See [`Segment::allocate_block`].
+    #[inline(always)]
+    pub fn allocate_block(&self, layout: Layout) -> Result<Block<'s>, AllocError> {
+        let block = take(self.segment.attached(), self.lane(), layout)?;
+        Ok(Block::new(self.segment, self.lane(), block))
+    }
+
+    /// Frees a private block: what dropping it does, without the look-up.
+    ///
+    /// A block of another segment is dropped as usual.
+    #[inline(always)]
+    pub fn free_block(&self, block: Block<'_>) {
+        if ptr::eq(Arc::as_ptr(block.segment.attached()), Arc::as_ptr(self.segment.attached())) {
+            block.free_on(self.lane());
+            mem::forget(block);
+        }
+    }
+
+    /// See [`Segment::allocate`].
+    #[inline(always)]
+    pub fn allocate(&self, layout: Layout) -> Result<Offset<u8>, AllocError> {
+        allocate_on(self.segment.attached(), self.lane(), layout)
+    }
+
+    /// See [`Segment::deallocate`].
+    #[inline(always)]
+    pub fn deallocate(&self, offset: Offset<u8>) -> Result<(), FreeError> {
+        deallocate_on(self.segment.attached(), self.lane(), offset.to_bits())
+    }
+}
+
+impl Drop for Handle<'_> {
+    fn drop(&mut self) {
+        release_user(self.segment.attached(), self.lane(), self.birth);
+    }
+}
+
+impl fmt::Debug for Handle<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Handle({})", self.lane().id())
+    }
+}

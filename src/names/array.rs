@@ -1,0 +1,232 @@
+//! The open-addressed arrays of slots that lead to entries.
+//!
+//! A slot never changes once it holds something: `Empty` → `Entry`, or `Empty` → `Frozen`, which
+//! closes its probe path: whoever wants to go on there goes to the array's successor.
+
+use super::entry::Entry;
+use crate::arena::Arena;
+use crate::sync::{Acquire, AtomicU64, Relaxed};
+use core::mem::size_of;
+
+/// Slots of the first array.
+pub const SMALLEST: u64 = if cfg!(loom) { 2 } else { 64 };
+/// Slots that one helper of a migration moves at a time.
+pub const CHUNK: u64 = if cfg!(loom) { 1 } else { 256 };
+
+const OFFSET_BITS: u32 = 44;
+const TAG_SHIFT: u32 = OFFSET_BITS;
+
+/// What a slot holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Slot {
+    Empty,
+    Frozen,
+    /// The entry's block, and the top bits of its hash.
+    Entry {
+        tag: u64,
+        entry: u64,
+    },
+}
+
+impl Slot {
+    pub fn entry(hash: u64, entry: u64) -> Slot {
+        Slot::Entry { tag: tag(hash), entry }
+    }
+    pub fn word(self) -> u64 {
+        match self {
+            Slot::Empty => 0,
+            Slot::Frozen => 1,
+            Slot::Entry { tag, entry } => tag << TAG_SHIFT | entry,
+        }
+    }
+    #[inline]
+    pub fn of(word: u64) -> Slot {
+        match word {
+            0 => Slot::Empty,
+            1 => Slot::Frozen,
+            _ => Slot::Entry { tag: word >> TAG_SHIFT, entry: word & ((1 << OFFSET_BITS) - 1) },
+        }
+    }
+}
+
+/// The bits of a hash that a slot shows: the top ones, as the path starts from the low ones.
+#[inline]
+pub fn tag(hash: u64) -> u64 {
+    hash >> TAG_SHIFT
+}
+
+#[repr(C)]
+struct ArrayHead {
+    /// Slots; a power of two. Never changes.
+    len: AtomicU64,
+    /// The successor's block; 0 → once.
+    next: AtomicU64,
+    /// Slots promised to new names, and [`CLOSED`].
+    fresh: AtomicU64,
+    /// Slots promised to copies from the predecessor.
+    copied: AtomicU64,
+    /// How many copies may still come, counted when this became a successor. Never changes.
+    expected: AtomicU64,
+    _spare: [AtomicU64; 3],
+}
+
+/// In `fresh`: no new names any more; the bound on the copies is final.
+const CLOSED: u64 = 1 << 63;
+
+/// An array in its block.
+#[derive(Clone, Copy)]
+pub struct Array<'a> {
+    head: &'a ArrayHead,
+    done: *const AtomicU64,
+    slots: *const AtomicU64,
+    len: u64,
+    pub offset: u64,
+}
+
+impl<'a> Array<'a> {
+    fn done_words(len: u64) -> u64 {
+        len.div_ceil(CHUNK).div_ceil(64)
+    }
+
+    /// Bytes of the block of an array with so many slots.
+    pub fn bytes(len: u64) -> usize {
+        size_of::<ArrayHead>() + (Self::done_words(len) + len) as usize * size_of::<AtomicU64>()
+    }
+
+    /// Writes an empty array into a block that the caller holds PRIVATE.
+    pub fn write(arena: &'a Arena, block: u64, len: u64, expected: u64) -> Array<'a> {
+        let at = arena.at(block);
+        let words = (Self::bytes(len) / size_of::<AtomicU64>()) as u64;
+        for i in 0..words {
+            // SAFETY: the block is the caller's alone and has `bytes(len)` bytes.
+            unsafe { at.cast::<AtomicU64>().add(i as usize).write(AtomicU64::new(0)) };
+        }
+        // SAFETY: as above.
+        let head = unsafe { &*at.cast::<ArrayHead>() };
+        head.len.store(len, Relaxed);
+        head.expected.store(expected, Relaxed);
+        Self::at(arena, block).expect("a block that was just allocated lies in the segment")
+    }
+
+    /// The array at `offset`; `None`: the segment is corrupt, none can be there.
+    ///
+    /// The caller has pinned it, or an older one, or holds its block.
+    #[inline]
+    pub fn at(arena: &'a Arena, offset: u64) -> Option<Array<'a>> {
+        if offset % 16 != 0 || !arena.holds(offset, size_of::<ArrayHead>() as u64) {
+            return None;
+        }
+        // SAFETY: inside units that may be touched, aligned; the words are atomics.
+        let head = unsafe { &*arena.at(offset).cast::<ArrayHead>() };
+        let len = head.len.load(Relaxed);
+        if !len.is_power_of_two() || len >= 1 << OFFSET_BITS || !arena.holds(offset, Self::bytes(len) as u64) {
+            return None;
+        }
+        let done = arena.at(offset).wrapping_add(size_of::<ArrayHead>()).cast::<AtomicU64>().cast_const();
+        Some(Array { head, done, slots: done.wrapping_add(Self::done_words(len) as usize), len, offset })
+    }
+
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Slot `index`, modulo the length.
+    #[inline]
+    pub fn slot(&self, index: u64) -> &'a AtomicU64 {
+        // SAFETY: `at` checked that all slots lie in the segment; the mask keeps below the length.
+        unsafe { &*self.slots.add((index & (self.len - 1)) as usize) }
+    }
+
+    /// The successor's block, 0 if there is none. Its word; Acquire pairs with the CAS that hung it there.
+    pub fn next(&self) -> &'a AtomicU64 {
+        &self.head.next
+    }
+
+    /// Entries that an array of `len` slots takes: three of four.
+    pub fn limit(len: u64) -> u64 {
+        len - len / 4
+    }
+
+    /// Promises a slot to a new name; false: there is room for none. `is_current`: all copies are in.
+    pub fn promise(&self, is_current: bool) -> bool {
+        // Relaxed throughout: the counts only bound each other.
+        let fresh = self.head.fresh.fetch_add(1, Relaxed);
+        let copies = if is_current { &self.head.copied } else { &self.head.expected }.load(Relaxed);
+        // A closed array's count is far beyond any limit.
+        if fresh.saturating_add(copies) < Self::limit(self.len) {
+            return true;
+        }
+        self.take_back_promise();
+        false
+    }
+
+    /// The promised slot was not used.
+    pub fn take_back_promise(&self) {
+        self.head.fresh.fetch_sub(1, Relaxed);
+    }
+
+    /// Lets no new names in any more; how many entries the array can have in the end.
+    pub fn close(&self) -> u64 {
+        let fresh = self.head.fresh.fetch_or(CLOSED, Relaxed) & !CLOSED;
+        fresh + self.head.copied.load(Relaxed).min(self.len)
+    }
+
+    /// Entries, about.
+    pub fn entries(&self) -> u64 {
+        (self.head.fresh.load(Relaxed) & !CLOSED) + self.head.copied.load(Relaxed)
+    }
+
+    /// Counts a copy that is about to be tried; `take_back_copy` if it was not needed.
+    pub fn promise_copy(&self) {
+        self.head.copied.fetch_add(1, Relaxed);
+    }
+
+    pub fn take_back_copy(&self) {
+        self.head.copied.fetch_sub(1, Relaxed);
+    }
+
+    pub fn chunks(&self) -> u64 {
+        self.len.div_ceil(CHUNK)
+    }
+
+    /// The word of the done bits that holds `chunk`'s, and the bit.
+    pub fn done(&self, chunk: u64) -> (&'a AtomicU64, u64) {
+        assert!(chunk < self.chunks());
+        // SAFETY: below the count of done words, which `at` checked to lie in the segment.
+        (unsafe { &*self.done.add((chunk / 64) as usize) }, 1 << (chunk % 64))
+    }
+
+    /// Whether each chunk was moved. Acquire: then each move is visible.
+    pub fn all_done(&self) -> bool {
+        (0..self.chunks()).all(|chunk| {
+            let (word, bit) = self.done(chunk);
+            word.load(Acquire) & bit != 0
+        })
+    }
+
+    /// The entries in the slots, each once; `Err` with the slot's number: nothing can be there.
+    pub fn entries_in_slots(self, arena: &'a Arena) -> impl Iterator<Item = Result<Entry<'a>, u64>> {
+        (0..self.len).filter_map(move |i| match Slot::of(self.slot(i).load(Acquire)) {
+            Slot::Entry { entry, .. } => Some(Entry::at(arena, entry).ok_or(i)),
+            _ => None,
+        })
+    }
+
+    /// Whether an entry stands in a slot on the path of `hash`.
+    pub fn has(&self, hash: u64, entry: u64) -> bool {
+        let wanted = Slot::entry(hash, entry).word();
+        for i in 0..self.len {
+            match self.slot(hash.wrapping_add(i)).load(Acquire) {
+                word if word == wanted => return true,
+                0 | 1 => return false,
+                _ => {}
+            }
+        }
+        false
+    }
+}
+
+/// What readers of the table must agree on.
+pub fn facts() -> [u64; 4] {
+    [size_of::<ArrayHead>() as u64, CHUNK, SMALLEST, u64::from(TAG_SHIFT)]
+}

@@ -1,0 +1,266 @@
+//! Entries (names) and object headers: the words in blocks of their own that tell what exists.
+//!
+//! An **entry** is interned: once it stands in a slot it keeps its name for good. Its `value` word
+//! is `Absent` ⇄ `Live(object)`, and `Absent` → `Dead` once, by a migration that leaves it behind.
+//! An **object** begins with a header whose `life` word goes `Whole` → `Retired(lane)` once.
+
+use crate::arena::Arena;
+use crate::heap::unit::LaneId;
+use crate::layout::MAX_LANES;
+use crate::sync::{Acquire, AtomicU64, Relaxed};
+use core::mem::size_of;
+
+/// Bytes of the longest name.
+pub const MAX_NAME: usize = 4096;
+
+/// Which table a name belongs to; a name of one never meets one of another.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Space {
+    /// What users name.
+    Named = 0,
+    /// The one object of a type; the name is the type's.
+    Unique = 1,
+    /// The description of a type; the name is its fingerprint.
+    Types = 2,
+}
+
+/// A name as it is looked up.
+#[derive(Clone, Copy)]
+pub struct Key<'a> {
+    pub space: Space,
+    pub name: &'a [u8],
+    pub hash: u64,
+}
+
+impl<'a> Key<'a> {
+    /// `name` has at most [`MAX_NAME`] bytes.
+    pub fn new(arena: &Arena, space: Space, name: &'a [u8]) -> Key<'a> {
+        debug_assert!(name.len() <= MAX_NAME);
+        let seed = arena.header().hash_seed ^ space as u64;
+        Key { space, name, hash: xxhash_rust::xxh3::xxh3_64_with_seed(name, seed) }
+    }
+
+    /// What an entry of this name says beside its value: 48 bits of the hash, space, length.
+    pub fn meta(&self) -> u64 {
+        self.hash & !0xffff | (self.space as u64) << 14 | self.name.len() as u64
+    }
+}
+
+/// The value word of an entry.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Value {
+    /// The name has no object.
+    Absent,
+    /// The name was left behind by a migration; whoever wants it interns it anew.
+    Dead,
+    /// The object's block.
+    Live(u64),
+}
+
+impl Value {
+    pub fn word(self) -> u64 {
+        match self {
+            Value::Absent => 0,
+            Value::Dead => 1,
+            Value::Live(object) => object,
+        }
+    }
+    pub fn of(word: u64) -> Value {
+        match word {
+            0 => Value::Absent,
+            1 => Value::Dead,
+            object => Value::Live(object),
+        }
+    }
+}
+
+#[repr(C)]
+struct EntryHead {
+    value: AtomicU64,
+    meta: AtomicU64,
+}
+
+/// An entry in its block.
+#[derive(Clone, Copy)]
+pub struct Entry<'a> {
+    head: &'a EntryHead,
+    name: *const u8,
+    pub offset: u64,
+}
+
+impl<'a> Entry<'a> {
+    /// Bytes of the block of an entry with this name.
+    pub fn bytes(name: &[u8]) -> usize {
+        size_of::<EntryHead>() + name.len()
+    }
+
+    /// Writes an entry into a block that the caller holds PRIVATE.
+    pub fn write(arena: &'a Arena, block: u64, key: &Key<'_>, value: Value) -> Entry<'a> {
+        let at = arena.at(block);
+        // SAFETY: the block is the caller's alone and has `bytes(name)` bytes, aligned to 16.
+        unsafe {
+            at.cast::<EntryHead>()
+                .write(EntryHead { value: AtomicU64::new(value.word()), meta: AtomicU64::new(key.meta()) });
+            at.add(size_of::<EntryHead>()).copy_from_nonoverlapping(key.name.as_ptr(), key.name.len());
+        }
+        Self::at(arena, block).expect("a block that was just allocated lies in the segment")
+    }
+
+    /// The entry at `offset`; `None`: the segment is corrupt, none can be there.
+    ///
+    /// The caller has pinned the array in whose slot it found the entry (or holds the block).
+    #[inline]
+    pub fn at(arena: &'a Arena, offset: u64) -> Option<Entry<'a>> {
+        if offset % 16 != 0 || !arena.holds(offset, size_of::<EntryHead>() as u64) {
+            return None;
+        }
+        // SAFETY: inside units that may be touched, aligned; the words are atomics.
+        let head = unsafe { &*arena.at(offset).cast::<EntryHead>() };
+        let entry = Entry { head, name: arena.at(offset).wrapping_add(size_of::<EntryHead>()), offset };
+        let len = entry.name_len();
+        (len <= MAX_NAME && arena.holds(offset, (size_of::<EntryHead>() + len) as u64)).then_some(entry)
+    }
+
+    #[inline]
+    fn name_len(&self) -> usize {
+        (self.meta() & 0x3fff) as usize
+    }
+
+    /// Relaxed: written before the entry was published, which the slot's Acquire showed.
+    #[inline]
+    fn meta(&self) -> u64 {
+        self.head.meta.load(Relaxed)
+    }
+
+    pub fn space(&self) -> Option<Space> {
+        match self.meta() >> 14 & 3 {
+            0 => Some(Space::Named),
+            1 => Some(Space::Unique),
+            2 => Some(Space::Types),
+            _ => None,
+        }
+    }
+
+    #[inline]
+    pub fn name(&self) -> &'a [u8] {
+        // SAFETY: `at` checked that the bytes lie in the segment; they do not change while the array
+        // is pinned.
+        unsafe { core::slice::from_raw_parts(self.name, self.name_len()) }
+    }
+
+    #[inline]
+    pub fn matches(&self, key: &Key<'_>) -> bool {
+        self.meta() == key.meta() && self.name() == key.name
+    }
+
+    /// The whole hash, computed anew; `None`: the entry is corrupt.
+    pub fn key(&self, arena: &Arena) -> Option<Key<'a>> {
+        let key = Key::new(arena, self.space()?, self.name());
+        (key.meta() == self.meta()).then_some(key)
+    }
+
+    /// The value word.
+    #[inline]
+    pub fn word(&self) -> &'a AtomicU64 {
+        &self.head.value
+    }
+
+    /// Acquire pairs with the Release of the CAS that linked the object.
+    #[inline]
+    pub fn value(&self) -> Value {
+        Value::of(self.head.value.load(Acquire))
+    }
+}
+
+/// The life word of an object.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Life {
+    /// How many values follow the header.
+    pub count: u64,
+    /// Whether an entry names it; otherwise whoever knows its offset destroys it.
+    pub named: bool,
+    /// Who destroyed it; nobody: it is whole.
+    pub retired_by: LaneId,
+}
+
+impl Life {
+    pub fn word(self) -> u64 {
+        self.count << 17 | u64::from(self.named) << 16 | u64::from(self.retired_by.0)
+    }
+    pub fn of(word: u64) -> Life {
+        Life { count: word >> 17, named: word >> 16 & 1 == 1, retired_by: LaneId(word as u16) }
+    }
+    pub fn is_whole(self) -> bool {
+        self.retired_by == LaneId::NOBODY
+    }
+}
+
+const _: () = assert!(MAX_LANES <= 1 << 16);
+
+/// Stands before the values of every typed object.
+#[repr(C)]
+pub struct ObjectHeader {
+    /// [`Life`].
+    pub life: AtomicU64,
+    /// [`Shareable::FINGERPRINT`](crate::Shareable) of the values.
+    pub fingerprint: AtomicU64,
+}
+
+impl ObjectHeader {
+    /// Bytes from an object's block to its first value, of a type with this alignment.
+    pub const fn value_at(align: usize) -> usize {
+        let header = size_of::<ObjectHeader>();
+        if align > header { align } else { header }
+    }
+
+    /// Writes the header into a block that the caller holds PRIVATE.
+    pub fn write(arena: &Arena, block: u64, fingerprint: u64, count: u64, named: bool) {
+        let life = Life { count, named, retired_by: LaneId::NOBODY };
+        // SAFETY: the block is the caller's alone, larger than the header and aligned to 16.
+        unsafe {
+            arena.at(block).cast::<ObjectHeader>().write(ObjectHeader {
+                life: AtomicU64::new(life.word()),
+                fingerprint: AtomicU64::new(fingerprint),
+            });
+        }
+    }
+
+    /// The header at `offset`; `None`: the segment is corrupt, none can be there.
+    ///
+    /// The caller has pinned the object, or holds its block.
+    #[inline]
+    pub fn at(arena: &Arena, offset: u64) -> Option<&ObjectHeader> {
+        let fits = offset % 16 == 0 && arena.holds(offset, size_of::<ObjectHeader>() as u64);
+        // SAFETY: inside units that may be touched, aligned; the words are atomics.
+        fits.then(|| unsafe { &*arena.at(offset).cast::<ObjectHeader>() })
+    }
+
+    /// Acquire: partner of the destroyer's CAS.
+    #[inline]
+    pub fn life(&self) -> Life {
+        Life::of(self.life.load(Acquire))
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lives_come_back_as_they_went() {
+        for count in [0, 1, 1 << 44] {
+            for named in [false, true] {
+                for retired_by in [LaneId::NOBODY, LaneId(4095)] {
+                    let life = Life { count, named, retired_by };
+                    assert_eq!(Life::of(life.word()), life);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_name_fits_its_field() {
+        assert!(MAX_NAME < 1 << 14);
+    }
+}

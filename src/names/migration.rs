@@ -1,0 +1,261 @@
+//! Growth of the table: a larger array takes the place of a full one, a chunk of slots at a time.
+//!
+//! Any process helps, any chunk may be moved twice, nobody waits. What is copied are pointers to
+//! entries; names that have no object are left behind (Dead). An array is given back when it is the
+//! oldest and no lane has it pinned: only the oldest, so that one pin protects all that follow.
+//!
+//! A **Dead** entry goes with the last array in which it stands: a slow helper may have copied it
+//! into the successor after another declared it dead.
+
+use super::array::{Array, CHUNK, SMALLEST, Slot};
+use super::entry::{Entry, Value};
+use super::{Names, Refused};
+use crate::arena::Arena;
+use crate::heap::unit::State;
+use crate::heap::{Exhausted, Heap};
+use crate::layout::{oldest_of, oldest_word};
+use crate::process::journal::Intent;
+use crate::process::pin::HazardIndex;
+use crate::sync::{AcqRel, Acquire, Release, SeqCst, fence};
+
+impl<'a> Names<'a> {
+    /// The first array of a segment that nobody else can see yet.
+    pub fn found(heap: Heap<'_>) -> Result<(), Exhausted> {
+        let block = heap.allocate(Array::bytes(SMALLEST), 16)?;
+        Array::write(heap.arena, block, SMALLEST, 0);
+        Heap::set_state(heap.arena, block, State::Published);
+        heap.arena.header().names_oldest.store(oldest_word(block, 0), Release);
+        heap.arena.header().names_current.store(block, Release);
+        Ok(())
+    }
+
+    /// `array` takes no new name: begins its migration, or ends the one that leads to it.
+    pub(super) fn make_room(&self, array: Array<'a>) -> Result<(), Refused> {
+        let current = self.current()?;
+        if array.offset != current.offset || current.next().load(Acquire) != 0 {
+            // A successor fills up while copies to it are missing: they go first.
+            return self.help_migration(u64::MAX).map(|_| ());
+        }
+        let len = if self.is_mostly_absent(current) && self.is_oldest(current) {
+            current.len() // the names without object are left behind: as long is long enough
+        } else {
+            2 * current.len()
+        };
+        self.begin_migration(current, len)
+    }
+
+    fn is_oldest(&self, array: Array<'_>) -> bool {
+        oldest_of(self.heap.arena.header().names_oldest.load(Acquire)).0 == array.offset
+    }
+
+    /// By a sample: three of four entries have no object.
+    fn is_mostly_absent(&self, array: Array<'a>) -> bool {
+        let (mut absent, mut seen) = (0, 0);
+        for i in 0..array.len().min(256) {
+            let at = i * (array.len() / array.len().min(256));
+            if let Slot::Entry { entry, .. } = Slot::of(array.slot(at).load(Acquire))
+                && let Some(entry) = Entry::at(self.heap.arena, entry)
+            {
+                seen += 1;
+                absent += u32::from(!matches!(entry.value(), Value::Live(_)));
+            }
+        }
+        seen >= 8 && absent * 4 >= seen * 3
+    }
+
+    /// Hangs an empty array of at least `len` slots behind `array`, if nothing hangs there.
+    ///
+    /// Dead before the CAS: the new array is taken back by the journal. Dead after it: it is there,
+    /// and whoever comes by helps.
+    fn begin_migration(&self, array: Array<'a>, len: u64) -> Result<(), Refused> {
+        let expected = array.close();
+        let mut len = len.max(SMALLEST);
+        while Array::limit(len) <= expected {
+            len *= 2;
+        }
+        let bytes = Array::bytes(len);
+        let block = self.heap.allocate(bytes, 16).map_err(|reason| Refused::Exhausted(reason, bytes))?;
+        Array::write(self.heap.arena, block, len, expected);
+        let journal = &self.record().journal;
+        journal.open(Intent::Grow { array: array.offset, new: block });
+        Heap::set_state(self.heap.arena, block, State::Published);
+        // Release: partner of every Acquire of `next`; the new array is whole.
+        let hung = array.next().compare_exchange(0, block, AcqRel, Acquire).is_ok();
+        if !hung {
+            Heap::set_state(self.heap.arena, block, State::Private);
+        }
+        journal.close();
+        if !hung {
+            self.heap.free_private(block);
+        }
+        Ok(())
+    }
+
+    /// Moves up to `chunks` chunks out of the current array, if a migration is under way; true: it
+    /// ended by this. The caller has entered.
+    pub(super) fn help_migration(&self, chunks: u64) -> Result<bool, Refused> {
+        let current = self.current()?;
+        let next = current.next().load(Acquire);
+        if next == 0 {
+            return Ok(false);
+        }
+        let to = self.array(next)?;
+        // Helpers begin at places of their own.
+        let begin = u64::from(self.heap.lane.id().0).wrapping_mul(0x9e37_79b9) % current.chunks();
+        let mut left = chunks;
+        for i in 0..current.chunks() {
+            if left == 0 {
+                break;
+            }
+            let chunk = (begin + i) % current.chunks();
+            let (word, bit) = current.done(chunk);
+            if word.load(Acquire) & bit != 0 {
+                continue;
+            }
+            for slot in chunk * CHUNK..((chunk + 1) * CHUNK).min(current.len()) {
+                self.move_slot(current, slot, to)?;
+            }
+            // Release pairs with `all_done`. A bit per chunk: one moved twice is not counted twice.
+            word.fetch_or(bit, AcqRel);
+            left -= 1;
+        }
+        if !current.all_done() {
+            return Ok(false);
+        }
+        // Release pairs with the Acquire of whoever enters: all copies are in.
+        let _ = self.heap.arena.header().names_current.compare_exchange(current.offset, next, AcqRel, Acquire);
+        Ok(true)
+    }
+
+    fn move_slot(&self, from: Array<'a>, slot: u64, to: Array<'a>) -> Result<(), Refused> {
+        let word = match from.slot(slot).load(Acquire) {
+            0 => match from.slot(slot).compare_exchange(0, Slot::Frozen.word(), AcqRel, Acquire) {
+                Ok(_) => return Ok(()),
+                Err(now) => now,
+            },
+            word => word,
+        };
+        let Slot::Entry { entry, .. } = Slot::of(word) else { return Ok(()) };
+        let entry = self.entry(entry)?;
+        loop {
+            match entry.value() {
+                Value::Dead => return Ok(()),
+                Value::Absent => {
+                    // Left behind. Release pairs with the Acquire of who finds it dead: he sees `next`.
+                    // Lost: it has an object again and must be copied.
+                    if entry.word().compare_exchange(0, Value::Dead.word(), AcqRel, Acquire).is_ok() {
+                        return Ok(());
+                    }
+                }
+                Value::Live(_) => break,
+            }
+        }
+        let key = entry.key(self.heap.arena).ok_or(Refused::Corrupt("an entry's hash is not its name's"))?;
+        let copy = Slot::entry(key.hash, entry.offset).word();
+        for i in 0..to.len() {
+            let place = to.slot(key.hash.wrapping_add(i));
+            let mut word = place.load(Acquire);
+            if word == Slot::Empty.word() {
+                to.promise_copy();
+                // Release pairs with the Acquire of who comes from the old array: the entry is whole.
+                match place.compare_exchange(0, copy, AcqRel, Acquire) {
+                    Ok(_) => return Ok(()),
+                    Err(now) => {
+                        to.take_back_copy();
+                        word = now;
+                    }
+                }
+            }
+            // A closed path in the successor: the migration out of `from` is over, and the entry
+            // was copied by another helper before.
+            if word == copy || word == Slot::Frozen.word() {
+                return Ok(());
+            }
+        }
+        Err(Refused::Corrupt("an array of names has no room for the entries of its predecessor"))
+    }
+
+    /// Gives back the oldest arrays, as long as they are not current and no lane has one pinned.
+    ///
+    /// The caller has not entered. Lock-free; who finds another at it leaves it to that one.
+    /// Dead inside: the root names the dead lane, whose recovery goes on.
+    pub fn reap(&self) {
+        let arena = self.heap.arena;
+        let (oldest, me) = (&arena.header().names_oldest, self.heap.lane.id().0);
+        loop {
+            let (array, reaper) = oldest_of(oldest.load(Acquire));
+            if reaper != 0 || array == arena.header().names_current.load(Acquire) {
+                return;
+            }
+            let claimed = oldest.compare_exchange(oldest_word(array, 0), oldest_word(array, me), AcqRel, Acquire);
+            if claimed.is_err() {
+                return;
+            }
+            // Under the claim, all is looked at anew: it may be another array at the same place.
+            let is_current = arena.header().names_current.load(Acquire) == array;
+            fence(SeqCst); // [1], partner: `enter`'s, between its pin and its look at `current`
+            let pinned = arena.lanes().any(|(_, lane)| lane.array.load(Acquire) == array);
+            let Some(view) = Array::at(arena, array).filter(|_| !is_current && !pinned) else {
+                oldest.store(oldest_word(array, 0), Release);
+                return;
+            };
+            let next = Array::at(arena, view.next().load(Acquire));
+            let hazard = self.heap.lane.pins.pin(self.record(), array);
+            let (Some(next), Some(hazard)) = (next, hazard) else {
+                if let Some(hazard) = hazard {
+                    self.unpin(hazard);
+                }
+                oldest.store(oldest_word(array, 0), Release);
+                return;
+            };
+            self.reap_dead_entries(view, next, hazard);
+            self.unpin(hazard);
+            // Until the root names its successor it names this one, so nobody takes it before.
+            self.heap.retire(array);
+            oldest.store(oldest_word(next.offset, 0), Release);
+        }
+    }
+
+    fn reap_dead_entries(&self, array: Array<'a>, next: Array<'a>, hazard: HazardIndex) {
+        let arena: &Arena = self.heap.arena;
+        let journal = &self.record().journal;
+        for slot in 0..array.len() {
+            let Slot::Entry { entry, .. } = Slot::of(array.slot(slot).load(Acquire)) else { continue };
+            let Some(dead) = Entry::at(arena, entry).filter(|entry| entry.value() == Value::Dead) else { continue };
+            // Final: no helper from this array to the next is left, as they all pin this one.
+            if dead.key(arena).is_none_or(|key| next.has(key.hash, entry)) {
+                continue;
+            }
+            // The hazard keeps the block from being taken before the journal forgets it.
+            self.heap.lane.pins.repin(self.record(), hazard, entry);
+            journal.open(Intent::Reap { entry, array: array.offset, slot });
+            array.slot(slot).store(Slot::Frozen.word(), Release);
+            self.heap.retire(entry);
+            journal.close();
+        }
+    }
+
+    /// Leaves the names without object behind and makes the table as small as the rest allows.
+    pub fn shed(&self) -> Result<(), Refused> {
+        for _ in 0..2 {
+            // The first pass leaves the absent behind, after which the count is that of the others.
+            let entered = self.enter();
+            let current = self.current()?;
+            let names = current.entries();
+            let mut fitting = SMALLEST;
+            while Array::limit(fitting) <= names {
+                fitting *= 2;
+            }
+            let has_absent = current
+                .entries_in_slots(self.heap.arena)
+                .any(|entry| entry.is_ok_and(|entry| !matches!(entry.value(), Value::Live(_))));
+            if has_absent || fitting < current.len() {
+                self.begin_migration(current, if has_absent { SMALLEST } else { fitting })?;
+                self.help_migration(u64::MAX)?;
+            }
+            drop(entered);
+            self.reap();
+        }
+        Ok(())
+    }
+}

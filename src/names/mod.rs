@@ -1,0 +1,434 @@
+//! The table of named objects: find, construct and destroy by any process, nobody ever waiting.
+//!
+//! Names are **interned**: a slot of the open-addressed [`array`] never changes once it leads to an
+//! [`entry`], and what is true of an object stands in words that do not move (the entry's `value`,
+//! the object's `life`), so that find, destroy and construct do not care whether a [`migration`] is
+//! under way. Open addressing and cooperative migration follow Cliff Click's hash table (2007).
+//!
+//! ```text
+//! find       slot → entry → value = Live(o) → pin o → value still Live(o)? → life Whole?
+//! construct  value: Absent → Live(o) of a known name, or slot: Empty → entry of a new one; one CAS
+//! destroy    life: Whole → Retired(me): the linearization point; then value: Live(o) → Absent, which
+//!            anybody may do; then the block is LIMBO, and its slab's owner takes it when no hazard
+//!            names it
+//! ```
+//!
+//! Every loop here ends or has met another's success: a lost CAS of a slot, value or life means that
+//! another construct, destroy or migration step took effect.
+
+pub mod array;
+pub mod entry;
+pub mod error;
+pub mod migration;
+
+use crate::heap::unit::State;
+use crate::heap::{Exhausted, Heap};
+use crate::process::journal::Intent;
+use crate::process::pin::HazardIndex;
+use crate::sync::{AcqRel, Acquire, Release, SeqCst, fence};
+use array::{Array, Slot, tag};
+use entry::{Entry, Key, Life, ObjectHeader, Value};
+
+/// Why an operation on names did nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refused {
+    /// The name has an object.
+    Taken,
+    /// No memory for an entry or a larger array.
+    Exhausted(Exhausted, usize),
+    /// The thread holds as many pins as it can.
+    TooManyPins,
+    /// Something that the segment says cannot be.
+    Corrupt(&'static str),
+}
+
+/// An object that the lane has pinned.
+#[derive(Clone, Copy)]
+pub struct Pinned {
+    pub object: u64,
+    pub hazard: HazardIndex,
+    pub life: Life,
+    pub fingerprint: u64,
+    /// Its entry; 0: it has none.
+    entry: u64,
+}
+
+/// The table as one live lane uses it.
+#[derive(Clone, Copy)]
+pub struct Names<'a> {
+    pub heap: Heap<'a>,
+}
+
+/// What readers of the table must agree on.
+pub fn layout_facts() -> impl Iterator<Item = u64> {
+    let life = Life { count: 1, named: true, retired_by: crate::heap::unit::LaneId(1) };
+    let slot = Slot::Entry { tag: 1, entry: 16 };
+    array::facts().into_iter().chain([size_of::<ObjectHeader>() as u64, life.word(), slot.word()])
+}
+
+enum Spot<'a> {
+    Found(Entry<'a>),
+    /// The path ends here in an empty slot, or (`None`) in a full array.
+    Vacant(Array<'a>, Option<u64>),
+    Nowhere,
+}
+
+/// While it lives, no array from the one that was current at its begin on is given back.
+pub struct Entered<'a>(Names<'a>);
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        let pins = &self.0.heap.lane.pins;
+        pins.depth.set(pins.depth.get() - 1);
+        if pins.depth.get() == 0 {
+            // Release, partner: the reaper's scan. Our reads of slots and entries end before it.
+            self.0.record().array.store(0, Release);
+        }
+    }
+}
+
+/// Arrays between the oldest and the newest; more than this in a row can only be a corrupt circle.
+const CHAIN: usize = 64;
+
+impl<'a> Names<'a> {
+    fn record(&self) -> &'a crate::process::lane::LaneRecord {
+        self.heap.arena.lane(self.heap.lane.id())
+    }
+
+    fn array(&self, offset: u64) -> Result<Array<'a>, Refused> {
+        Array::at(self.heap.arena, offset).ok_or(Refused::Corrupt("an array of names lies outside the segment"))
+    }
+
+    fn current(&self) -> Result<Array<'a>, Refused> {
+        // Acquire pairs with the CAS that made it current: all copies are in.
+        self.array(self.heap.arena.header().names_current.load(Acquire))
+    }
+
+    /// Pins the current array and all that follow it.
+    ///
+    /// Lock-free: it goes round again only if a migration ended meanwhile. Inside another operation
+    /// of the lane that one's pin, on an older array, protects these, too.
+    pub fn enter(&self) -> Entered<'a> {
+        let pins = &self.heap.lane.pins;
+        let depth = pins.depth.get();
+        pins.depth.set(depth + 1);
+        let current = &self.heap.arena.header().names_current;
+        while depth == 0 {
+            let array = current.load(Acquire);
+            self.record().array.store(array, Release);
+            fence(SeqCst); // [1], partner: the reaper's, between its look at `current` and its scan
+            if current.load(Acquire) == array {
+                break;
+            }
+        }
+        Entered(*self)
+    }
+
+    /// The entry of a name, or where it would stand; `insert`: closes paths that a migration is on.
+    fn locate(&self, key: &Key<'_>, insert: bool) -> Result<Spot<'a>, Refused> {
+        let mut array = self.current()?;
+        for _ in 0..CHAIN {
+            let mut end = None;
+            for i in 0..array.len() {
+                let at = key.hash.wrapping_add(i);
+                // Acquire pairs with the CAS that put the entry there: it is whole.
+                let mut word = array.slot(at).load(Acquire);
+                if word == Slot::Empty.word() {
+                    if !insert {
+                        return Ok(Spot::Nowhere);
+                    }
+                    if array.next().load(Acquire) == 0 {
+                        end = Some(at);
+                        break;
+                    }
+                    // No new name may come in behind the migration's back.
+                    word = match array.slot(at).compare_exchange(0, Slot::Frozen.word(), AcqRel, Acquire) {
+                        Ok(_) => Slot::Frozen.word(),
+                        Err(now) => now,
+                    };
+                }
+                match Slot::of(word) {
+                    Slot::Entry { tag: of, entry } if of == tag(key.hash) => {
+                        let entry = self.entry(entry)?;
+                        // A dead one does not match: the path goes on past it as past any other.
+                        if entry.matches(key) && entry.value() != Value::Dead {
+                            return Ok(Spot::Found(entry));
+                        }
+                    }
+                    Slot::Frozen => break,
+                    _ => {}
+                }
+            }
+            match array.next().load(Acquire) {
+                0 if insert => return Ok(Spot::Vacant(array, end)),
+                0 => return Ok(Spot::Nowhere),
+                next if end.is_none() => array = self.array(next)?,
+                _ => return Ok(Spot::Vacant(array, end)),
+            }
+        }
+        Err(Refused::Corrupt("arrays of names follow each other in a circle"))
+    }
+
+    fn entry(&self, offset: u64) -> Result<Entry<'a>, Refused> {
+        Entry::at(self.heap.arena, offset).ok_or(Refused::Corrupt("a slot leads to no entry"))
+    }
+
+    /// Pins what an entry said it names, if it still does.
+    fn pin_value(&self, entry: &Entry<'a>, object: u64) -> Result<Option<Pinned>, Refused> {
+        let pins = &self.heap.lane.pins;
+        let hazard = pins.pin(self.record(), object).ok_or(Refused::TooManyPins)?;
+        // Behind the pin's fence: the object cannot be taken again from here on.
+        if entry.value() != Value::Live(object) {
+            pins.unpin(self.record(), hazard);
+            return Ok(None);
+        }
+        let Some(header) = ObjectHeader::at(self.heap.arena, object) else {
+            pins.unpin(self.record(), hazard);
+            return Err(Refused::Corrupt("an entry leads to no object"));
+        };
+        let fingerprint = header.fingerprint.load(crate::sync::Relaxed);
+        Ok(Some(Pinned { object, hazard, life: header.life(), fingerprint, entry: entry.offset }))
+    }
+
+    /// Ends a pin.
+    pub fn unpin(&self, hazard: HazardIndex) {
+        self.heap.lane.pins.unpin(self.record(), hazard);
+    }
+
+    /// The object of a name, pinned. Wait-free within an array; goes on to a successor at most as
+    /// often as migrations were begun.
+    pub fn find(&self, key: &Key<'_>) -> Result<Option<Pinned>, Refused> {
+        let _entered = self.enter();
+        self.find_entered(key)
+    }
+
+    fn find_entered(&self, key: &Key<'_>) -> Result<Option<Pinned>, Refused> {
+        let Spot::Found(entry) = self.locate(key, false)? else { return Ok(None) };
+        let Value::Live(object) = entry.value() else { return Ok(None) };
+        // If it is not the value any more, the name was absent at that moment: no second try.
+        let Some(pinned) = self.pin_value(&entry, object)? else { return Ok(None) };
+        if !pinned.life.is_whole() {
+            self.unpin(pinned.hazard);
+            return Ok(None);
+        }
+        Ok(Some(pinned))
+    }
+
+    /// Publishes `object`, a PRIVATE block of a slab of this lane (or a run), under a name.
+    /// Refused: it is still the caller's.
+    ///
+    /// Lock-free. Dead before the CAS: nothing was constructed, and the journal tells recovery which
+    /// blocks to take back. Dead after it: the object is there, whole.
+    pub fn construct(&self, key: &Key<'_>, object: u64) -> Result<(), Refused> {
+        let entered = self.enter();
+        let mut spare = None;
+        let made = self.construct_entered(key, object, &mut spare);
+        if let Some(entry) = spare {
+            self.heap.free_private(entry);
+        }
+        let ended = self.help_migration(1);
+        drop(entered);
+        if ended == Ok(true) {
+            self.reap();
+        }
+        made
+    }
+
+    fn construct_entered(&self, key: &Key<'_>, object: u64, spare: &mut Option<u64>) -> Result<(), Refused> {
+        loop {
+            match self.locate(key, true)? {
+                Spot::Found(entry) => match entry.value() {
+                    Value::Absent => {
+                        if self.link(&entry, object) {
+                            return Ok(());
+                        }
+                    }
+                    Value::Dead => {}
+                    Value::Live(other) => self.displace_retired(&entry, other)?,
+                },
+                Spot::Vacant(array, Some(slot)) => {
+                    if self.intern(key, object, array, slot, spare)? {
+                        return Ok(());
+                    }
+                }
+                Spot::Vacant(array, None) => self.make_room(array)?,
+                Spot::Nowhere => unreachable!("a search to insert ends at a vacant slot"),
+            }
+        }
+    }
+
+    /// A known name without object: value Absent → Live.
+    fn link(&self, entry: &Entry<'a>, object: u64) -> bool {
+        let journal = &self.record().journal;
+        journal.open(Intent::Link { entry: entry.offset, object });
+        Heap::set_state(self.heap.arena, object, State::Published);
+        // Release: partner of every Acquire of the value; the object is whole.
+        let linked = entry.word().compare_exchange(Value::Absent.word(), object, AcqRel, Acquire).is_ok();
+        if !linked {
+            Heap::set_state(self.heap.arena, object, State::Private);
+        }
+        journal.close();
+        linked
+    }
+
+    /// A new name: slot Empty → entry. False: the slot went to another, or the array was full.
+    fn intern(
+        &self,
+        key: &Key<'_>,
+        object: u64,
+        array: Array<'a>,
+        slot: u64,
+        spare: &mut Option<u64>,
+    ) -> Result<bool, Refused> {
+        let arena = self.heap.arena;
+        let block = match *spare {
+            Some(block) => block,
+            None => {
+                let bytes = Entry::bytes(key.name);
+                self.heap.allocate(bytes, 16).map_err(|reason| Refused::Exhausted(reason, bytes))?
+            }
+        };
+        *spare = Some(block);
+        if !array.promise(arena.header().names_current.load(Acquire) == array.offset) {
+            self.make_room(array)?;
+            return Ok(false);
+        }
+        let entry = Entry::write(arena, block, key, Value::Live(object));
+        let journal = &self.record().journal;
+        journal.open(Intent::Intern { entry: block, object, array: array.offset, slot: slot & (array.len() - 1) });
+        Heap::set_state(arena, block, State::Published);
+        Heap::set_state(arena, object, State::Published);
+        let word = Slot::entry(key.hash, entry.offset).word();
+        // Release: partner of every Acquire of the slot; entry and object are whole.
+        let interned = array.slot(slot).compare_exchange(Slot::Empty.word(), word, AcqRel, Acquire).is_ok();
+        if !interned {
+            Heap::set_state(arena, block, State::Private);
+            Heap::set_state(arena, object, State::Private);
+        }
+        journal.close();
+        if interned {
+            *spare = None;
+        } else {
+            array.take_back_promise();
+        }
+        Ok(interned)
+    }
+
+    /// The name leads to an object: taken if that is whole; if it is retired, unlinks it for its
+    /// destroyer, who may be slow or dead.
+    fn displace_retired(&self, entry: &Entry<'a>, object: u64) -> Result<(), Refused> {
+        // Pinned, so that Live(object) in the word cannot be another object's meanwhile.
+        let Some(pinned) = self.pin_value(entry, object)? else { return Ok(()) };
+        let taken = pinned.life.is_whole();
+        if !taken {
+            let _ = entry.word().compare_exchange(object, Value::Absent.word(), AcqRel, Acquire);
+        }
+        self.unpin(pinned.hazard);
+        if taken { Err(Refused::Taken) } else { Ok(()) }
+    }
+
+    /// Destroys the object of a name if `accept` does; whether this call destroyed one.
+    ///
+    /// Lock-free. Dead before the CAS of the life word: the object is there, whole. Dead after it:
+    /// it is gone, and recovery finishes from the journal.
+    pub fn destroy<E: From<Refused>>(
+        &self,
+        key: &Key<'_>,
+        accept: impl FnOnce(&Pinned) -> Result<(), E>,
+    ) -> Result<bool, E> {
+        let _entered = self.enter();
+        let Some(pinned) = self.find_entered(key)? else { return Ok(false) };
+        let accepted = accept(&pinned);
+        let destroyed = accepted.is_ok() && self.destroy_pinned(&pinned);
+        self.unpin(pinned.hazard);
+        if destroyed {
+            self.after_retire(pinned.object);
+        }
+        accepted.map(|()| destroyed)
+    }
+
+    /// Destroys an object that has no name and that the caller has pinned; ends the pin.
+    pub fn destroy_unnamed(&self, pinned: Pinned) -> bool {
+        let destroyed = self.destroy_pinned(&pinned);
+        self.unpin(pinned.hazard);
+        if destroyed {
+            self.after_retire(pinned.object);
+        }
+        destroyed
+    }
+
+    fn destroy_pinned(&self, pinned: &Pinned) -> bool {
+        let arena = self.heap.arena;
+        let header = ObjectHeader::at(arena, pinned.object).expect("it was pinned");
+        let journal = &self.record().journal;
+        journal.open(Intent::Destroy { entry: pinned.entry, object: pinned.object });
+        let whole = Life { retired_by: crate::heap::unit::LaneId::NOBODY, ..pinned.life };
+        let retired = Life { retired_by: self.heap.lane.id(), ..pinned.life };
+        let won = header.life.compare_exchange(whole.word(), retired.word(), AcqRel, Acquire).is_ok();
+        if won {
+            if let Some(entry) = (pinned.entry != 0).then(|| Entry::at(arena, pinned.entry)).flatten() {
+                // Anybody may have done it; and pinned by us, Live(object) cannot be another's.
+                let _ = entry.word().compare_exchange(pinned.object, Value::Absent.word(), AcqRel, Acquire);
+            }
+            self.heap.retire(pinned.object);
+        }
+        journal.close();
+        won
+    }
+
+    /// A retired run is given back at once if nobody else has it pinned.
+    fn after_retire(&self, object: u64) {
+        use crate::heap::unit::{Unit, UnitIndex};
+        if matches!(self.heap.arena.unit(UnitIndex::containing(object)), Some(Unit::Run { state: State::Limbo, .. })) {
+            self.heap.release_limbo_runs();
+        }
+    }
+
+    /// Pins the object whose block is at `object`, if a published, whole one is there.
+    ///
+    /// The state is read behind the pin's fence; while it says PUBLISHED there, the block cannot be
+    /// taken again. A block that was freed and taken meanwhile is another object, or none.
+    pub fn pin_unnamed(&self, object: u64) -> Result<Option<Pinned>, Refused> {
+        let arena = self.heap.arena;
+        let hazard = self.heap.lane.pins.pin(self.record(), object).ok_or(Refused::TooManyPins)?;
+        let published = crate::heap::locate(arena, object)
+            .filter(|place| place.start == object)
+            .filter(|place| crate::heap::state_of(arena, place) == Some(State::Published));
+        let header = published.and_then(|_| ObjectHeader::at(arena, object));
+        let Some(header) = header.filter(|header| header.life().is_whole()) else {
+            self.unpin(hazard);
+            return Ok(None);
+        };
+        let fingerprint = header.fingerprint.load(crate::sync::Relaxed);
+        Ok(Some(Pinned { object, hazard, life: header.life(), fingerprint, entry: 0 }))
+    }
+
+    /// Calls `each` with every entry that has a live object, each once. Weakly consistent: what is
+    /// constructed or destroyed meanwhile may or may not be met.
+    pub fn for_each(&self, mut each: impl FnMut(Entry<'a>, Pinned)) -> Result<(), Refused> {
+        let _entered = self.enter();
+        let mut seen = std::collections::HashSet::new();
+        let mut array = self.current()?;
+        for _ in 0..CHAIN {
+            let next = array.next().load(Acquire);
+            for found in array.entries_in_slots(self.heap.arena) {
+                let entry = found.map_err(|_| Refused::Corrupt("a slot leads to no entry"))?;
+                if next != 0 && !seen.insert(entry.offset) || next == 0 && seen.contains(&entry.offset) {
+                    continue;
+                }
+                let Value::Live(object) = entry.value() else { continue };
+                if let Some(pinned) = self.pin_value(&entry, object)? {
+                    if pinned.life.is_whole() {
+                        each(entry, pinned);
+                    }
+                    self.unpin(pinned.hazard);
+                }
+            }
+            if next == 0 {
+                return Ok(());
+            }
+            array = self.array(next)?;
+        }
+        Err(Refused::Corrupt("arrays of names follow each other in a circle"))
+    }
+}

@@ -1,0 +1,72 @@
+//! A lane's journal: what it was about to do where two words must change together.
+//!
+//! Only recovery of a dead process reads a journal, after the kernel's word that it is dead. The
+//! fields go first and the kind last, each Release: whoever reads a kind reads its fields. To close
+//! it the kind goes first, so that no kind ever stands over another's fields.
+
+use crate::sync::{Acquire, AtomicU64, Release};
+
+/// The steps that take more than one word. Offsets are bytes from the segment's start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Intent {
+    /// Publish `object` by the value word of `entry`.
+    Link { entry: u64, object: u64 },
+    /// Publish `entry`, which names `object`, by slot `slot` of `array`.
+    Intern { entry: u64, object: u64, array: u64, slot: u64 },
+    /// Retire `object`, unlink it from `entry` (0: it has no name), leave its block in Limbo.
+    Destroy { entry: u64, object: u64 },
+    /// Give back `entry`, a dead one that stands in slot `slot` of `array` alone.
+    Reap { entry: u64, array: u64, slot: u64 },
+    /// Hang `new` behind `array` as its successor.
+    Grow { array: u64, new: u64 },
+}
+
+/// One intent at a time, written by the lane's thread alone.
+#[repr(C)]
+pub struct Journal {
+    kind: AtomicU64,
+    entry: AtomicU64,
+    object: AtomicU64,
+    array: AtomicU64,
+    slot: AtomicU64,
+    _spare: [AtomicU64; 3],
+}
+
+impl Journal {
+    /// Opens the journal.
+    pub fn open(&self, intent: Intent) {
+        let (kind, entry, object, array, slot) = match intent {
+            Intent::Link { entry, object } => (1, entry, object, 0, 0),
+            Intent::Intern { entry, object, array, slot } => (2, entry, object, array, slot),
+            Intent::Destroy { entry, object } => (3, entry, object, 0, 0),
+            Intent::Reap { entry, array, slot } => (4, entry, 0, array, slot),
+            Intent::Grow { array, new } => (5, 0, new, array, 0),
+        };
+        self.entry.store(entry, Release);
+        self.object.store(object, Release);
+        self.array.store(array, Release);
+        self.slot.store(slot, Release);
+        self.kind.store(kind, Release);
+    }
+
+    /// Closes it: whatever stood in it is done or undone.
+    pub fn close(&self) {
+        self.kind.store(0, Release);
+    }
+
+    /// What it says; `None`: nothing. `Some(Err(kind))`: a kind that no version of this crate writes.
+    pub fn read(&self) -> Option<Result<Intent, u64>> {
+        let kind = self.kind.load(Acquire);
+        let [entry, object, array, slot] =
+            [&self.entry, &self.object, &self.array, &self.slot].map(|field| field.load(Acquire));
+        Some(Ok(match kind {
+            0 => return None,
+            1 => Intent::Link { entry, object },
+            2 => Intent::Intern { entry, object, array, slot },
+            3 => Intent::Destroy { entry, object },
+            4 => Intent::Reap { entry, array, slot },
+            5 => Intent::Grow { array, new: object },
+            unknown => return Some(Err(unknown)),
+        }))
+    }
+}

@@ -1,0 +1,151 @@
+//! Lanes: one thread's place in the segment. The shared record of each; taking and giving back.
+
+use crate::arena::Arena;
+use crate::heap::size_class::CLASS_COUNT;
+use crate::heap::unit::LaneId;
+use crate::layout::{Layout, MAX_LANES};
+use crate::process::journal::Journal;
+use crate::process::participant::ParticipantId;
+use crate::sync::{AcqRel, Acquire, AtomicU64, Release};
+use core::mem::{offset_of, size_of};
+
+/// Objects that one thread can hold pinned at once.
+pub const HAZARDS: usize = if cfg!(loom) { 3 } else { 256 };
+
+/// The shared part of a lane, on a page of its own. The lane's thread writes all of it but the
+/// bells, which freers ring, and `owner`, which changes by CAS.
+#[repr(C)]
+pub struct LaneRecord {
+    /// [`LaneOwner`].
+    pub owner: AtomicU64,
+    /// The oldest array of names that this lane may be reading; 0: none.
+    pub array: AtomicU64,
+    /// Hazards at and above this were never set.
+    pub hazards_high: AtomicU64,
+    _line: [AtomicU64; 5],
+    pub journal: Journal,
+    /// By size class: bit `slot % 64` says that a slab of the lane with this slot has had a free.
+    pub bells: [AtomicU64; CLASS_COUNT],
+    /// Offsets of objects that must not be taken again; 0: none.
+    pub hazards: [AtomicU64; HAZARDS],
+}
+
+#[cfg(not(loom))]
+const _: () = assert!(size_of::<LaneRecord>() <= crate::layout::PAGE as usize);
+
+impl LaneRecord {
+    /// What readers of the record must agree on.
+    pub fn facts() -> impl Iterator<Item = u64> {
+        [
+            size_of::<LaneRecord>(),
+            offset_of!(LaneRecord, journal),
+            offset_of!(LaneRecord, bells),
+            offset_of!(LaneRecord, hazards),
+            HAZARDS,
+        ]
+        .into_iter()
+        .map(|fact| fact as u64)
+    }
+}
+
+/// Whose a lane is: the value of [`LaneRecord::owner`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LaneOwner {
+    /// Nobody's.
+    Free,
+    /// A thread of this participant uses it.
+    Active(ParticipantId),
+    /// Between two threads of this participant; some of its slabs are still its own.
+    Parked(ParticipantId),
+}
+
+impl LaneOwner {
+    pub fn word(self) -> u64 {
+        match self {
+            LaneOwner::Free => 0,
+            LaneOwner::Active(participant) => 1 | u64::from(participant.0) << 8,
+            LaneOwner::Parked(participant) => 2 | u64::from(participant.0) << 8,
+        }
+    }
+
+    /// `None`: no version of this crate writes such a word.
+    pub fn of(word: u64) -> Option<LaneOwner> {
+        let participant = ParticipantId(u16::try_from(word >> 8).ok()?);
+        let owner = match word & 0xff {
+            0 => LaneOwner::Free,
+            1 => LaneOwner::Active(participant),
+            2 => LaneOwner::Parked(participant),
+            _ => return None,
+        };
+        (owner.word() == word).then_some(owner)
+    }
+
+    pub fn participant(self) -> Option<ParticipantId> {
+        match self {
+            LaneOwner::Free => None,
+            LaneOwner::Active(participant) | LaneOwner::Parked(participant) => Some(participant),
+        }
+    }
+}
+
+/// Why no lane could be had.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NoLane {
+    /// All are taken.
+    TooMany,
+    /// The file system has no room for the lane's record.
+    NoSpace,
+}
+
+/// Takes a lane for a thread of `participant`. Lock-free: a lost CAS means that another got that one.
+///
+/// Dead after the CAS: the lane is the dead participant's, as its word says, and empty.
+pub fn take(arena: &Arena, participant: ParticipantId) -> Result<LaneId, NoLane> {
+    let high = &arena.header().lanes_high;
+    for lane in 1..MAX_LANES as u64 {
+        let id = LaneId(lane as u16);
+        let mut seen = high.load(Acquire);
+        if lane >= seen {
+            let record = arena.layout().lanes + lane * Layout::lane_stride();
+            arena.mapping().back(record, Layout::lane_stride()).map_err(|_| NoLane::NoSpace)?;
+            // Backed before the number is raised (Release; `Arena::lanes` reads it with Acquire):
+            // who looks at lanes below it touches backed pages only.
+            while seen <= lane {
+                match high.compare_exchange(seen, lane + 1, AcqRel, Acquire) {
+                    Ok(_) => break,
+                    Err(now) => seen = now,
+                }
+            }
+        }
+        let owner = &arena.lane(id).owner;
+        // Acquire pairs with the Release of `give_back`: what the last holder left in the record.
+        if owner.load(Acquire) == LaneOwner::Free.word()
+            && owner
+                .compare_exchange(LaneOwner::Free.word(), LaneOwner::Active(participant).word(), AcqRel, Acquire)
+                .is_ok()
+        {
+            return Ok(id);
+        }
+    }
+    Err(NoLane::TooMany)
+}
+
+/// Gives back a lane that owns nothing any more: no slab, no pin, no journal.
+pub fn give_back(arena: &Arena, lane: LaneId) {
+    arena.lane(lane).owner.store(LaneOwner::Free.word(), Release);
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn owners_come_back_as_they_went() {
+        let p = ParticipantId(511);
+        for owner in [LaneOwner::Free, LaneOwner::Active(p), LaneOwner::Parked(p)] {
+            assert_eq!(LaneOwner::of(owner.word()), Some(owner));
+        }
+        assert_eq!(LaneOwner::of(3), None);
+        assert_eq!(LaneOwner::of(1 << 8), None, "Free has no participant");
+    }
+}

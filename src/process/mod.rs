@@ -1,0 +1,8 @@
+//! Who takes part: processes (participants), their threads (lanes), and what each has under way.
+
+pub mod journal;
+pub mod lane;
+#[cfg(not(loom))]
+pub mod liveness;
+pub mod participant;
+pub mod pin;

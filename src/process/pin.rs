@@ -1,0 +1,87 @@
+//! Pins: what a lane still looks at, so that nobody takes it again.
+//!
+//! A hazard word holds the offset of an object (after Michael, "Hazard Pointers", 2004). The pair:
+//!
+//! ```text
+//! pinner:   hazard := o;  fence [P];  does the word that led to o still do so?
+//! freer:    that word changed;  state of o := Limbo            (before, by whoever destroyed it)
+//! owner:    sees Limbo (Acquire);  fence [O];  scans all hazards
+//! ```
+//!
+//! If the pinner's second look saw the old word, its fence [P] stands before the owner's [O] in the
+//! single order of SeqCst fences, so that the scan sees the hazard. All words here are written by
+//! the lane's own thread; setting and clearing are wait-free.
+
+use crate::arena::Arena;
+use crate::process::lane::{HAZARDS, LaneRecord};
+use crate::sync::{Acquire, Relaxed, Release, SeqCst, fence};
+use core::cell::Cell;
+
+/// Which hazard words of its lane a thread uses: process memory, the thread's alone; zero: none.
+pub struct PinBook {
+    used: [Cell<u64>; HAZARDS.div_ceil(64)],
+    /// Operations on the table of names that are under way, one inside the other.
+    pub depth: Cell<u32>,
+}
+
+/// Number of a hazard word of its lane.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct HazardIndex(u16);
+
+impl PinBook {
+    /// Puts `offset` into a hazard word; `None`: all [`HAZARDS`] are in use.
+    ///
+    /// The fence is behind it: the caller looks again at the word that led to `offset`.
+    pub fn pin(&self, lane: &LaneRecord, offset: u64) -> Option<HazardIndex> {
+        let (index, word) = self.used.iter().enumerate().find(|(_, word)| word.get() != u64::MAX)?;
+        let bit = word.get().trailing_ones() as usize;
+        let hazard = index * 64 + bit;
+        if hazard >= HAZARDS {
+            return None;
+        }
+        word.set(word.get() | 1 << bit);
+        // Relaxed load: only this thread writes it. The new height and the hazard are both before
+        // the fence, so a scan that is bound to see the one sees the other.
+        if lane.hazards_high.load(Relaxed) <= hazard as u64 {
+            lane.hazards_high.store(hazard as u64 + 1, Release);
+        }
+        lane.hazards[hazard].store(offset, Release);
+        fence(SeqCst); // [P], partner: `named`'s [O]
+        Some(HazardIndex(hazard as u16))
+    }
+
+    /// Takes it out again.
+    pub fn unpin(&self, lane: &LaneRecord, index: HazardIndex) {
+        let hazard = index.0 as usize;
+        // Release, partner: the Acquire of the scan. Our reads of the object end before it is taken.
+        lane.hazards[hazard].store(0, Release);
+        self.used[hazard / 64].set(self.used[hazard / 64].get() & !(1 << (hazard % 64)));
+    }
+
+    /// Points a hazard word that is in use at something else; the fence is behind it.
+    pub fn repin(&self, lane: &LaneRecord, index: HazardIndex, offset: u64) {
+        lane.hazards[index.0 as usize].store(offset, Release);
+        fence(SeqCst); // as in `pin`
+    }
+
+    /// Hazard words in use.
+    pub fn count(&self) -> u32 {
+        self.used.iter().map(|word| word.get().count_ones()).sum()
+    }
+}
+
+/// All that is named by anyone's hazards, in order. Call it after the Limbo was seen with Acquire.
+pub fn named(arena: &Arena) -> Vec<u64> {
+    fence(SeqCst); // [O], partner: `pin`'s [P]
+    let mut named: Vec<u64> = arena
+        .lanes()
+        .flat_map(|(_, lane)| {
+            let high = (lane.hazards_high.load(Acquire) as usize).min(HAZARDS);
+            lane.hazards[..high].iter().map(|hazard| hazard.load(Acquire)).filter(|offset| *offset != 0)
+        })
+        .collect();
+    // An array that is being reaped is named by the root, until the root names its successor.
+    named.push(crate::layout::oldest_of(arena.header().names_oldest.load(Acquire)).0);
+    named.sort_unstable();
+    named
+}

@@ -1,0 +1,523 @@
+//! The segment: create, open, remove, list; capacity and permissions.
+
+use crate::arena::Arena;
+use crate::attached::{Attached, with_lane};
+use crate::error::{CapacityLimit, Error};
+use crate::file::{self, Link, SegmentFile};
+use crate::heap::Heap;
+use crate::heap::unit::{UNIT, UNIT_SHIFT};
+use crate::layout::{Header, Layout, MAGIC, MAX_CAPACITY, PAGE, VERSION};
+use crate::mapping::Mapping;
+use crate::names::Names;
+use crate::names::array::Array;
+use crate::names::error::ObjectError;
+use crate::sync::{Acquire, Release};
+use core::fmt;
+use core::mem::size_of;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Rounds of opening and creating before a name that others create and remove all the time is an error.
+const ROUNDS: u32 = 64;
+
+/// Memory that processes share: a heap and a table of named objects, mapped into this process.
+///
+/// A clone is another handle to the same mapping. When the last one is dropped, this process
+/// detaches: what it had not published is freed, what it had stays for the others. `Send` and
+/// `Sync`; each thread that uses it takes a lane, of which there are 4095 among all processes.
+///
+/// # What a child made by fork may do
+/// Use the segment: it becomes a participant of its own with its first allocation or find. Dropping
+/// an [`Owned`](crate::Owned) or [`Block`](crate::Block) of its parent does nothing there. It must
+/// not use references (`Ref`) that its parent had, as they protect the parent only.
+/// A fork inside a signal handler, in the middle of an operation on the segment, is not supported.
+#[derive(Clone)]
+pub struct Segment {
+    attached: Arc<Attached>,
+    place: Place,
+}
+
+/// Where a segment is found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Place {
+    Name(String),
+    Path(PathBuf),
+    Nameless,
+}
+
+impl Place {
+    fn path(&self) -> Result<PathBuf, Error> {
+        match self {
+            Place::Name(name) => file::path_of_name(name),
+            Place::Path(path) => Ok(path.clone()),
+            Place::Nameless => unreachable!("a nameless segment is not looked for"),
+        }
+    }
+}
+
+/// How a segment is created.
+///
+/// ```
+/// # fn main() -> Result<(), sharena::Error> {
+/// # let name = format!("doc-options-{}", std::process::id());
+/// let segment = sharena::Options::new().capacity(1 << 30).mode(0o600).create(&name)?;
+/// assert!(segment.capacity() >= 1 << 30);
+/// # sharena::remove(&name)
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Options {
+    capacity: u64,
+    mode: u32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { capacity: 1 << 30, mode: 0o600 }
+    }
+}
+
+impl Options {
+    /// Capacity 1 GiB, permissions 0600.
+    pub fn new() -> Options {
+        Options::default()
+    }
+
+    /// Bytes of room for objects, at least. A promise of room and nothing more: memory is taken from
+    /// the system as it is used, so a large capacity costs no more than a small one. At most 16 TiB,
+    /// less the tables.
+    pub fn capacity(mut self, bytes: u64) -> Options {
+        self.capacity = bytes;
+        self
+    }
+
+    /// The permission bits of the file, exactly, whatever the umask: who may open the segment. All
+    /// who open it read and write.
+    pub fn mode(mut self, mode: u32) -> Options {
+        self.mode = mode & 0o777;
+        self
+    }
+
+    /// Creates the segment `name` in shared memory (`/dev/shm`).
+    ///
+    /// Atomic: others see nothing, or a complete segment. Waits for nobody. Killed inside: nothing
+    /// is left.
+    ///
+    /// # Errors
+    /// [`Error::AlreadyExists`], and those of the operating system, each with what to do.
+    pub fn create(&self, name: &str) -> Result<Segment, Error> {
+        self.create_in(Place::Name(name.into()))
+    }
+
+    /// Creates a segment in the file `path`, on any file system that keeps open-file-description
+    /// locks and shared mappings.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create).
+    pub fn create_at(&self, path: impl AsRef<Path>) -> Result<Segment, Error> {
+        self.create_in(Place::Path(path.as_ref().into()))
+    }
+
+    fn create_in(&self, place: Place) -> Result<Segment, Error> {
+        let path = place.path()?;
+        if file::exists(&path)? {
+            return Err(Error::AlreadyExists { path });
+        }
+        match self.try_create(place, &path)? {
+            Ok(segment) => Ok(segment),
+            Err(_) => Err(Error::AlreadyExists { path }),
+        }
+    }
+
+    fn try_create(&self, place: Place, path: &Path) -> Result<Result<Segment, Place>, Error> {
+        let layout = self.layout()?;
+        let file = SegmentFile::create(file::directory_of(path), layout.bytes(), self.mode)?;
+        let segment = Segment::lay_out(file, layout, self.capacity, place)?;
+        match segment.attached.arena.mapping().file().link(path)? {
+            Link::Linked => Ok(Ok(segment)),
+            Link::Exists => Ok(Err(segment.place)),
+        }
+    }
+
+    /// Creates a segment without a name, in a memory file: other processes open it by its
+    /// descriptor, inherited or sent to them. It is gone with the last process that has it.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create).
+    pub fn create_anonymous(&self) -> Result<Segment, Error> {
+        let layout = self.layout()?;
+        let file = SegmentFile::memory("sharena", layout.bytes())?;
+        Segment::lay_out(file, layout, self.capacity, Place::Nameless)
+    }
+
+    /// Opens the segment `name` in shared memory, or creates it; says which.
+    ///
+    /// Of any number of callers at once exactly one creates it, and all get the same. Waits for
+    /// nobody: it alternates between opening and creating until one succeeds, which takes more than
+    /// two rounds only if others create and remove the name meanwhile.
+    ///
+    /// # Errors
+    /// Those of [`create`](Self::create) and [`Segment::open`], and [`Error::Unstable`].
+    pub fn open_or_create(&self, name: &str) -> Result<Opened, Error> {
+        self.open_or_create_in(Place::Name(name.into()))
+    }
+
+    /// As [`open_or_create`](Self::open_or_create), for the file `path`.
+    ///
+    /// # Errors
+    /// As [`open_or_create`](Self::open_or_create).
+    pub fn open_or_create_at(&self, path: impl AsRef<Path>) -> Result<Opened, Error> {
+        self.open_or_create_in(Place::Path(path.as_ref().into()))
+    }
+
+    fn open_or_create_in(&self, mut place: Place) -> Result<Opened, Error> {
+        let path = place.path()?;
+        self.layout()?;
+        for _ in 0..ROUNDS {
+            match Segment::open_in(place.clone()) {
+                Ok(segment) => return Ok(Opened { segment, created: false }),
+                Err(Error::NotFound { .. }) => {}
+                Err(error) => return Err(error),
+            }
+            match self.try_create(place, &path)? {
+                Ok(segment) => return Ok(Opened { segment, created: true }),
+                Err(again) => place = again,
+            }
+        }
+        Err(Error::Unstable { path })
+    }
+
+    fn layout(&self) -> Result<Layout, Error> {
+        if self.capacity == 0 {
+            return Err(Error::CapacityZero);
+        }
+        let too_large =
+            || Error::CapacityTooLarge { asked: self.capacity, limit: CapacityLimit::Format(MAX_CAPACITY) };
+        Layout::for_room(room_for(self.capacity).ok_or_else(too_large)?).ok_or_else(too_large)
+    }
+}
+
+/// Bytes of units that surely hold objects of so many bytes: each size class of each of a few
+/// threads may have a slab that is nearly empty, and rounding and state bytes take their part. They
+/// are address space, not memory.
+fn room_for(capacity: u64) -> Option<u64> {
+    capacity.checked_add(capacity / 4)?.checked_add(64 << 20)
+}
+
+/// What [`Options::open_or_create`] did.
+#[derive(Debug)]
+pub struct Opened {
+    /// The segment.
+    pub segment: Segment,
+    /// Whether this call created it.
+    pub created: bool,
+}
+
+impl Segment {
+    /// Creates the segment `name` in shared memory with room for at least `capacity` bytes of
+    /// objects, and permissions 0600. See [`Options::create`].
+    ///
+    /// # Errors
+    /// As [`Options::create`].
+    pub fn create(name: &str, capacity: u64) -> Result<Segment, Error> {
+        Options::new().capacity(capacity).create(name)
+    }
+
+    /// Opens the segment `name`, or creates it as [`create`](Self::create) does; says which.
+    ///
+    /// # Errors
+    /// As [`Options::open_or_create`].
+    pub fn open_or_create(name: &str, capacity: u64) -> Result<Opened, Error> {
+        Options::new().capacity(capacity).open_or_create(name)
+    }
+
+    /// Opens the segment `name` in shared memory.
+    ///
+    /// Waits for nobody: what has a name is complete. The file is checked before it is used (magic,
+    /// version, layout, sizes, where its tables lie), whoever may have written it.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::NotASegment`], [`Error::WrongVersion`], [`Error::WrongLayout`],
+    /// [`Error::Corrupt`], [`Error::TooManyProcesses`] and those of the operating system, each with
+    /// what to do.
+    pub fn open(name: &str) -> Result<Segment, Error> {
+        Self::open_in(Place::Name(name.into()))
+    }
+
+    /// Opens the segment in the file `path`.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_at(path: impl AsRef<Path>) -> Result<Segment, Error> {
+        Self::open_in(Place::Path(path.as_ref().into()))
+    }
+
+    /// Opens the segment behind a descriptor, which is taken over.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_fd(descriptor: OwnedFd) -> Result<Segment, Error> {
+        Self::open_file(SegmentFile::from_fd(descriptor)?, Place::Nameless)
+    }
+
+    /// The segment's descriptor, to pass on to another process: inherited (it is close-on-exec), or
+    /// sent through a socket.
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        self.attached.arena.mapping().file().fd()
+    }
+
+    fn open_in(place: Place) -> Result<Segment, Error> {
+        let path = place.path()?;
+        for _ in 0..ROUNDS {
+            let segment = Self::open_file(SegmentFile::open(&path)?, place.clone())?;
+            // The name may have been removed between open and attach; then nobody else will find
+            // this segment, and the name may mean another by now.
+            if segment.attached.arena.mapping().file().is_linked()? {
+                return Ok(segment);
+            }
+        }
+        Err(Error::Unstable { path })
+    }
+
+    fn open_file(file: SegmentFile, place: Place) -> Result<Segment, Error> {
+        let layout = read_header(&file)?;
+        let path = file.shown();
+        let mapping = Mapping::new(file, layout.bytes())?;
+        // SAFETY: the mapping is as long as the layout says, and a segment's head was backed before
+        // it had a name; a file whose head is a hole has a header of zeros, which was refused.
+        let arena = unsafe { Arena::new(mapping, layout) };
+        check_roots(&arena).map_err(|what| Error::Corrupt { path, what: what.into() })?;
+        Ok(Segment { attached: Arc::new(Attached::new(arena)?), place })
+    }
+
+    /// Makes a new file a complete segment, of which this process is a participant.
+    fn lay_out(file: SegmentFile, layout: Layout, asked: u64, place: Place) -> Result<Segment, Error> {
+        let path = file.shown();
+        let failed = |action| {
+            let path = path.clone();
+            move |errno| Error::os(action, &*path, errno)
+        };
+        let mapping = Mapping::new(file, layout.bytes())?;
+        let (head, bytes) = layout.head();
+        mapping.back(head, bytes).map_err(failed("back the header of"))?;
+        let first_zone = layout.first_unit / crate::layout::ZONE_UNITS as u64;
+        for (at, bytes) in layout.tables_of_zone(first_zone) {
+            mapping.back(at, bytes).map_err(failed("back the tables of"))?;
+        }
+        let mut random = [0u64; 3];
+        for word in &mut random {
+            let mut bytes = [0; 8];
+            rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
+                .map_err(failed("draw a number for"))?;
+            *word = u64::from_ne_bytes(bytes);
+        }
+        let header = Header::new(&layout, asked, [random[0], random[1]], random[2]);
+        // SAFETY: the head is backed, and nobody else knows the file yet.
+        unsafe { mapping.base().cast::<Header>().write(header) };
+        // SAFETY: as long as the layout, head backed.
+        let arena = unsafe { Arena::new(mapping, layout) };
+        // Release: whoever sees the name, sees all this; the frontier says which tables are backed.
+        arena.header().frontier.store(layout.first_unit, Release);
+        arena.header().lanes_high.store(1, Release);
+        let segment = Segment { attached: Arc::new(Attached::new(arena)?), place };
+        let founded = with_lane(&segment.attached, |lane| {
+            Names::found(Heap { arena: &segment.attached.arena, lane })
+        });
+        match founded {
+            Ok(Ok(())) => Ok(segment),
+            _ => Err(failed("back the first unit of")(rustix::io::Errno::NOSPC)),
+        }
+    }
+
+    pub(crate) fn attached(&self) -> &Arc<Attached> {
+        &self.attached
+    }
+
+    /// Bytes of room for objects that the creator asked for.
+    pub fn capacity(&self) -> u64 {
+        self.attached.arena.header().asked
+    }
+
+    /// Its name in shared memory; `None`: it was created or opened by path or descriptor.
+    pub fn name(&self) -> Option<&str> {
+        match &self.place {
+            Place::Name(name) => Some(name),
+            _ => None,
+        }
+    }
+
+    /// Tells this segment from every other, also from earlier and later ones of the same name.
+    pub fn id(&self) -> u128 {
+        let [high, low] = self.attached.arena.header().creation;
+        u128::from(high) << 64 | u128::from(low)
+    }
+
+    /// Gives back what is kept for speed, and memory to the system: by the calling thread and by
+    /// threads of this process that have ended; slabs without owner that are empty; names that have
+    /// no object. Bytes returned to the system.
+    ///
+    /// Lock-free, but takes time in proportion to the segment. Others go on meanwhile.
+    ///
+    /// # Errors
+    /// [`ObjectError::Alloc`] if there is no memory for a smaller table of names, and
+    /// [`ObjectError::Corrupt`].
+    pub fn trim(&self) -> Result<u64, ObjectError> {
+        self.forget_unused_types()?;
+        self.with_names(|names| {
+            names.shed().map_err(|refused| ObjectError::of(refused, String::new, self.attached.room()))?;
+            self.attached.release_idle(names.heap);
+            Ok(u64::from(names.heap.decommit_free_units()) << UNIT_SHIFT)
+        })
+    }
+}
+
+impl fmt::Debug for Segment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Segment")
+            .field("place", &self.place)
+            .field("capacity", &self.capacity())
+            .field("participant", &self.attached.participant().map(|participant| participant.0))
+            .finish()
+    }
+}
+
+/// Reads the header and says how the segment must be laid out, without mapping anything.
+fn read_header(file: &SegmentFile) -> Result<Layout, Error> {
+    let path = || file.shown();
+    let mut bytes = [0u8; size_of::<Header>()];
+    let read = file.read_at(0, &mut bytes)?;
+    let word = |at: usize| u64::from_ne_bytes(bytes[at..at + 8].try_into().expect("eight bytes"));
+    let half = |at: usize| u32::from_ne_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
+    if read < 8 || word(core::mem::offset_of!(Header, magic)) != MAGIC {
+        let why = if read == 0 { "it is empty" } else { "it does not begin as segments do" };
+        return Err(Error::NotASegment { path: path(), why });
+    }
+    let corrupt = |what: String| Error::Corrupt { path: path(), what };
+    if read < bytes.len() {
+        return Err(corrupt(format!("it ends after {read} bytes, inside the header")));
+    }
+    let found = half(core::mem::offset_of!(Header, version));
+    if found != VERSION {
+        return Err(Error::WrongVersion { path: path(), found, expected: VERSION });
+    }
+    let found = word(core::mem::offset_of!(Header, fingerprint));
+    if found != Layout::fingerprint() {
+        return Err(Error::WrongLayout { path: path(), found, expected: Layout::fingerprint() });
+    }
+    let units = word(core::mem::offset_of!(Header, units));
+    let layout = Layout::for_units(units)
+        .filter(|layout| layout.first_unit < layout.units)
+        .ok_or_else(|| corrupt(format!("the header says {units} units")))?;
+    let size = file.size()?;
+    if size < layout.bytes() {
+        return Err(corrupt(format!("it was cut to {size} bytes, the header says {}", layout.bytes())));
+    }
+    Ok(layout)
+}
+
+/// The words of the header from which all else is reached.
+fn check_roots(arena: &Arena) -> Result<(), &'static str> {
+    let (header, layout) = (arena.header(), arena.layout());
+    let frontier = header.frontier.load(Acquire);
+    if frontier < layout.first_unit || frontier > layout.units {
+        return Err("the frontier lies outside the segment");
+    }
+    if header.lanes_high.load(Acquire) > crate::layout::MAX_LANES as u64 {
+        return Err("the count of lanes is impossible");
+    }
+    if header.participants_high.load(Acquire) > crate::layout::MAX_PARTICIPANTS as u64 {
+        return Err("the count of participants is impossible");
+    }
+    let current = header.names_current.load(Acquire);
+    let (oldest, reaper) = crate::layout::oldest_of(header.names_oldest.load(Acquire));
+    if usize::from(reaper) >= crate::layout::MAX_LANES {
+        return Err("the table of names is being cleaned by an impossible lane");
+    }
+    for array in [current, oldest] {
+        let fits = Array::at(arena, array).is_some();
+        if !fits || crate::heap::locate(arena, array).is_none_or(|place| place.start != array) {
+            return Err("the table of names lies outside the segment");
+        }
+    }
+    Ok(())
+}
+
+const _: () = assert!(UNIT == 1 << UNIT_SHIFT);
+
+/// Removes the segment `name`: takes its name away. Processes that have it open keep it until they
+/// close it; its memory is free when the last one has. Killed inside: it is removed or not.
+///
+/// # Errors
+/// [`Error::NotFound`], and those of the operating system.
+pub fn remove(name: &str) -> Result<(), Error> {
+    file::remove(&file::path_of_name(name)?)
+}
+
+/// As [`remove`], for a segment in the file `path`.
+///
+/// # Errors
+/// As [`remove`].
+pub fn remove_at(path: impl AsRef<Path>) -> Result<(), Error> {
+    let path = path.as_ref();
+    read_header(&SegmentFile::open(path)?).map(|_| ())?;
+    file::remove(path)
+}
+
+/// Whether there is something with the name of segment `name`; opening says whether it is one.
+///
+/// # Errors
+/// [`Error::InvalidName`], [`Error::NotARegularFile`] and [`Error::SymbolicLink`] if something else
+/// stands there, and those of the operating system.
+pub fn exists(name: &str) -> Result<bool, Error> {
+    file::exists(&file::path_of_name(name)?)
+}
+
+/// As [`exists`], for the file `path`.
+///
+/// # Errors
+/// As [`exists`].
+pub fn exists_at(path: impl AsRef<Path>) -> Result<bool, Error> {
+    file::exists(path.as_ref())
+}
+
+/// A segment in shared memory, as [`list`] shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Listed {
+    /// Its name.
+    pub name: String,
+    /// Bytes of memory that it has now.
+    pub committed: u64,
+    /// Bytes of room that its creator asked for; `None`: it cannot be opened by this program.
+    pub capacity: Option<u64>,
+    /// Why it cannot be opened by this program.
+    pub problem: Option<String>,
+}
+
+/// The segments in shared memory, by name. Opens none; those that this program cannot open are
+/// listed with the reason.
+///
+/// # Errors
+/// Those of reading `/dev/shm`.
+pub fn list() -> Result<Vec<Listed>, Error> {
+    let mut listed = Vec::new();
+    for name in file::names()? {
+        let name = name?;
+        let path = file::path_of_name(&name)?;
+        let looked = SegmentFile::open(&path).and_then(|file| {
+            read_header(&file)?;
+            let mut asked = [0; 8];
+            file.read_at(core::mem::offset_of!(Header, asked) as u64, &mut asked)?;
+            Ok(u64::from_ne_bytes(asked))
+        });
+        let committed = std::fs::metadata(&path).map_or(0, |data| std::os::unix::fs::MetadataExt::blocks(&data) * 512);
+        match looked {
+            Err(Error::NotFound { .. }) => {} // removed meanwhile
+            Ok(asked) => listed.push(Listed { name, committed, capacity: Some(asked), problem: None }),
+            Err(error) => listed.push(Listed { name, committed, capacity: None, problem: Some(error.to_string()) }),
+        }
+    }
+    listed.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(listed)
+}

@@ -1,0 +1,212 @@
+//! The facade: every shared word is one of these atomics, so that one source runs in several worlds.
+//!
+//! | world | cfg | what an operation is |
+//! |---|---|---|
+//! | the real mapping | none | the machine's instruction |
+//! | loom | `loom` | a step of the model checker |
+//! | step injection | `sharena_steps` | the machine's instruction, after [`steps`] had a chance to kill the process |
+//!
+//! A process dies between two instructions, and a load leaves no trace in shared memory: dying
+//! before a load is dying after the store before it. So only operations that write count as steps.
+
+use core::mem::size_of;
+
+#[cfg(loom)]
+use loom::sync::atomic as world;
+#[cfg(not(loom))]
+use core::sync::atomic as world;
+
+pub use world::Ordering::{self, AcqRel, Acquire, Relaxed, Release, SeqCst};
+
+/// A full fence when `order` is `SeqCst`.
+///
+/// loom does not treat a fence as a scheduling point, so in its world a read-modify-write of a word
+/// that nobody reads goes before it.
+#[inline(always)]
+pub fn fence(order: Ordering) {
+    #[cfg(loom)]
+    model::scheduling_point();
+    world::fence(order);
+}
+
+#[cfg(loom)]
+mod model {
+    use super::world::{AtomicU64, Ordering::Relaxed};
+    loom::lazy_static! { static ref POINT: AtomicU64 = AtomicU64::new(0); }
+    pub fn scheduling_point() {
+        POINT.fetch_add(1, Relaxed);
+    }
+}
+
+#[inline(always)]
+fn step() {
+    #[cfg(sharena_steps)]
+    steps::step();
+}
+
+/// An atomic word of the world that the crate is built for; [`step`] runs before each write.
+macro_rules! facade_atomic {
+    ($(#[$doc:meta])* $name:ident, $value:ty) => {
+        $(#[$doc])*
+        #[repr(transparent)]
+        pub struct $name(world::$name);
+
+        impl $name {
+            #[cfg(not(loom))]
+            pub const fn new(value: $value) -> Self {
+                Self(world::$name::new(value))
+            }
+            #[cfg(loom)]
+            pub fn new(value: $value) -> Self {
+                Self(world::$name::new(value))
+            }
+            #[inline(always)]
+            pub fn load(&self, order: Ordering) -> $value {
+                self.0.load(order)
+            }
+            #[inline(always)]
+            pub fn store(&self, value: $value, order: Ordering) {
+                step();
+                self.0.store(value, order);
+            }
+            #[inline(always)]
+            pub fn swap(&self, value: $value, order: Ordering) -> $value {
+                step();
+                self.0.swap(value, order)
+            }
+            /// The value found, as `Ok` if it was `current` and is now `new`.
+            #[inline(always)]
+            pub fn compare_exchange(&self, current: $value, new: $value, success: Ordering, failure: Ordering) -> Result<$value, $value> {
+                step();
+                self.0.compare_exchange(current, new, success, failure)
+            }
+            #[inline(always)]
+            pub fn fetch_or(&self, bits: $value, order: Ordering) -> $value {
+                step();
+                self.0.fetch_or(bits, order)
+            }
+            #[inline(always)]
+            pub fn fetch_and(&self, bits: $value, order: Ordering) -> $value {
+                step();
+                self.0.fetch_and(bits, order)
+            }
+            #[inline(always)]
+            pub fn fetch_add(&self, by: $value, order: Ordering) -> $value {
+                step();
+                self.0.fetch_add(by, order)
+            }
+            #[inline(always)]
+            pub fn fetch_sub(&self, by: $value, order: Ordering) -> $value {
+                step();
+                self.0.fetch_sub(by, order)
+            }
+        }
+    };
+}
+
+facade_atomic!(
+    /// A shared word of eight bytes.
+    AtomicU64,
+    u64
+);
+facade_atomic!(
+    /// A shared word of four bytes.
+    AtomicU32,
+    u32
+);
+facade_atomic!(
+    /// A shared byte: the state of a block.
+    AtomicU8,
+    u8
+);
+
+#[cfg(not(loom))]
+const _: () = assert!(size_of::<AtomicU64>() == 8 && size_of::<AtomicU8>() == 1);
+
+/// Makes `count` words at `at`, each zero.
+///
+/// Memory fresh from the kernel is zero already, so in the real world this does nothing; loom's
+/// atomics must be constructed.
+///
+/// # Safety
+/// `at` is valid for writes of `count` words, aligned, all zero bytes, and nobody else uses it.
+pub unsafe fn construct_zeroed(at: *mut AtomicU64, count: usize) {
+    if cfg!(loom) {
+        for i in 0..count {
+            // SAFETY: in range by the caller's promise, which also makes us the only user.
+            unsafe { at.add(i).write(AtomicU64::new(0)) };
+        }
+    }
+}
+
+/// The same for state bytes.
+///
+/// # Safety
+/// As [`construct_zeroed`].
+pub unsafe fn construct_zeroed_bytes(at: *mut AtomicU8, count: usize) {
+    if cfg!(loom) {
+        for i in 0..count {
+            // SAFETY: in range by the caller's promise, which also makes us the only user.
+            unsafe { at.add(i).write(AtomicU8::new(0)) };
+        }
+    }
+}
+
+/// Eight neighbouring state bytes in one look, the first in the lowest byte; each as by a relaxed load.
+///
+/// Others store single bytes of the eight meanwhile. Rust's memory model knows no atomic access of
+/// mixed size, so the load is one machine instruction that the compiler does not look into: its
+/// meaning is that of eight relaxed byte loads, which is what other targets and loom do. A caller
+/// that acts on what it saw puts an Acquire fence behind it.
+///
+/// # Safety
+/// `at` is aligned to eight bytes and valid for reads of eight state bytes.
+#[inline(always)]
+pub unsafe fn load_eight(at: *const AtomicU8) -> u64 {
+    #[cfg(all(target_arch = "x86_64", not(loom)))]
+    {
+        let bytes: u64;
+        // SAFETY: an aligned load of eight bytes that the caller vouches for; it is one access on
+        // this architecture and changes neither memory, flags nor stack.
+        unsafe {
+            core::arch::asm!("mov {}, qword ptr [{}]", out(reg) bytes, in(reg) at, options(nostack, preserves_flags, readonly));
+        }
+        bytes
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(loom))))]
+    {
+        (0..8).fold(0, |bytes, i| {
+            // SAFETY: the caller vouches for eight bytes.
+            let byte = unsafe { (*at.add(i)).load(Relaxed) };
+            bytes | u64::from(byte) << (8 * i)
+        })
+    }
+}
+
+/// Death at a chosen step, for the crash suites: built with `--cfg sharena_steps`.
+#[cfg(sharena_steps)]
+pub mod steps {
+    use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+    static TAKEN: AtomicU64 = AtomicU64::new(0);
+    static FATAL: AtomicU64 = AtomicU64::new(u64::MAX);
+
+    /// Starts to count; the process is killed (SIGKILL to itself) before its `step`-th write, from 0.
+    pub fn die_at(step: u64) {
+        TAKEN.store(0, Relaxed);
+        FATAL.store(step, Relaxed);
+    }
+
+    /// Writes since [`die_at`].
+    pub fn taken() -> u64 {
+        TAKEN.load(Relaxed)
+    }
+
+    #[inline]
+    pub(super) fn step() {
+        if TAKEN.fetch_add(1, Relaxed) == FATAL.load(Relaxed) {
+            // SAFETY: `raise` has no memory-safety conditions.
+            unsafe { libc::raise(libc::SIGKILL) };
+        }
+    }
+}

@@ -1,0 +1,6 @@
+use sharena::Shareable;
+
+#[derive(Shareable)]
+enum Refused {}
+
+fn main() {}

@@ -1,0 +1,9 @@
+use sharena::Shareable;
+
+#[derive(Shareable)]
+enum Refused {
+    A,
+    B,
+}
+
+fn main() {}

@@ -1,0 +1,9 @@
+use sharena::Shareable;
+
+#[derive(Shareable)]
+enum Refused {
+    Nothing,
+    Number(u32),
+}
+
+fn main() {}
