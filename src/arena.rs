@@ -198,10 +198,10 @@ impl Arena {
                         }
                     }
                 }
-                let units = self.layout.units as usize;
-                construct_zeroed(self.unit_words.cast_mut(), units);
-                construct_zeroed(self.doorbells.cast_mut(), units);
-                construct_zeroed_bytes(self.state_lines.cast_mut(), units * LINE);
+                let (units, first) = (self.layout.units as usize, self.layout.first_unit as usize);
+                construct_zeroed(self.unit_words.cast_mut().add(first), units - first);
+                construct_zeroed(self.doorbells.cast_mut().add(first), units - first);
+                construct_zeroed_bytes(self.state_lines.cast_mut().add(first * LINE), (units - first) * LINE);
             }
         }
     }

@@ -27,8 +27,40 @@ pub struct Attached {
     /// Tells attachments of this process apart, for good: what a thread remembers is never another's.
     id: u64,
     identity: *const Identity,
-    /// Births so far, in this process and the ancestors that it was forked from.
-    births: AtomicU32,
+    /// For those who must know whether it is still there.
+    me: Weak<Attached>,
+}
+
+/// The attachments of this process by birth number, so that a block needs no pointer to its own.
+///
+/// An attachment gets a number when it becomes a participant; a forked child gets another one, and
+/// keeps its parent's, so that it can tell what was its parent's. A number is given back when the
+/// attachment ends: then nothing of it is left.
+static BIRTHS: [AtomicPtr<Attached>; 1 << Lane::BIRTH_BITS] =
+    [const { AtomicPtr::new(ptr::null_mut()) }; 1 << Lane::BIRTH_BITS];
+
+/// The attachment in which something of this birth was made.
+///
+/// # Safety
+/// The number is that of an attachment that is alive as long as the result is used.
+#[inline(always)]
+pub unsafe fn of_birth<'a>(birth: u32) -> &'a Attached {
+    // SAFETY: the caller's promise. Relaxed: whoever has something of that birth got it after it was
+    // registered.
+    unsafe { &*BIRTHS[birth as usize].load(atomic::Ordering::Relaxed) }
+}
+
+fn register(attached: &Attached) -> Option<u32> {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let me = ptr::from_ref(attached).cast_mut();
+    (0..BIRTHS.len()).find_map(|_| {
+        let birth = NEXT.fetch_add(1, atomic::Ordering::Relaxed) as usize % BIRTHS.len();
+        let free = birth != 0
+            && BIRTHS[birth]
+                .compare_exchange(ptr::null_mut(), me, atomic::Ordering::AcqRel, atomic::Ordering::Acquire)
+                .is_ok();
+        free.then_some(birth as u32)
+    })
 }
 
 /// Who this process is in the segment. All zero, as fork leaves it: nobody.
@@ -48,16 +80,12 @@ unsafe impl Sync for Attached {}
 
 impl Attached {
     /// Attaches this process.
-    pub fn new(arena: Arena) -> Result<Attached, Error> {
+    pub fn new(arena: Arena) -> Result<Arc<Attached>, Error> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let identity = wiped_on_fork::<Identity>()
             .map_err(|source| Error::os("reserve process memory", None, source))?;
-        let attached = Attached {
-            arena,
-            id: NEXT.fetch_add(1, atomic::Ordering::Relaxed),
-            identity,
-            births: AtomicU32::new(0),
-        };
+        let id = NEXT.fetch_add(1, atomic::Ordering::Relaxed);
+        let attached = Arc::new_cyclic(|me| Attached { arena, id, identity, me: me.clone() });
         attached.join()?;
         Ok(attached)
     }
@@ -91,11 +119,16 @@ impl Attached {
         if self.is_joined() {
             return Ok(());
         }
+        let Some(birth) = register(self) else {
+            drop(window);
+            return Err(Error::os("attach more segments to", &*file.shown(), rustix::io::Errno::MFILE));
+        };
         let high = &self.arena.header().participants_high;
         let joined = Participant::attach_within(&window, &own, records, high, file);
         let participant = match joined {
             Ok(participant) => participant,
             Err(fault) => {
+                BIRTHS[birth as usize].store(ptr::null_mut(), atomic::Ordering::Release);
                 drop(window);
                 return Err(fault.explain(file, records.len()));
             }
@@ -103,7 +136,6 @@ impl Attached {
         // SAFETY: nobody reads the participant before `birth` says that it is there, and the window
         // keeps other threads out of here.
         unsafe { (&raw const self.identity().participant).cast_mut().write(participant) };
-        let birth = self.births.fetch_add(1, atomic::Ordering::Relaxed) + 1;
         self.identity().birth.store(birth, atomic::Ordering::Release);
         Ok(())
     }
@@ -173,7 +205,7 @@ impl Attached {
             NoLane::TooMany => AllocError::TooManyThreads { limit: MAX_LANES - 1 },
             NoLane::NoSpace => AllocError::FileSystemFull { asked: 4096 },
         })?;
-        lane.begin(id, self.identity().birth.load(atomic::Ordering::Acquire));
+        lane.begin(&self.arena, id, self.identity().birth.load(atomic::Ordering::Acquire));
         Ok(())
     }
 
@@ -258,10 +290,6 @@ impl Attached {
     pub fn is_own_birth(&self, birth: u32) -> bool {
         self.identity().birth.load(atomic::Ordering::Relaxed) == birth
     }
-
-    pub fn id(&self) -> u64 {
-        self.id
-    }
 }
 
 /// Claims a lane that no thread uses.
@@ -293,6 +321,8 @@ impl Drop for Attached {
                 lane::give_back(&self.arena, id);
             }
             self.identity().participant.detach(self.arena.participants());
+            let birth = self.identity().birth.load(atomic::Ordering::Acquire);
+            BIRTHS[birth as usize].store(ptr::null_mut(), atomic::Ordering::Release);
             let mut next: *const Lane = self.identity().lanes.load(atomic::Ordering::Acquire);
             while let Some(lane) = ptr::NonNull::new(next.cast_mut()) {
                 // SAFETY: mapped by `new_lane`, and nobody uses it any more.
@@ -378,7 +408,7 @@ pub fn release_user(attached: &Attached, lane: &Lane, birth: u32) {
 /// Calls `with` with the calling thread's lane of `attached`: a thread-local look-up, wait-free after
 /// the first time.
 #[inline(always)]
-pub fn with_lane<R>(attached: &Arc<Attached>, with: impl FnOnce(&Lane) -> R) -> Result<R, AllocError> {
+pub fn with_lane<R>(attached: &Attached, with: impl FnOnce(&Lane) -> R) -> Result<R, AllocError> {
     match LAST.try_with(Cell::get) {
         // SAFETY: this thread's lane of an attachment that is alive, as we borrow it.
         Ok(last) if last.attached == attached.id => Ok(with(unsafe { &*last.lane })),
@@ -387,7 +417,7 @@ pub fn with_lane<R>(attached: &Arc<Attached>, with: impl FnOnce(&Lane) -> R) -> 
 }
 
 #[cold]
-fn with_found_lane<R>(attached: &Arc<Attached>, with: impl FnOnce(&Lane) -> R) -> Result<R, AllocError> {
+fn with_found_lane<R>(attached: &Attached, with: impl FnOnce(&Lane) -> R) -> Result<R, AllocError> {
     let held = HELD.try_with(|held| {
         let mut held = held.0.borrow_mut();
         held.retain(|one| one.attached.strong_count() != 0);
@@ -397,7 +427,7 @@ fn with_found_lane<R>(attached: &Arc<Attached>, with: impl FnOnce(&Lane) -> R) -
         let lane = attached.take_lane()?;
         lane.users.set(1);
         held.push(HeldLane {
-            attached: Arc::downgrade(attached),
+            attached: attached.me.clone(),
             id: attached.id,
             birth: lane.birth(),
             lane,

@@ -1,4 +1,6 @@
 #![doc = include_str!("../README.md")]
+// A model uses a part of the crate.
+#![cfg_attr(loom, allow(dead_code, unused_imports))]
 
 mod arena;
 #[cfg(not(loom))]
@@ -13,14 +15,20 @@ mod layout;
 mod mapping;
 #[cfg(not(loom))]
 mod memory;
+#[cfg(loom)]
+#[doc(hidden)]
+pub mod model;
 mod names;
 #[cfg(not(loom))]
 mod objects;
 mod offset;
+mod plain;
 mod process;
 #[cfg(not(loom))]
 mod segment;
 mod shareable;
+#[cfg(not(loom))]
+mod stats;
 mod sync;
 
 #[cfg(not(loom))]
@@ -31,8 +39,17 @@ pub use {
     names::error::ObjectError,
     objects::{ObjectInfo, Owned, Ref},
     segment::{Listed, Opened, Options, Segment, exists, exists_at, list, remove, remove_at},
+    stats::{
+        BlockCounts, ClassStats, Liveness, NameStats, ParticipantStats, RunStats, Stats, Sum, UnitStats,
+    },
 };
 pub use offset::Offset;
-pub use shareable::{Shareable, type_name};
+#[cfg(feature = "zerocopy")]
+pub use plain::Plain;
+#[cfg(feature = "bytemuck")]
+pub use plain::Pod;
 #[doc(hidden)]
 pub use shareable::derive_support;
+pub use shareable::{LayoutHash, Shareable, type_name};
+#[cfg(feature = "derive")]
+pub use sharena_derive::Shareable;

@@ -1,6 +1,6 @@
 //! Raw memory for users: blocks by layout, private or given to everybody, and handles for hot loops.
 
-use crate::attached::{Attached, release_user, with_lane};
+use crate::attached::{Attached, of_birth, release_user, with_lane};
 use crate::heap::error::{AllocError, FreeError, check_layout};
 use crate::heap::lane::Lane;
 use crate::heap::size_class::ClassId;
@@ -12,8 +12,8 @@ use core::alloc::Layout;
 use core::fmt;
 use core::marker::PhantomData;
 use core::mem;
-use core::ptr::{self, NonNull};
-use std::sync::Arc;
+use core::num::NonZeroU64;
+use core::ptr::NonNull;
 
 /// A private block of raw memory: this process' alone until it is [published](Block::publish).
 ///
@@ -22,10 +22,10 @@ use std::sync::Arc;
 /// parent's.
 #[must_use = "a block that is dropped is free again"]
 pub struct Block<'s> {
-    at: NonNull<u8>,
-    segment: &'s Segment,
-    /// The birth of the process that took it: another's is not ours to free.
-    birth: u32,
+    /// Its offset, and from bit 44 on the birth of the process that took it, by which its attachment
+    /// is found: another's is not ours to free.
+    bits: NonZeroU64,
+    segment: PhantomData<&'s Segment>,
 }
 
 // SAFETY: the block belongs to the process, not to a thread; its memory is raw.
@@ -36,14 +36,15 @@ unsafe impl Sync for Block<'_> {}
 impl<'s> Block<'s> {
     /// The block's first byte in this process. Valid for reads and writes of the bytes asked for (and
     /// of [`usable_size`](Self::usable_size)) while the block is; uninitialized.
+    #[inline]
     pub fn as_ptr(&self) -> NonNull<u8> {
-        self.at
+        // SAFETY: a block lies in the mapping, which does not start at null.
+        unsafe { NonNull::new_unchecked(self.attached().arena.at(self.offset())) }
     }
 
     /// Bytes that may be used: as many as were asked for, or a few more.
     pub fn usable_size(&self) -> usize {
-        let arena = &self.segment.attached().arena;
-        let place = heap::locate(arena, self.offset()).expect("a block that is held");
+        let place = heap::locate(&self.attached().arena, self.offset()).expect("a block that is held");
         place.bytes as usize
     }
 
@@ -55,58 +56,77 @@ impl<'s> Block<'s> {
     pub fn publish(self) -> Offset<u8> {
         let offset = self.offset();
         if self.is_ours() {
-            Heap::set_state(&self.segment.attached().arena, offset, State::Raw);
+            Heap::set_state(&self.attached().arena, offset, State::Raw);
         }
         mem::forget(self);
         Offset::from_bits(offset).expect("the header stands at 0")
     }
 
+    #[inline]
     pub(crate) fn offset(&self) -> u64 {
-        self.segment.attached().arena.offset_of(self.at.as_ptr())
+        self.bits.get() & (crate::layout::MAX_CAPACITY - 1)
     }
 
-    pub(crate) fn segment(&self) -> &'s Segment {
-        self.segment
+    #[inline]
+    fn birth(&self) -> u32 {
+        (self.bits.get() >> Lane::BIRTH_SHIFT) as u32
+    }
+
+    /// The attachment that it was taken by.
+    #[inline]
+    pub(crate) fn attached(&self) -> &'s Attached {
+        // SAFETY: the segment is borrowed, so its attachment is alive.
+        unsafe { of_birth(self.birth()) }
     }
 
     /// False in a child made by fork.
     pub(crate) fn is_ours(&self) -> bool {
-        self.segment.attached().is_own_birth(self.birth)
+        self.attached().is_own_birth(self.birth())
     }
 
     #[inline(always)]
-    pub(crate) fn new(segment: &'s Segment, lane: &Lane, block: u64) -> Block<'s> {
-        let at = segment.attached().arena.at(block);
-        // SAFETY: a block lies in the mapping, which does not start at null.
-        Block { at: unsafe { NonNull::new_unchecked(at) }, segment, birth: lane.birth() }
+    pub(crate) fn new(_attached: &'s Attached, lane: &Lane, block: u64) -> Block<'s> {
+        // SAFETY: a block does not start at 0, where the header stands.
+        let bits = unsafe { NonZeroU64::new_unchecked(block | lane.birth_tag()) };
+        Block { bits, segment: PhantomData }
     }
 
+    /// Frees it, on `lane` if that is of its segment; the block is not used after.
     #[inline(always)]
     fn free_on(&self, lane: &Lane) {
-        let attached = self.segment.attached();
-        let block = attached.arena.offset_of(self.at.as_ptr());
-        // A lane that fork has wiped has birth 0, which no block has.
-        if lane.birth() == self.birth && Heap::free_own(&attached.arena, lane, block, State::Private) {
-            return;
+        // Of another birth (another segment, a parent's), it is no offset of the lane's segment. (A
+        // lane that fork has wiped has birth 0, which no block has.)
+        let block = self.bits.get() ^ lane.birth_tag();
+        if !Heap::free_own(lane, block, State::Private) {
+            self.free_slow(lane);
         }
-        self.free_slow(lane, block);
     }
 
     #[cold]
     #[inline(never)]
-    fn free_slow(&self, lane: &Lane, block: u64) {
-        let attached = self.segment.attached();
-        if !self.is_ours() || (!lane.is_live() && attached.revive(lane).is_err()) {
+    fn free_slow(&self, lane: &Lane) {
+        let attached = self.attached();
+        if !self.is_ours() {
             return;
         }
-        Heap { arena: &attached.arena, lane }.free_private(block);
+        let free = |lane: &Lane| Heap { arena: &attached.arena, lane }.free_private(self.offset());
+        if lane.birth() == self.birth() {
+            free(lane);
+        } else {
+            // A handle's, of another segment; or wiped by a fork that we were born by.
+            let _ = with_lane(attached, |lane| {
+                if lane.is_live() || attached.revive(lane).is_ok() {
+                    free(lane);
+                }
+            });
+        }
     }
 }
 
 impl Drop for Block<'_> {
     fn drop(&mut self) {
         // Without a lane (all are in use) the block stays private until the segment is closed.
-        let _ = with_lane(self.segment.attached(), |lane| self.free_on(lane));
+        let _ = with_lane(self.attached(), |lane| self.free_on(lane));
     }
 }
 
@@ -119,8 +139,7 @@ impl fmt::Debug for Block<'_> {
 /// A PRIVATE block for `layout` on `lane`.
 #[inline(always)]
 pub(crate) fn take(attached: &Attached, lane: &Lane, layout: Layout) -> Result<u64, AllocError> {
-    if layout.size() != 0
-        && let Some(class) = ClassId::of(layout.size(), layout.align())
+    if let Some(class) = ClassId::of_small(layout.size(), layout.align())
         && let Some(block) = Heap::take(lane, class)
     {
         return Ok(block);
@@ -137,14 +156,31 @@ fn take_slow(attached: &Attached, lane: &Lane, layout: Layout) -> Result<u64, Al
 
 #[inline(always)]
 fn allocate_on(attached: &Attached, lane: &Lane, layout: Layout) -> Result<Offset<u8>, AllocError> {
-    let block = take(attached, lane, layout)?;
+    if let Some(class) = ClassId::of_small(layout.size(), layout.align())
+        && let Some(block) = Heap::take_raw(lane, class)
+    {
+        return Ok(offset_of_block(block));
+    }
+    allocate_slow(attached, lane, layout)
+}
+
+#[cold]
+#[inline(never)]
+fn allocate_slow(attached: &Attached, lane: &Lane, layout: Layout) -> Result<Offset<u8>, AllocError> {
+    let block = take_slow(attached, lane, layout)?;
     Heap::set_state(&attached.arena, block, State::Raw);
-    Ok(Offset::from_bits(block).expect("the header stands at 0"))
+    Ok(offset_of_block(block))
+}
+
+#[inline(always)]
+fn offset_of_block(block: u64) -> Offset<u8> {
+    // SAFETY: no block starts at 0, where the header stands.
+    unsafe { Offset::from_bits(block).unwrap_unchecked() }
 }
 
 #[inline(always)]
 fn deallocate_on(attached: &Attached, lane: &Lane, offset: u64) -> Result<(), FreeError> {
-    if Heap::free_own(&attached.arena, lane, offset, State::Raw) {
+    if Heap::free_own(lane, offset, State::Raw) {
         return Ok(());
     }
     deallocate_slow(attached, lane, offset)
@@ -169,7 +205,7 @@ impl Segment {
     #[inline]
     pub fn allocate_block(&self, layout: Layout) -> Result<Block<'_>, AllocError> {
         with_lane(self.attached(), |lane| {
-            take(self.attached(), lane, layout).map(|block| Block::new(self, lane, block))
+            take(self.attached(), lane, layout).map(|block| Block::new(self.attached(), lane, block))
         })?
     }
 
@@ -296,18 +332,16 @@ impl<'s> Handle<'s> {
     #[inline(always)]
     pub fn allocate_block(&self, layout: Layout) -> Result<Block<'s>, AllocError> {
         let block = take(self.segment.attached(), self.lane(), layout)?;
-        Ok(Block::new(self.segment, self.lane(), block))
+        Ok(Block::new(self.segment.attached(), self.lane(), block))
     }
 
     /// Frees a private block: what dropping it does, without the look-up.
     ///
-    /// A block of another segment is dropped as usual.
+    /// A block of another segment goes the slow way.
     #[inline(always)]
     pub fn free_block(&self, block: Block<'_>) {
-        if ptr::eq(Arc::as_ptr(block.segment.attached()), Arc::as_ptr(self.segment.attached())) {
-            block.free_on(self.lane());
-            mem::forget(block);
-        }
+        block.free_on(self.lane());
+        mem::forget(block);
     }
 
     /// See [`Segment::allocate`].

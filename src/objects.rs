@@ -1,6 +1,6 @@
 //! Typed objects: private ones, published ones, named ones; and references that keep them.
 
-use crate::attached::{release_user, with_lane};
+use crate::attached::{Attached, release_user, with_lane};
 use crate::heap::Heap;
 use crate::heap::error::AllocError;
 use crate::heap::lane::Lane;
@@ -82,15 +82,15 @@ impl<T: Shareable> Owned<'_, [T]> {
 }
 
 fn publish<T: Shareable, U: ?Sized>(owned: Owned<'_, U>) -> Offset<U> {
-    let segment = owned.block.segment();
-    let at = segment.attached().arena.offset_of(owned.value.as_ptr().cast());
+    let attached = owned.block.attached();
+    let at = attached.arena.offset_of(owned.value.as_ptr().cast());
     // A segment too full for the type's description has the object all the same.
-    let _ = segment.describe_type::<T>();
+    let _ = attached.describe_type::<T>();
     // SAFETY: `owned` is forgotten below, so the block is taken out once.
     let block = unsafe { ptr::read(&*owned.block) };
     mem::forget(owned);
     if block.is_ours() {
-        Heap::set_state(&segment.attached().arena, block.offset(), State::Published);
+        Heap::set_state(&attached.arena, block.offset(), State::Published);
     }
     mem::forget(block);
     Offset::from_bits(at).expect("the header stands at 0")
@@ -104,7 +104,7 @@ fn publish<T: Shareable, U: ?Sized>(owned: Owned<'_, U>) -> Offset<U> {
 /// it protects only the parent.
 pub struct Ref<'s, T: ?Sized> {
     value: NonNull<T>,
-    segment: &'s Segment,
+    attached: &'s Attached,
     lane: *const Lane,
     birth: u32,
     hazard: HazardIndex,
@@ -126,9 +126,8 @@ impl<T: ?Sized> Drop for Ref<'_, T> {
         // SAFETY: this thread's lane, of a segment that is attached while it is borrowed.
         let lane = unsafe { &*self.lane };
         if lane.birth() == self.birth {
-            let attached = self.segment.attached();
-            lane.pins.unpin(attached.arena.lane(lane.id()), self.hazard);
-            release_user(attached, lane, self.birth);
+            lane.pins.unpin(self.attached.arena.lane(lane.id()), self.hazard);
+            release_user(self.attached, lane, self.birth);
         }
     }
 }
@@ -144,20 +143,20 @@ impl<T: ?Sized> Ref<'_, T> {
 impl<T> Ref<'_, T> {
     /// Where the value stands.
     pub fn offset(&self) -> Offset<T> {
-        offset_of(self.segment, self.value.as_ptr())
+        offset_of(self.attached, self.value.as_ptr())
     }
 }
 
 impl<T> Ref<'_, [T]> {
     /// Where the first value stands.
     pub fn offset(&self) -> Offset<[T]> {
-        let at = offset_of(self.segment, self.value.as_ptr().cast::<T>());
+        let at = offset_of(self.attached, self.value.as_ptr().cast::<T>());
         Offset::from_bits(at.to_bits()).expect("the same number")
     }
 }
 
-fn offset_of<T>(segment: &Segment, value: *const T) -> Offset<T> {
-    let at = segment.attached().arena.offset_of(value.cast());
+fn offset_of<T>(attached: &Attached, value: *const T) -> Offset<T> {
+    let at = attached.arena.offset_of(value.cast());
     Offset::from_bits(at).expect("the header stands at 0")
 }
 
@@ -195,18 +194,17 @@ struct Recipe<F> {
 
 impl<F> Recipe<F> {
     /// Allocates, writes header and values; the block is PRIVATE.
-    fn make<T: Shareable>(self, segment: &Segment, lane: &Lane, named: bool) -> Result<u64, ObjectError>
+    fn make<T: Shareable>(self, attached: &Attached, lane: &Lane, named: bool) -> Result<u64, ObjectError>
     where
         F: FnMut(usize) -> T,
     {
         const { assert!(!mem::needs_drop::<T>(), "a shared value has no drop glue") };
-        let attached = segment.attached();
         let layout = layout::<T>(self.count).ok_or(ObjectError::TooLarge { count: self.count })?;
         let block = take(attached, lane, layout)?;
         // If `write` unwinds, the block goes back.
-        let guard = Block::new(segment, lane, block);
+        let guard = Block::new(attached, lane, block);
         ObjectHeader::write(&attached.arena, block, T::FINGERPRINT, self.count as u64, named);
-        let values = value_of::<T>(segment, block);
+        let values = value_of::<T>(attached, block);
         let mut write = self.write;
         for i in 0..self.count {
             // SAFETY: the block is ours alone and was laid out for `count` values.
@@ -223,8 +221,8 @@ fn layout<T>(count: usize) -> Option<Layout> {
     Layout::from_size_align(bytes, align_of::<T>().max(16)).ok()
 }
 
-fn value_of<T>(segment: &Segment, block: u64) -> NonNull<T> {
-    let at = segment.attached().arena.at(block + ObjectHeader::value_at(align_of::<T>()) as u64);
+fn value_of<T>(attached: &Attached, block: u64) -> NonNull<T> {
+    let at = attached.arena.at(block + ObjectHeader::value_at(align_of::<T>()) as u64);
     NonNull::new(at.cast()).expect("a mapping does not start at null")
 }
 
@@ -266,8 +264,9 @@ impl Segment {
         write: impl FnMut(usize) -> T,
     ) -> Result<(ManuallyDrop<Block<'_>>, NonNull<T>), ObjectError> {
         with_lane(self.attached(), |lane| {
-            let block = Recipe { count, write }.make(self, lane, false)?;
-            Ok((ManuallyDrop::new(Block::new(self, lane, block)), value_of(self, block)))
+            let attached = self.attached();
+            let block = Recipe { count, write }.make(attached, lane, false)?;
+            Ok((ManuallyDrop::new(Block::new(attached, lane, block)), value_of(attached, block)))
         })?
     }
 
@@ -300,14 +299,14 @@ impl Segment {
         let name = || format!("offset {offset:#x}");
         self.with_names(|names| {
             let pinned = self.pin_at::<T>(names, offset)?;
-            self.accept::<T>(names, pinned, shape, name).map(make)
+            self.attached().accept::<T>(names, pinned, shape, name).map(make)
         })
     }
 
     fn pin_at<T: Shareable>(&self, names: Names<'_>, offset: u64) -> Result<Pinned, ObjectError> {
         let block = offset.checked_sub(ObjectHeader::value_at(align_of::<T>()) as u64);
         let pinned = match block {
-            Some(block) => names.pin_unnamed(block).map_err(|refused| self.explain(refused, "")),
+            Some(block) => names.pin_unnamed(block).map_err(|refused| self.attached().explain(refused, "")),
             None => Ok(None),
         }?;
         pinned.ok_or(ObjectError::NoObject { offset })
@@ -335,7 +334,7 @@ impl Segment {
     fn destroy_at_as<T: Shareable>(&self, offset: u64, shape: Shape) -> Result<(), ObjectError> {
         self.with_names(|names| {
             let pinned = self.pin_at::<T>(names, offset)?;
-            let checked = match self.check_type::<T>(names, &pinned, shape, || format!("offset {offset:#x}")) {
+            let checked = match self.attached().check_type::<T>(names, &pinned, shape, || format!("offset {offset:#x}")) {
                 Ok(()) if pinned.life.named => Err(ObjectError::HasName { offset }),
                 checked => checked,
             };
@@ -410,10 +409,10 @@ impl Segment {
         write: impl FnMut(usize) -> T,
     ) -> Result<Found<'_, T>, ObjectError> {
         check_name(name)?;
-        self.describe_type::<T>()?;
+        self.attached().describe_type::<T>()?;
         self.with_names(|names| {
             let key = Key::new(names.heap.arena, space, name.as_bytes());
-            let block = Recipe { count, write }.make(self, names.heap.lane, true)?;
+            let block = Recipe { count, write }.make(self.attached(), names.heap.lane, true)?;
             // Pinned before anybody else can see it, and so destroy it: no second look is needed.
             let lane = names.heap.lane;
             let record = names.heap.arena.lane(lane.id());
@@ -426,10 +425,10 @@ impl Segment {
                 }
             });
             match made {
-                Ok(hazard) => Ok(Found::new(self, lane, block, count as u64, hazard)),
+                Ok(hazard) => Ok(Found::new(self.attached(), lane, block, count as u64, hazard)),
                 Err(refused) => {
                     names.heap.free_private(block);
-                    Err(self.explain(refused, name))
+                    Err(self.attached().explain(refused, name))
                 }
             }
         })
@@ -456,8 +455,8 @@ impl Segment {
         check_name(name)?;
         self.with_names(|names| {
             let key = Key::new(names.heap.arena, space, name.as_bytes());
-            match names.find(&key).map_err(|refused| self.explain(refused, name))? {
-                Some(pinned) => self.accept(names, pinned, shape, || name.into()).map(Some),
+            match names.find(&key).map_err(|refused| self.attached().explain(refused, name))? {
+                Some(pinned) => self.attached().accept(names, pinned, shape, || name.into()).map(Some),
                 None => Ok(None),
             }
         })
@@ -505,7 +504,7 @@ impl Segment {
         check_name(name)?;
         self.with_names(|names| {
             let key = Key::new(names.heap.arena, Space::Named, name.as_bytes());
-            let found = names.find(&key).map_err(|refused| self.explain(refused, name))?;
+            let found = names.find(&key).map_err(|refused| self.attached().explain(refused, name))?;
             if let Some(pinned) = &found {
                 names.unpin(pinned.hazard);
             }
@@ -530,11 +529,11 @@ impl Segment {
         self.with_names(|names| {
             let key = Key::new(names.heap.arena, space, name.as_bytes());
             let checked = names.destroy(&key, |pinned| {
-                self.check_type::<T>(names, pinned, Shape::Slice, || name.into()).map_err(Stopped::ByType)
+                self.attached().check_type::<T>(names, pinned, Shape::Slice, || name.into()).map_err(Stopped::ByType)
             });
             checked.map_err(|stopped| match stopped {
                 Stopped::ByType(error) => error,
-                Stopped::By(refused) => self.explain(refused, name),
+                Stopped::By(refused) => self.attached().explain(refused, name),
             })
         })
     }
@@ -549,7 +548,7 @@ impl Segment {
             let space = if object.unique { Space::Unique } else { Space::Named };
             destroyed += usize::from(self.with_names(|names| {
                 let key = Key::new(names.heap.arena, space, object.name.as_bytes());
-                names.destroy(&key, |_| Ok(())).map_err(|refused: Refused| self.explain(refused, &object.name))
+                names.destroy(&key, |_| Ok(())).map_err(|refused: Refused| self.attached().explain(refused, &object.name))
             })?);
         }
         Ok(destroyed)
@@ -570,7 +569,7 @@ impl Segment {
                 match entry.space() {
                     Some(Space::Types) => {
                         let fingerprint = entry.name().try_into().map_or(0, u64::from_le_bytes);
-                        types.insert(fingerprint, self.text(&pinned));
+                        types.insert(fingerprint, self.attached().text(&pinned));
                     }
                     space => objects.push(ObjectInfo {
                         name,
@@ -583,7 +582,7 @@ impl Segment {
                     }),
                 }
             };
-            names.for_each(each).map_err(|refused| self.explain(refused, ""))?;
+            names.for_each(each).map_err(|refused| self.attached().explain(refused, ""))?;
             for object in &mut objects {
                 object.type_name = types.get(&object.fingerprint).cloned().unwrap_or_else(|| unknown(object.fingerprint));
             }
@@ -667,7 +666,7 @@ impl From<Refused> for Stopped {
 
 /// A pinned object of the right type.
 struct Found<'s, T> {
-    segment: &'s Segment,
+    attached: &'s Attached,
     lane: *const Lane,
     birth: u32,
     hazard: HazardIndex,
@@ -676,9 +675,9 @@ struct Found<'s, T> {
 }
 
 impl<'s, T> Found<'s, T> {
-    fn new(segment: &'s Segment, lane: &Lane, block: u64, count: u64, hazard: HazardIndex) -> Self {
+    fn new(attached: &'s Attached, lane: &Lane, block: u64, count: u64, hazard: HazardIndex) -> Self {
         lane.users.set(lane.users.get() + 1);
-        Found { segment, lane, birth: lane.birth(), hazard, first: value_of(segment, block), count }
+        Found { attached, lane, birth: lane.birth(), hazard, first: value_of(attached, block), count }
     }
 
     fn single(self) -> Ref<'s, T> {
@@ -690,29 +689,28 @@ impl<'s, T> Found<'s, T> {
     }
 
     fn with<U: ?Sized>(&self, value: NonNull<U>) -> Ref<'s, U> {
-        let Found { segment, lane, birth, hazard, .. } = *self;
-        Ref { value, segment, lane, birth, hazard, thread: PhantomData }
+        let Found { attached, lane, birth, hazard, .. } = *self;
+        Ref { value, attached, lane, birth, hazard, thread: PhantomData }
     }
 }
 
-impl Segment {
+impl Attached {
     /// Runs `with` with the table of names, on the calling thread's lane.
     pub(crate) fn with_names<R>(
         &self,
         with: impl FnOnce(Names<'_>) -> Result<R, ObjectError>,
     ) -> Result<R, ObjectError> {
-        let attached = self.attached();
-        with_lane(attached, |lane| {
+        with_lane(self, |lane| {
             if !lane.is_live() {
-                attached.revive(lane)?;
+                self.revive(lane)?;
             }
-            with(Names { heap: Heap { arena: &attached.arena, lane } })
+            with(Names { heap: Heap { arena: &self.arena, lane } })
         })
         .map_err(|error: AllocError| ObjectError::Alloc(error))?
     }
 
     fn explain(&self, refused: Refused, name: &str) -> ObjectError {
-        ObjectError::of(refused, || name.into(), self.attached().room())
+        ObjectError::of(refused, || name.into(), self.room())
     }
 
     /// The pinned object as what the caller asked for; refused: the pin is ended.
@@ -781,7 +779,7 @@ impl Segment {
 
     /// The text in a pinned object that was written by `describe_type`.
     fn text(&self, pinned: &Pinned) -> String {
-        let arena = &self.attached().arena;
+        let arena = &self.arena;
         let first = ObjectHeader::value_at(1) as u64;
         let fits = crate::heap::locate(arena, pinned.object).is_some_and(|place| {
             place.start == pinned.object && pinned.life.count <= place.bytes.saturating_sub(first)
@@ -829,10 +827,13 @@ impl Segment {
             Ok(())
         })
     }
+}
 
+impl Segment {
     /// Removes the descriptions of types that no named object has.
     pub(crate) fn forget_unused_types(&self) -> Result<(), ObjectError> {
         let used: std::collections::HashSet<u64> = self.objects()?.iter().map(|object| object.fingerprint).collect();
+        let attached = self.attached();
         self.with_names(|names| {
             let mut unused = Vec::new();
             let each = |entry: crate::names::entry::Entry<'_>, _| {
@@ -840,11 +841,11 @@ impl Segment {
                     unused.push(entry.name().to_vec());
                 }
             };
-            names.for_each(each).map_err(|refused| self.explain(refused, ""))?;
+            names.for_each(each).map_err(|refused| attached.explain(refused, ""))?;
             unused.retain(|name| name.as_slice().try_into().map_or(true, |bytes| !used.contains(&u64::from_le_bytes(bytes))));
             for name in &unused {
                 let key = Key::new(names.heap.arena, Space::Types, name);
-                names.destroy(&key, |_| Ok(())).map_err(|refused: Refused| self.explain(refused, ""))?;
+                names.destroy(&key, |_| Ok(())).map_err(|refused: Refused| attached.explain(refused, ""))?;
             }
             if !unused.is_empty() {
                 // Who described such a type describes it again. If a constructor was between the

@@ -288,7 +288,7 @@ impl Segment {
         // it had a name; a file whose head is a hole has a header of zeros, which was refused.
         let arena = unsafe { Arena::new(mapping, layout) };
         check_roots(&arena).map_err(|what| Error::Corrupt { path, what: what.into() })?;
-        Ok(Segment { attached: Arc::new(Attached::new(arena)?), place })
+        Ok(Segment { attached: Attached::new(arena)?, place })
     }
 
     /// Makes a new file a complete segment, of which this process is a participant.
@@ -320,7 +320,7 @@ impl Segment {
         // Release: whoever sees the name, sees all this; the frontier says which tables are backed.
         arena.header().frontier.store(layout.first_unit, Release);
         arena.header().lanes_high.store(1, Release);
-        let segment = Segment { attached: Arc::new(Attached::new(arena)?), place };
+        let segment = Segment { attached: Attached::new(arena)?, place };
         let founded = with_lane(&segment.attached, |lane| {
             Names::found(Heap { arena: &segment.attached.arena, lane })
         });
@@ -330,7 +330,15 @@ impl Segment {
         }
     }
 
-    pub(crate) fn attached(&self) -> &Arc<Attached> {
+    /// Runs `with` with the table of names, on the calling thread's lane.
+    pub(crate) fn with_names<R>(
+        &self,
+        with: impl FnOnce(Names<'_>) -> Result<R, ObjectError>,
+    ) -> Result<R, ObjectError> {
+        self.attached.with_names(with)
+    }
+
+    pub(crate) fn attached(&self) -> &Attached {
         &self.attached
     }
 

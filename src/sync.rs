@@ -21,11 +21,14 @@ pub use world::Ordering::{self, AcqRel, Acquire, Relaxed, Release, SeqCst};
 /// A full fence when `order` is `SeqCst`.
 ///
 /// loom does not treat a fence as a scheduling point, so in its world a read-modify-write of a word
-/// that nobody reads goes before it.
+/// that nobody reads goes before a full one. Before a weaker one it does not: an Acquire fence would
+/// read in that word what another thread wrote there behind its full fence, and order the two.
 #[inline(always)]
 pub fn fence(order: Ordering) {
     #[cfg(loom)]
-    model::scheduling_point();
+    if order == SeqCst {
+        model::scheduling_point();
+    }
     world::fence(order);
 }
 
@@ -180,6 +183,33 @@ pub unsafe fn load_eight(at: *const AtomicU8) -> u64 {
             let byte = unsafe { (*at.add(i)).load(Relaxed) };
             bytes | u64::from(byte) << (8 * i)
         })
+    }
+}
+
+/// Gives eight neighbouring state bytes one value, each as by a relaxed store.
+///
+/// Nobody else writes any of the eight meanwhile; others may read them. See [`load_eight`].
+///
+/// # Safety
+/// `at` is aligned to eight bytes and valid for writes of eight state bytes, which are the caller's
+/// alone to write.
+#[inline(always)]
+pub unsafe fn store_eight(at: *const AtomicU8, byte: u8) {
+    step();
+    #[cfg(all(target_arch = "x86_64", not(loom)))]
+    {
+        let bytes = u64::from(byte) * 0x0101_0101_0101_0101;
+        // SAFETY: an aligned store of eight bytes that the caller vouches for, one access.
+        unsafe {
+            core::arch::asm!("mov qword ptr [{}], {}", in(reg) at, in(reg) bytes, options(nostack, preserves_flags));
+        }
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(loom))))]
+    {
+        for i in 0..8 {
+            // SAFETY: the caller vouches for eight bytes.
+            unsafe { (*at.add(i)).store(byte, Relaxed) };
+        }
     }
 }
 

@@ -4,31 +4,69 @@
 //! magazines and a tag that matches no slab, falls into the slow path and takes a lane of its own,
 //! at no cost to the hot path.
 
-use super::size_class::{CLASS_COUNT, ClassId, GROUP};
-use super::unit::{LaneId, UnitIndex, owner_tag};
+use super::size_class::{CLASS_COUNT, Class, ClassId, GROUP};
+use super::unit::{LaneId, UNIT, UNIT_SHIFT, UnitIndex, owner_tag};
+use crate::arena::Arena;
+use crate::layout::MAX_CAPACITY;
 use crate::process::pin::PinBook;
+use crate::sync::AtomicU64;
 use core::cell::{Cell, RefCell};
 use core::ptr;
 use core::sync::atomic::AtomicU32;
 
-/// Blocks that a lane has at hand for one class, the last one in the first one out. All PRIVATE.
-#[repr(C)]
+/// Blocks that a lane has at hand for one class, all PRIVATE: a stack, the last one in the first one
+/// out, and below it a row of neighbours that have not been out since the last refill.
+///
+/// Beside them, what the hot paths need to know of the class, so that they touch one cache line.
+#[repr(C, align(64))]
 pub struct Magazine {
     len: Cell<u32>,
     capacity: Cell<u32>,
     blocks: Cell<*mut u64>,
+    /// Of the class, if its state bytes lie in the slab: where blocks start, their size, ⌈2³² / size⌉.
+    start: Cell<u32>,
+    size: Cell<u32>,
+    reciprocal: Cell<u32>,
+    /// Bytes from one block of the row to the next.
+    stride: Cell<u32>,
+    /// The row: `next`, `next + stride`, … below `end`.
+    next: Cell<u64>,
+    end: Cell<u64>,
 }
 
+/// In `start`: the state bytes lie elsewhere. No position in a slab is so far from it that it looks
+/// like a block's, as `size` is 0 then.
+const DENSE: u32 = u32::MAX;
+
 impl Magazine {
+    fn begin(&self, cut: &Class, blocks: *mut u64) {
+        self.len.set(0);
+        self.capacity.set(cut.magazine);
+        self.blocks.set(blocks);
+        let (start, size, reciprocal) =
+            if cut.dense { (DENSE, 0, 0) } else { (cut.start, cut.size, cut.reciprocal) };
+        self.start.set(start);
+        self.size.set(size);
+        self.reciprocal.set(reciprocal);
+        self.stride.set(cut.size);
+        self.next.set(0);
+        self.end.set(0);
+    }
+
     #[inline(always)]
     pub fn pop(&self) -> Option<u64> {
         let len = self.len.get();
         if len == 0 {
-            return None;
+            let next = self.next.get();
+            if next == self.end.get() {
+                return None;
+            }
+            self.next.set(next + u64::from(self.stride.get()));
+            return Some(next);
         }
         self.len.set(len - 1);
-        // SAFETY: `blocks` has room for `capacity` offsets since `Lane::begin`, len <= capacity, and
-        // those below `len` were written by `push`.
+        // SAFETY: `blocks` has room for `capacity` offsets since `begin`, len <= capacity, and those
+        // below `len` were written by `push`.
         Some(unsafe { *self.blocks.get().add(len as usize - 1) })
     }
 
@@ -45,22 +83,59 @@ impl Magazine {
         true
     }
 
-    pub fn len(&self) -> u32 {
-        self.len.get()
+    /// Makes `count` neighbours the row; false: there is one.
+    pub fn set_row(&self, first: u64, count: u32) -> bool {
+        if self.next.get() != self.end.get() {
+            return false;
+        }
+        self.next.set(first);
+        self.end.set(first + u64::from(count) * u64::from(self.stride.get()));
+        true
     }
 
+    /// Takes the row out, block by block, into the stack, which has been emptied; what does not fit
+    /// stays.
+    pub fn stack_row(&self) {
+        while self.room() != 0 && self.next.get() != self.end.get() {
+            self.push(self.next.get());
+            self.next.set(self.next.get() + u64::from(self.stride.get()));
+        }
+    }
+
+    /// Blocks at hand.
+    pub fn at_hand(&self) -> u32 {
+        match self.stride.get() {
+            0 => 0,
+            stride => self.len.get() + ((self.end.get() - self.next.get()) / u64::from(stride)) as u32,
+        }
+    }
+
+    /// Where the state byte of a block stands, counted from the segment's start; `None`: not in its
+    /// slab, or no block of the class starts there. May be one past the last block's, which is FREE.
+    #[inline(always)]
+    pub fn state_of(&self, block: u64) -> Option<u64> {
+        let at = (block as u32 & (UNIT as u32 - 1)).wrapping_sub(self.start.get());
+        let index = (u64::from(at) * u64::from(self.reciprocal.get())) >> 32;
+        (index as u32).wrapping_mul(self.size.get()).eq(&at).then(|| (block & !(UNIT as u64 - 1)) + index)
+    }
+
+    /// How many blocks the stack can still take.
     pub fn room(&self) -> u32 {
         self.capacity.get() - self.len.get()
     }
 
-    /// Takes out the `count` blocks that lay longest, each given to `out`.
-    pub fn drain_oldest(&self, count: u32, mut out: impl FnMut(u64)) {
-        let (count, len) = (count.min(self.len.get()) as usize, self.len.get() as usize);
+    /// The `count` blocks that lay longest on the stack, or all of them.
+    pub fn oldest(&self, count: u32) -> &[u64] {
+        // SAFETY: those below `len` were written by `push`; a borrow of this thread, which neither
+        // pushes nor pops while it looks at them.
+        unsafe { core::slice::from_raw_parts(self.blocks.get(), count.min(self.len.get()) as usize) }
+    }
+
+    /// Takes out the `count` blocks that lay longest on the stack.
+    pub fn drop_oldest(&self, count: u32) {
+        let (count, len) = (count as usize, self.len.get() as usize);
+        assert!(count <= len);
         let blocks = self.blocks.get();
-        for i in 0..count {
-            // SAFETY: i < len.
-            out(unsafe { *blocks.add(i) });
-        }
         // SAFETY: both ranges lie below `len`.
         unsafe { ptr::copy(blocks.add(count), blocks, len - count) };
         self.len.set((len - count) as u32);
@@ -83,10 +158,16 @@ const STORAGE: ([usize; CLASS_COUNT], usize) = {
 pub struct Lane {
     /// What the unit words of its slabs have in their owner bits; 0: no lane (or wiped by fork).
     tag: Cell<u64>,
+    /// Bytes of its segment, where that lies, and where its unit words do: for the hot paths.
+    limit: Cell<u64>,
+    base: Cell<*mut u8>,
+    unit_words: Cell<*const AtomicU64>,
+    /// Tells a process from its forked ancestors: blocks and pins of another birth are not ours. In
+    /// the bits that an offset leaves free.
+    birth_tag: Cell<u64>,
     id: Cell<u16>,
-    /// Tells a process from its forked ancestors: blocks and pins of another birth are not ours.
-    birth: Cell<u32>,
-    pub magazines: [Magazine; CLASS_COUNT],
+    /// By class; those behind the last class stay empty, so that six bits need no check.
+    magazines: [Magazine; ClassId::CODES],
     pub pins: PinBook,
     book: Cell<*const RefCell<Book>>,
     /// 1 while a thread uses it.
@@ -110,17 +191,23 @@ pub struct TypeBook {
 }
 
 impl Lane {
+    /// Bits of a birth number.
+    pub const BIRTH_BITS: u32 = 16;
+    /// Where the birth number stands in a word, above an offset.
+    pub const BIRTH_SHIFT: u32 = MAX_CAPACITY.trailing_zeros();
+
     /// Makes the all-zero lane the thread's end of lane `id`.
-    pub fn begin(&self, id: LaneId, birth: u32) {
+    pub fn begin(&self, arena: &Arena, id: LaneId, birth: u32) {
+        assert!(birth != 0 && birth < 1 << Self::BIRTH_BITS);
         for class in ClassId::all() {
-            let magazine = &self.magazines[class.index()];
-            magazine.len.set(0);
-            magazine.capacity.set(class.cut().magazine);
-            magazine.blocks.set(self.storage[STORAGE.0[class.index()]].as_ptr());
+            self.magazine(class).begin(class.cut(), self.storage[STORAGE.0[class.index()]].as_ptr());
         }
         self.book.set(Box::into_raw(Box::new(RefCell::new(Book::default()))));
         self.types.set(Box::into_raw(Box::default()));
-        self.birth.set(birth);
+        self.limit.set(arena.layout().bytes());
+        self.base.set(arena.at(0));
+        self.unit_words.set(arena.unit_word(UnitIndex(0)));
+        self.birth_tag.set(u64::from(birth) << Self::BIRTH_SHIFT);
         self.id.set(id.0);
         self.tag.set(owner_tag(id));
     }
@@ -128,18 +215,25 @@ impl Lane {
     /// The end of it: zero again. It owns no slab and no pin.
     pub fn end(&self) {
         for magazine in &self.magazines {
-            assert_eq!(magazine.len(), 0);
+            assert_eq!(magazine.at_hand(), 0);
             magazine.capacity.set(0);
+            magazine.stride.set(0);
         }
         self.tag.set(0);
+        self.limit.set(0);
         self.id.set(0);
-        self.birth.set(0);
+        self.birth_tag.set(0);
         let (book, types) = (self.book.replace(ptr::null()), self.types.replace(ptr::null()));
         // SAFETY: made by `begin` from boxes, taken out here, once.
         unsafe {
             drop(Box::from_raw(book.cast_mut()));
             drop(Box::from_raw(types.cast_mut()));
         }
+    }
+
+    #[inline(always)]
+    pub fn magazine(&self, class: ClassId) -> &Magazine {
+        &self.magazines[class.index() & (ClassId::CODES - 1)]
     }
 
     /// Whether it is a lane: neither fresh nor wiped by a fork.
@@ -155,7 +249,30 @@ impl Lane {
 
     #[inline(always)]
     pub fn birth(&self) -> u32 {
-        self.birth.get()
+        (self.birth_tag.get() >> Self::BIRTH_SHIFT) as u32
+    }
+
+    #[inline(always)]
+    pub fn birth_tag(&self) -> u64 {
+        self.birth_tag.get()
+    }
+
+    /// The unit word of the unit that holds `offset`; `None`: it is no offset of the segment, or the
+    /// lane is not live.
+    #[inline(always)]
+    pub fn unit_word(&self, offset: u64) -> Option<&AtomicU64> {
+        if offset >= self.limit.get() {
+            return None;
+        }
+        // SAFETY: a live lane's segment is mapped, and has a word for each of its units. Of a unit
+        // beyond the frontier it may be a hole, which reads as Free.
+        Some(unsafe { &*self.unit_words.get().add((offset >> UNIT_SHIFT) as usize) })
+    }
+
+    /// The address of a byte of the live lane's segment.
+    #[inline(always)]
+    pub fn at(&self, offset: u64) -> *mut u8 {
+        self.base.get().wrapping_add(offset as usize)
     }
 
     pub fn id(&self) -> LaneId {

@@ -22,8 +22,8 @@ pub use growth::Exhausted;
 use lane::Lane;
 use size_class::ClassId;
 use slab::SlabBlock;
-use unit::{OWNER, State, UNIT, Unit, UnitIndex, class_field};
-use crate::sync::{Acquire, Relaxed, Release};
+use unit::{OWNER, State, UNIT, Unit, UnitIndex, class_code, class_field, is_owned_slab};
+use crate::sync::{Acquire, AtomicU8, Relaxed, Release};
 
 /// The heap as one live lane uses it.
 #[derive(Clone, Copy)]
@@ -97,38 +97,50 @@ impl<'a> Heap<'a> {
     /// A PRIVATE block of `class`, if one is at hand. Touches no shared memory; wait-free.
     #[inline(always)]
     pub fn take(lane: &Lane, class: ClassId) -> Option<u64> {
-        lane.magazines[class.index()].pop()
+        lane.magazine(class).pop()
+    }
+
+    /// A RAW block of `class`, if one is at hand and its state byte lies in its slab. Wait-free.
+    #[inline(always)]
+    pub fn take_raw(lane: &Lane, class: ClassId) -> Option<u64> {
+        let magazine = lane.magazine(class);
+        let block = magazine.pop()?;
+        match magazine.state_of(block) {
+            Some(state) => {
+                // SAFETY: the state byte of a block that this lane holds, whose segment is mapped.
+                // Release: whoever sees the block by this state sees what its last holder did end.
+                unsafe { (*lane.at(state).cast::<AtomicU8>()).store(State::Raw as u8, Release) };
+                Some(block)
+            }
+            None => {
+                magazine.push(block);
+                None
+            }
+        }
     }
 
     /// The owner lane's way to free a block of its own slab: false if it is not, or if the magazine
     /// is full. `was` is the state that the block must have. Wait-free.
     #[inline(always)]
-    pub fn free_own(arena: &Arena, lane: &Lane, block: u64, was: State) -> bool {
-        if block >= arena.layout().bytes() {
-            return false;
-        }
-        let word = arena.unit_word(UnitIndex::containing(block)).load(Relaxed);
+    pub fn free_own(lane: &Lane, block: u64, was: State) -> bool {
+        let Some(word) = lane.unit_word(block) else { return false };
         // Relaxed: a word with our tag was written by ourselves.
+        let word = word.load(Relaxed);
         if word & OWNER != lane.tag() {
             return false;
         }
-        let Some(class) = class_field(word) else { return false };
+        let magazine = lane.magazine(class_code(word));
         if was != State::Private {
-            let cut = class.cut();
-            let Some(at) = (block as u32 & (UNIT as u32 - 1)).checked_sub(cut.start) else { return false };
-            let index = cut.index_of(at);
-            if index * cut.size != at || index >= cut.count {
-                return false;
-            }
-            // SAFETY: a block of a slab that this lane owns.
-            let state = unsafe { &*arena.states(UnitIndex::containing(block), class).add(index as usize) };
-            if state.load(Relaxed) != was as u8 || lane.magazines[class.index()].room() == 0 {
+            let Some(state) = magazine.state_of(block) else { return false };
+            // SAFETY: in a slab that this lane owns, so in backed memory of its segment.
+            let state = unsafe { &*lane.at(state).cast::<AtomicU8>() };
+            if state.load(Relaxed) != was as u8 || magazine.room() == 0 {
                 return false;
             }
             // Relaxed: the block stays with this lane; dead from here on, its recovery frees it.
             state.store(State::Private as u8, Relaxed);
         }
-        lane.magazines[class.index()].push(block)
+        magazine.push(block)
     }
 
     /// Takes a block of `class`, or refills first.
@@ -152,25 +164,32 @@ impl<'a> Heap<'a> {
     /// Gives a block that its holder calls PRIVATE a new state, or takes it back to PRIVATE.
     ///
     /// Release: whoever sees the block by this state, and recovery, sees what was written into it.
-    #[inline]
+    #[inline(always)]
     pub fn set_state(arena: &Arena, block: u64, state: State) {
         let unit = UnitIndex::containing(block);
-        let word = arena.unit_word(unit).load(Relaxed);
         // Relaxed: the holder of a block read this unit's word, or a later one, when it got it.
-        match Unit::of(word) {
-            Some(Unit::Slab { class, .. } | Unit::Orphan { class }) => {
+        let word = arena.unit_word(unit).load(Relaxed);
+        match class_field(word) {
+            Some(class) if is_owned_slab(word) => {
                 let cut = class.cut();
-                let index = cut.index_of((block - unit.offset()) as u32 - cut.start);
+                let index = cut.index_of((block as u32 & (UNIT as u32 - 1)).wrapping_sub(cut.start));
                 // SAFETY: the word says slab of this class, and the holder vouches for the block.
                 unsafe { (*arena.states(unit, class).add(index as usize)).store(state as u8, Release) };
             }
-            Some(Unit::Run { len, lane, .. }) => {
-                arena.unit_word(unit).store(Unit::Run { len, lane, state }.word(), Release);
+            _ => Self::set_state_elsewhere(arena, block, state),
+        }
+    }
+
+    /// The same for a run, or a block whose unit is not its slab's head, or an orphan's.
+    #[cold]
+    fn set_state_elsewhere(arena: &Arena, block: u64, state: State) {
+        match locate(arena, block).expect("a block that is held").kind {
+            PlaceKind::Run(head, Unit::Run { len, lane, .. }) => {
+                arena.unit_word(head).store(Unit::Run { len, lane, state }.word(), Release);
             }
-            _ => {
-                let place = locate(arena, block).expect("a block that is held");
-                let PlaceKind::Slab(block, _) = place.kind else { unreachable!("a run starts at its head") };
-                // SAFETY: as above.
+            PlaceKind::Run(head, unit) => unreachable!("{head} is a run, not {unit:?}"),
+            PlaceKind::Slab(block, _) => {
+                // SAFETY: `locate` read the slab's class, and made the index.
                 unsafe { (*arena.states(block.head, block.class).add(block.index as usize)).store(state as u8, Release) };
             }
         }
@@ -178,7 +197,7 @@ impl<'a> Heap<'a> {
 
     /// Frees a block that this process holds PRIVATE.
     pub fn free_private(&self, block: u64) {
-        if Self::free_own(self.arena, self.lane, block, State::Private) {
+        if Self::free_own(self.lane, block, State::Private) {
             return;
         }
         let place = locate(self.arena, block).expect("a block that is held");
@@ -190,9 +209,9 @@ impl<'a> Heap<'a> {
             PlaceKind::Slab(block, Unit::Slab { class, lane, .. }) if lane == self.lane.id() => {
                 // Its own, but the magazine was full, or the block lies in a further unit of its slab.
                 Self::set_state(self.arena, place.start, State::Private);
-                let magazine = &self.lane.magazines[class.index()];
+                let magazine = self.lane.magazine(class);
                 if magazine.room() == 0 {
-                    self.flush(class, magazine.len().div_ceil(2));
+                    self.flush(class, class.cut().magazine.div_ceil(2));
                 }
                 debug_assert_eq!(block.class, class);
                 let pushed = magazine.push(place.start);

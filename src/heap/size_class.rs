@@ -8,8 +8,9 @@
 
 use super::unit::UNIT;
 
-/// State bytes in the dense table per unit.
-pub const LINE: usize = 32;
+/// State bytes in the dense table per unit; eight in loom's world, whose atomics are made anew for
+/// each execution.
+pub const LINE: usize = if cfg!(loom) { 8 } else { 32 };
 /// Blocks per doorbell bit: one cache line of state bytes.
 pub const GROUP: usize = 64;
 
@@ -33,7 +34,7 @@ pub struct Class {
     /// Bytes of a block.
     pub size: u32,
     /// ⌈2³² / size⌉: `index = at * reciprocal >> 32` for each `at` inside a slab.
-    reciprocal: u32,
+    pub reciprocal: u32,
     /// Bytes from the slab's start to its first block.
     pub start: u32,
     /// Blocks of a slab.
@@ -80,7 +81,8 @@ const fn cut(class: usize) -> Class {
     } else {
         // The largest count whose state bytes and blocks fit together.
         loop {
-            start = count.next_multiple_of(align).next_multiple_of(8);
+            // One more than the blocks: the position behind the last one has a state that says FREE.
+            start = (count + 1).next_multiple_of(align).next_multiple_of(8);
             if start + count * size <= UNIT {
                 break;
             }
@@ -122,8 +124,9 @@ static CLASSES: [Class; CLASS_COUNT] = {
 /// Class by size in steps of 16 bytes, for the sizes that most programs ask for.
 const SMALL: usize = 1024;
 static SMALL_CLASSES: [u8; SMALL / 16 + 1] = {
-    let mut table = [0; SMALL / 16 + 1];
-    let mut step = 0;
+    // No bytes at all: a code of no class, whose magazine is always empty.
+    let mut table = [ClassId::CODES as u8 - 1; SMALL / 16 + 1];
+    let mut step = 1;
     while step <= SMALL / 16 {
         table[step] = compute(step * 16) as u8;
         step += 1;
@@ -140,16 +143,28 @@ const fn compute(size: usize) -> usize {
 }
 
 impl ClassId {
-    /// The class of blocks for `size` bytes at a multiple of `align`; `None`: no slab has such.
+    /// Values that the field of a class in a word can have.
+    pub const CODES: usize = 64;
+
+    /// The class in six bits of a word that is known to have one.
     #[inline(always)]
+    pub fn from_code(code: u8) -> ClassId {
+        ClassId(code & (Self::CODES as u8 - 1))
+    }
+
+    /// The class of small blocks for `size` bytes, of which there may be none for no bytes; `None`:
+    /// ask [`of`](Self::of).
+    #[inline(always)]
+    pub fn of_small(size: usize, align: usize) -> Option<ClassId> {
+        (size <= SMALL && align <= 16).then(|| ClassId(SMALL_CLASSES[size.div_ceil(16)]))
+    }
+
+    /// The class of blocks for `size` bytes at a multiple of `align`; `None`: no slab has such.
     pub fn of(size: usize, align: usize) -> Option<ClassId> {
         if align > 16 {
             return Self::of_aligned(size, align);
         }
-        if size <= SMALL {
-            return Some(ClassId(SMALL_CLASSES[size.div_ceil(16)]));
-        }
-        Self::of_larger(size)
+        Self::of_small(size.max(1), align).or_else(|| Self::of_larger(size))
     }
 
     fn of_larger(size: usize) -> Option<ClassId> {
@@ -256,7 +271,7 @@ mod tests {
             let cut = class.cut();
             let used = cut.start as usize + cut.count as usize * cut.size as usize;
             assert!(used <= cut.slab_bytes() && cut.count >= 1, "{class}: {cut:?}");
-            assert!(cut.dense || cut.start >= cut.count);
+            assert!(cut.dense || cut.start > cut.count);
             assert!(!cut.dense || cut.count as usize <= LINE);
             assert!((cut.count as usize).div_ceil(GROUP) <= 64);
             let wasted = cut.slab_bytes() - cut.count as usize * cut.size as usize;

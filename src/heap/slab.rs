@@ -21,11 +21,11 @@
 
 use super::lane::{ClassBook, Notes};
 use super::size_class::{ClassId, GROUP};
-use super::unit::{LaneId, State, Unit, UnitIndex};
+use super::unit::{LaneId, OWNER, State, Unit, UnitIndex, slot_field};
 use super::{Exhausted, Heap};
 use crate::layout::SetId;
 use crate::process::pin;
-use crate::sync::{AcqRel, Acquire, AtomicU8, Relaxed, Release, fence, load_eight};
+use crate::sync::{AcqRel, Acquire, AtomicU8, Relaxed, Release, fence, load_eight, store_eight};
 
 /// A block of a slab.
 #[derive(Clone, Copy)]
@@ -44,6 +44,20 @@ impl SlabBlock {
 /// Offsets that hazards name, looked up once per refill and only if a Limbo is met.
 #[derive(Default)]
 struct Named(Option<Vec<u64>>);
+
+/// Whether the first eight blocks are neighbours, up or down, with states in one aligned eight: the
+/// index of the lowest. `index` is that of the first block.
+#[inline(always)]
+fn eight_in_a_row(blocks: &[u64], index: usize, size: u64) -> Option<usize> {
+    let eight: &[u64; 8] = blocks.first_chunk()?;
+    let (lowest, step) = match index % 8 {
+        0 => (index, size),
+        7 => (index - 7, size.wrapping_neg()),
+        _ => return None,
+    };
+    let in_a_row = (1..8).fold(true, |all, i| all & (eight[i] == eight[i - 1].wrapping_add(step)));
+    in_a_row.then_some(lowest)
+}
 
 /// The bits of eight state bytes, as [`load_eight`] gives them, that are FREE, and that are LIMBO.
 fn classify(bytes: u64) -> (u8, u8) {
@@ -158,9 +172,9 @@ impl Heap<'_> {
 
     /// Takes from the announced groups until half the magazine is full; whether anything is in it.
     fn take_ready(&self, class: ClassId, notes: &mut ClassBook, named: &mut Named) -> bool {
-        let magazine = &self.lane.magazines[class.index()];
+        let magazine = self.lane.magazine(class);
         let want = class.cut().magazine.div_ceil(2);
-        while magazine.len() < want {
+        while magazine.at_hand() < want {
             let Some(slot) = notes.next_ready() else { break };
             let slab = notes.slots[slot as usize].as_mut().expect("a ready slot is owned");
             let was_empty = slab.outstanding == 0;
@@ -171,7 +185,7 @@ impl Heap<'_> {
                 _ => {}
             }
         }
-        magazine.len() != 0
+        magazine.at_hand() != 0
     }
 
     /// FREE → PRIVATE in one group, as far as the magazine has room.
@@ -195,22 +209,23 @@ impl Heap<'_> {
                 takeable |= 1 << i;
             }
         }
-        let magazine = &self.lane.magazines[class.index()];
+        let magazine = self.lane.magazine(class);
         let mut taken = takeable;
         while taken.count_ones() > magazine.room() {
             taken &= !(1 << (63 - taken.leading_zeros()));
         }
-        let mut rest = taken;
-        // From the top, so that the magazine hands them out in ascending order.
-        while rest != 0 {
-            let i = 63 - rest.leading_zeros();
-            rest &= !(1 << i);
-            // SAFETY: a block of the group, below the class's count.
-            let state = unsafe { &*states.add(first + i as usize) };
-            // Relaxed: only the owner takes, and it is visible to a later owner by the unit word.
-            state.store(State::Private as u8, Relaxed);
-            let pushed = magazine.push(block(i));
-            debug_assert!(pushed, "no more than its room is taken");
+        self.mark_private(states.wrapping_add(first), taken);
+        let lowest = taken.trailing_zeros();
+        let in_a_row = taken != 0 && (taken >> lowest).wrapping_add(1) & (taken >> lowest) == 0;
+        if !in_a_row || !magazine.set_row(block(lowest), taken.count_ones()) {
+            let mut rest = taken;
+            // From the top, so that the magazine hands them out in ascending order.
+            while rest != 0 {
+                let i = 63 - rest.leading_zeros();
+                rest &= !(1 << i);
+                let pushed = magazine.push(block(i));
+                debug_assert!(pushed, "no more than its room is taken");
+            }
         }
         let taken_free = (taken & free).count_ones();
         slab.outstanding += taken_free;
@@ -218,6 +233,27 @@ impl Heap<'_> {
         if taken == takeable {
             // A Limbo that is named is found again by the cursor.
             slab.pending &= !(1 << group);
+        }
+    }
+
+    /// Marks the blocks of a group, a bit each, that this lane takes.
+    ///
+    /// Relaxed: only the owner takes, and a later owner sees it by the unit word.
+    fn mark_private(&self, states: *const AtomicU8, blocks: u64) {
+        for eight in 0..8 {
+            let mut rest = (blocks >> (8 * eight)) as u8;
+            if rest == u8::MAX {
+                // SAFETY: states of blocks, aligned to eight; FREE and LIMBO ones are their owner's
+                // alone to write.
+                unsafe { store_eight(states.add(8 * eight), State::Private as u8) };
+                continue;
+            }
+            while rest != 0 {
+                let i = rest.trailing_zeros() as usize;
+                rest &= rest - 1;
+                // SAFETY: the state of a block.
+                unsafe { (*states.add(8 * eight + i)).store(State::Private as u8, Relaxed) };
+            }
         }
     }
 
@@ -303,41 +339,78 @@ impl Heap<'_> {
         }
     }
 
-    /// Gives the `count` oldest blocks of a magazine back to their slabs.
+    /// Gives the `count` oldest blocks of a magazine's stack back to their slabs.
     pub fn flush(&self, class: ClassId, count: u32) {
         let mut book = self.lane.book().borrow_mut();
+        self.flush_stack(class, &mut book.classes[class.index()], count);
+    }
+
+    /// Gives all blocks of a magazine back.
+    fn flush_all(&self, class: ClassId) {
+        let mut book = self.lane.book().borrow_mut();
         let notes = &mut book.classes[class.index()];
-        let mut emptied = false;
-        self.lane.magazines[class.index()].drain_oldest(count, |block| {
-            let (block, slot) = self.own_block(class, block);
-            let slab = notes.slots[slot as usize].as_mut().expect("a magazine holds blocks of owned slabs");
-            // Release: a later owner, or the recovery of this process, sees our use of it end.
-            self.state(block).store(State::Free as u8, Release);
-            slab.known_free[block.group()] += 1;
-            slab.outstanding -= 1;
-            if slab.outstanding == 0 {
-                notes.empties += 1;
-                emptied = true;
-            }
-            notes.announce(slot, 1 << block.group());
-        });
-        if emptied {
-            self.release_empties(class, notes, 1);
+        while self.lane.magazine(class).at_hand() != 0 {
+            self.flush_stack(class, notes, u32::MAX);
+            self.lane.magazine(class).stack_row();
         }
     }
 
-    /// A block of a slab of this lane, and the slab's slot.
-    fn own_block(&self, class: ClassId, block: u64) -> (SlabBlock, u32) {
-        let mut head = UnitIndex::containing(block);
-        let mut unit = self.arena.unit(head);
-        if let Some(Unit::Tail { back, .. }) = unit {
-            head = UnitIndex(head.0 - back);
-            unit = self.arena.unit(head);
+    fn flush_stack(&self, class: ClassId, notes: &mut ClassBook, count: u32) {
+        let magazine = self.lane.magazine(class);
+        let mut blocks = magazine.oldest(count);
+        let count = blocks.len() as u32;
+        // Neighbours in a magazine mostly lie in one slab, which is looked up once for all of them.
+        while let Some(&block) = blocks.first() {
+            let unit = UnitIndex::containing(block);
+            let of_unit = blocks.iter().take_while(|block| UnitIndex::containing(**block) == unit).count();
+            let (here, rest) = blocks.split_at(of_unit);
+            blocks = rest;
+            self.free_in_slab(class, notes, unit, here);
         }
-        let Some(Unit::Slab { slot, .. }) = unit else { unreachable!("{head} is a slab of ours, not {unit:?}") };
+        magazine.drop_oldest(count);
+        self.release_empties(class, notes, 1);
+    }
+
+    /// PRIVATE → FREE: blocks that start in `unit`, of a slab of this lane.
+    fn free_in_slab(&self, class: ClassId, notes: &mut ClassBook, unit: UnitIndex, blocks: &[u64]) {
         let cut = class.cut();
-        let index = cut.index_of((block - head.offset()) as u32 - cut.start);
-        (SlabBlock { head, class, index }, slot)
+        let (head, slot) = self.own_slab(unit);
+        let first = head.offset() + u64::from(cut.start);
+        let states = self.arena.states(head, class);
+        let slab = notes.slots[slot as usize].as_mut().expect("a magazine holds blocks of owned slabs");
+        // Release: a later owner, or the recovery of this process, sees our use of them end.
+        fence(Release);
+        let mut groups = 0u64;
+        let mut rest = blocks;
+        while let Some(&block) = rest.first() {
+            let index = cut.index_of((block - first) as u32) as usize;
+            groups |= 1 << (index / GROUP);
+            if let Some(lowest) = eight_in_a_row(rest, index, u64::from(cut.size)) {
+                // SAFETY: PRIVATE blocks are their holder's alone to write; aligned to eight.
+                unsafe { store_eight(states.add(lowest), State::Free as u8) };
+                slab.known_free[lowest / GROUP] += 8;
+                rest = &rest[8..];
+            } else {
+                // SAFETY: a block of a slab that this lane owns.
+                unsafe { (*states.add(index)).store(State::Free as u8, Relaxed) };
+                slab.known_free[index / GROUP] += 1;
+                rest = &rest[1..];
+            }
+        }
+        slab.outstanding -= blocks.len() as u32;
+        notes.empties += u32::from(slab.outstanding == 0);
+        notes.announce(slot, groups);
+    }
+
+    /// The head and the slot of the slab of this lane that `unit` is of.
+    fn own_slab(&self, unit: UnitIndex) -> (UnitIndex, u32) {
+        let word = self.arena.unit_word(unit).load(Relaxed);
+        if word & OWNER == self.lane.tag() {
+            return (unit, slot_field(word));
+        }
+        let Some(Unit::Tail { back, .. }) = Unit::of(word) else { unreachable!("{unit} is of a slab of ours") };
+        let head = UnitIndex(unit.0 - back);
+        (head, slot_field(self.arena.unit_word(head).load(Relaxed)))
     }
 
     /// Frees a block of a slab that this lane may not own: f1 to f3.
@@ -457,7 +530,7 @@ impl Heap<'_> {
     pub fn give_away_slabs(&self, abandon: bool) -> bool {
         let mut nothing_left = true;
         for class in ClassId::all() {
-            self.flush(class, u32::MAX);
+            self.flush_all(class);
             let mut book = self.lane.book().borrow_mut();
             let notes = &mut book.classes[class.index()];
             let slots: Vec<u32> = notes.owned().map(|(slot, _)| slot).collect();
@@ -513,7 +586,7 @@ impl Heap<'_> {
     /// Gives back what this lane holds for speed: full magazines, empty slabs, unnamed Limbo.
     pub fn release_idle(&self) {
         for class in ClassId::all() {
-            self.flush(class, u32::MAX);
+            self.flush_all(class);
             let mut book = self.lane.book().borrow_mut();
             let notes = &mut book.classes[class.index()];
             let slots: Vec<u32> = notes.owned().map(|(slot, _)| slot).collect();

@@ -117,16 +117,28 @@ pub const fn owner_tag(lane: LaneId) -> u64 {
     SLAB | (lane.0 as u64) << LANE_SHIFT
 }
 
+/// Whether a word names a slab that somebody owns.
+#[inline(always)]
+pub fn is_owned_slab(word: u64) -> bool {
+    word & KIND == SLAB
+}
+
 /// The class field of a word that is known to name a slab.
 #[inline(always)]
 pub fn class_field(word: u64) -> Option<ClassId> {
     ClassId::new((word >> CLASS_SHIFT & 0xff) as usize)
 }
 
+/// The class field of a word that this lane wrote.
+#[inline(always)]
+pub fn class_code(word: u64) -> ClassId {
+    ClassId::from_code((word >> CLASS_SHIFT) as u8)
+}
+
 /// The slot field of a word that is known to name a slab.
 #[inline(always)]
-pub fn slot_field(word: u64) -> usize {
-    (word >> REST_SHIFT) as usize
+pub fn slot_field(word: u64) -> u32 {
+    (word >> REST_SHIFT) as u32
 }
 
 impl Unit {

@@ -1,0 +1,369 @@
+//! Frees from other lanes, orphans, units.
+
+use crate::harness::{Cells, Model, explore};
+use loom::model::Builder;
+use loom::thread::spawn;
+use sharena::model::{BLOCK, World, Worker};
+use std::rc::Rc;
+
+/// Two blocks of this size make a slab.
+const HALF: usize = 2 * BLOCK;
+/// One is a slab.
+const WHOLE: usize = 4 * BLOCK;
+
+pub fn models() -> Vec<Model> {
+    vec![
+        Model {
+            name: "heap/remote-free",
+            law: "two frees by others, one refill meanwhile: refills at rest find both blocks; no block has two holders",
+            threads: 3,
+            bound: Some(3),
+            long: Some(5),
+            check: remote_free,
+        },
+        Model {
+            name: "heap/remote-free-rings",
+            law: "a free is announced: one refill finds it, though the cursor is elsewhere",
+            threads: 2,
+            bound: None,
+            long: None,
+            check: remote_free_rings,
+        },
+        Model {
+            name: "heap/orphan",
+            law: "a free into a slab that is being given away: who adopts finds the block",
+            threads: 2,
+            bound: None,
+            long: None,
+            check: orphan,
+        },
+        Model {
+            name: "heap/adopt",
+            law: "a free into an orphan that is being adopted: the adopter's next refill, or an adopter, finds it",
+            threads: 2,
+            bound: None,
+            long: None,
+            check: adopt,
+        },
+        Model {
+            name: "heap/orphan-and-adopt",
+            law: "the same with slab, free and adopter all under way at once",
+            threads: 3,
+            bound: Some(2),
+            long: Some(3),
+            check: orphan_and_adopt,
+        },
+        Model {
+            name: "heap/late-ring",
+            law: "a ring for what a unit was loses no free of what it is",
+            threads: 3,
+            bound: Some(2),
+            long: Some(3),
+            check: late_ring,
+        },
+        Model {
+            name: "heap/units",
+            law: "two that cut slabs of one free unit: one gets it, nothing leaks",
+            threads: 2,
+            bound: None,
+            long: None,
+            check: units,
+        },
+        Model {
+            name: "heap/runs",
+            law: "two that claim runs roll back whole: one gets room, no unit has two holders, nothing leaks, hints complete",
+            threads: 2,
+            bound: Some(3),
+            long: Some(5),
+            check: runs,
+        },
+        Model {
+            name: "heap/run-free",
+            law: "a run freed beside a claimer: no unit has two holders, nothing leaks, hints complete",
+            threads: 2,
+            bound: Some(3),
+            long: Some(5),
+            check: run_free,
+        },
+        Model {
+            name: "heap/run-resize",
+            law: "a run that shrinks and grows beside a claimer: the same",
+            threads: 2,
+            bound: Some(3),
+            long: Some(5),
+            check: run_resize,
+        },
+    ]
+}
+
+/// Marks a block that was just taken: its new holder writes its cell.
+fn hold(world: &World, cells: &Cells, block: u64) {
+    cells.write(world.place_of(block), block);
+}
+
+/// The holder's last use of a block, then its free.
+fn give(worker: &Worker, cells: &Cells, block: u64) {
+    cells.write(worker.world().place_of(block), 0);
+    worker.free_raw(block);
+}
+
+/// A lane with `count` raw blocks of `bytes`, which it has handed out.
+fn handed_out(world: &Rc<World>, lane: u16, bytes: usize, count: usize) -> (Worker, Vec<u64>) {
+    let worker = world.worker(lane);
+    let blocks: Vec<u64> = (0..count).map(|_| worker.take(bytes).expect("room for them all")).collect();
+    blocks.iter().for_each(|block| worker.publish_raw(*block));
+    (worker, blocks)
+}
+
+fn assert_distinct(blocks: &[u64]) {
+    let mut sorted = blocks.to_vec();
+    sorted.sort_unstable();
+    sorted.dedup();
+    assert_eq!(sorted.len(), blocks.len(), "a block has two holders: {blocks:?}");
+}
+
+fn remote_free(builder: Builder) {
+    explore(builder, || {
+        let world = World::new(1);
+        let cells = Cells::new(world.places());
+        let (owner, blocks) = handed_out(&world, 1, HALF, 2);
+        let freers: Vec<_> = (2..)
+            .zip(blocks.clone())
+            .map(|(lane, block)| {
+                let (freer, cells) = (world.worker(lane), cells.clone());
+                spawn(move || give(&freer, &cells, block))
+            })
+            .collect();
+        let mut taken: Vec<u64> = owner.take(HALF).into_iter().collect();
+        taken.iter().for_each(|block| hold(&world, &cells, *block));
+        freers.into_iter().for_each(|freer| freer.join().unwrap());
+        for block in owner.take_all(HALF) {
+            hold(&world, &cells, block);
+            taken.push(block);
+        }
+        assert_distinct(&taken);
+        assert_eq!(taken.len(), 2, "a free was lost");
+        assert_eq!(world.census().blocks, [0, 2, 0, 0, 0], "the state bytes disagree");
+    });
+}
+
+fn remote_free_rings(builder: Builder) {
+    explore(builder, || {
+        let world = World::new(2);
+        let cells = Cells::new(world.places());
+        let (owner, blocks) = handed_out(&world, 1, HALF, 4);
+        // The cursor comes to the slab of the last block two refills from now.
+        let last = blocks[3];
+        let (freer, c) = (world.worker(2), cells.clone());
+        let freer = spawn(move || give(&freer, &c, last));
+        let meanwhile = owner.refill(HALF);
+        freer.join().unwrap();
+        assert!(meanwhile || owner.refill(HALF), "a free that nobody announced");
+        let taken = owner.take_at_hand(HALF).expect("a refill brought it");
+        hold(&world, &cells, taken);
+        assert_eq!(taken, last, "a block has two holders");
+    });
+}
+
+fn orphan(builder: Builder) {
+    for given in [1, 2] {
+        explore(builder_like(&builder), move || {
+            let world = World::new(1);
+            let cells = Cells::new(world.places());
+            let (owner, blocks) = handed_out(&world, 1, HALF, given);
+            let (freer, c, block) = (world.worker(2), cells.clone(), blocks[0]);
+            let freer = spawn(move || give(&freer, &c, block));
+            assert!(owner.give_away_slabs(), "a slab without PRIVATE blocks can be given away");
+            freer.join().unwrap();
+            world.census();
+            let adopter = world.worker(3);
+            let taken = adopter.take_all(HALF);
+            taken.iter().for_each(|block| hold(&world, &cells, *block));
+            assert_distinct(&taken);
+            assert_eq!(taken.len(), 3 - given, "a free was lost between owner and orphan");
+        });
+    }
+}
+
+/// A second builder with the same bounds: a check uses one up.
+fn builder_like(builder: &Builder) -> Builder {
+    let mut again = Builder::new();
+    again.preemption_bound = builder.preemption_bound;
+    again.max_branches = builder.max_branches;
+    again.max_threads = builder.max_threads;
+    again
+}
+
+fn adopt(builder: Builder) {
+    explore(builder, || {
+        let world = World::new(1);
+        let cells = Cells::new(world.places());
+        let (owner, blocks) = handed_out(&world, 1, BLOCK, 3);
+        assert!(owner.give_away_slabs());
+        let (freer, c, block) = (world.worker(2), cells.clone(), blocks[0]);
+        let freer = spawn(move || give(&freer, &c, block));
+        let adopter = world.worker(3);
+        let mut taken: Vec<u64> = adopter.take(BLOCK).into_iter().collect();
+        assert!(!taken.is_empty(), "an orphan with room is in its set");
+        taken.iter().for_each(|block| hold(&world, &cells, *block));
+        freer.join().unwrap();
+        for block in adopter.take_all(BLOCK) {
+            hold(&world, &cells, block);
+            taken.push(block);
+        }
+        assert_distinct(&taken);
+        assert_eq!(taken.len(), 2, "a free was lost between orphan and adopter");
+    });
+}
+
+fn orphan_and_adopt(builder: Builder) {
+    explore(builder, || {
+        let world = World::new(1);
+        let cells = Cells::new(world.places());
+        let (owner, blocks) = handed_out(&world, 1, HALF, 2);
+        let (freer, c, block) = (world.worker(2), cells.clone(), blocks[0]);
+        let freer = spawn(move || give(&freer, &c, block));
+        let (adopter, c) = (world.worker(3), cells.clone());
+        let adopter = spawn(move || {
+            let taken = adopter.take(HALF);
+            if let Some(block) = taken {
+                hold(adopter.world(), &c, block);
+            }
+            (adopter, taken)
+        });
+        assert!(owner.give_away_slabs());
+        freer.join().unwrap();
+        let (adopter, taken) = adopter.join().unwrap();
+        world.census();
+        let mut taken: Vec<u64> = taken.into_iter().collect();
+        for block in adopter.take_all(HALF) {
+            hold(&world, &cells, block);
+            taken.push(block);
+        }
+        assert_eq!(taken, [blocks[0]], "the freed block is found, once");
+    });
+}
+
+fn late_ring(builder: Builder) {
+    explore(builder, || {
+        let world = World::new(2);
+        let cells = Cells::new(world.places());
+        let (owner, blocks) = handed_out(&world, 1, HALF, 2);
+        let freers = [(2, blocks[0]), (3, blocks[1])].map(|(lane, block)| {
+            let (freer, cells) = (world.worker(lane), cells.clone());
+            spawn(move || {
+                give(&freer, &cells, block);
+                freer
+            })
+        });
+        // Both free: the slab may be given back to the free units, and become another.
+        owner.give_away_slabs();
+        let whole = owner.take_all(WHOLE);
+        whole.iter().for_each(|block| hold(&world, &cells, *block));
+        whole.iter().for_each(|block| owner.publish_raw(*block));
+        let [freer, _other] = freers.map(|freer| freer.join().unwrap());
+        whole.iter().for_each(|block| give(&freer, &cells, *block));
+        let rung = whole.iter().filter(|_| owner.refill(WHOLE) && owner.take_at_hand(WHOLE).is_some()).count();
+        assert_eq!(rung, whole.len(), "a free into a new slab was not announced");
+        world.census();
+    });
+}
+
+fn units(builder: Builder) {
+    explore(builder, || {
+        let world = World::new(1);
+        let cells = Cells::new(world.places());
+        let (other, c) = (world.worker(2), cells.clone());
+        let other = spawn(move || {
+            let taken = other.take(WHOLE);
+            if let Some(block) = taken {
+                hold(other.world(), &c, block);
+            }
+            taken
+        });
+        let worker = world.worker(1);
+        let mine = worker.take(WHOLE);
+        if let Some(block) = mine {
+            hold(&world, &cells, block);
+        }
+        let others = other.join().unwrap();
+        assert!(mine.is_some() != others.is_some(), "of two that claim one unit one gets it");
+        world.census();
+    });
+}
+
+/// The cells of all units of a run are its holder's.
+fn hold_run(world: &World, cells: &Cells, run: Option<u64>, units: usize) {
+    for place in run.map(|run| world.place_of(run)).into_iter().flat_map(|at| (0..units).map(move |i| at + 4 * i)) {
+        cells.write(place, 1);
+    }
+}
+
+fn runs(builder: Builder) {
+    explore(builder, || {
+        let world = World::new(3);
+        let cells = Cells::new(world.places());
+        let (other, c) = (world.worker(2), cells.clone());
+        let other = spawn(move || {
+            let run = other.take_run(2);
+            hold_run(other.world(), &c, run, 2);
+            run
+        });
+        let worker = world.worker(1);
+        let mine = worker.take_run(2);
+        hold_run(&world, &cells, mine, 2);
+        let others = other.join().unwrap();
+        assert!(mine.is_some() != others.is_some(), "three units have room for one run of two, and one there must be");
+        let census = world.census();
+        assert_eq!((census.free_units, census.runs), (1, 2), "a unit leaked in a roll-back");
+    });
+}
+
+fn run_free(builder: Builder) {
+    explore(builder, || {
+        let world = World::new(2);
+        let cells = Cells::new(world.places());
+        let worker = world.worker(1);
+        let run = worker.take_run(2).expect("the segment is empty");
+        hold_run(&world, &cells, Some(run), 2);
+        let (other, c) = (world.worker(2), cells.clone());
+        let other = spawn(move || {
+            let run = other.take_run(1);
+            hold_run(other.world(), &c, run, 1);
+            (other, run)
+        });
+        worker.free_private(run);
+        let again = worker.take_run(1);
+        hold_run(&world, &cells, again, 1);
+        let (other, others) = other.join().unwrap();
+        assert!(again.is_some(), "two units have room for two");
+        let others = others.or_else(|| other.take_run(1));
+        assert!(others.is_some(), "two units have room for two");
+        let census = world.census();
+        assert_eq!((census.free_units, census.runs), (0, 2), "a unit leaked");
+    });
+}
+
+fn run_resize(builder: Builder) {
+    explore(builder, || {
+        let world = World::new(3);
+        let cells = Cells::new(world.places());
+        let worker = world.worker(1);
+        let run = worker.take_run(2).expect("the segment is empty");
+        hold_run(&world, &cells, Some(run), 2);
+        let (other, c) = (world.worker(2), cells.clone());
+        let other = spawn(move || {
+            let run = other.take_run(1);
+            hold_run(other.world(), &c, run, 1);
+            run
+        });
+        assert!(worker.resize_run(run, 1), "a run can always shrink");
+        let grew = worker.resize_run(run, 2);
+        hold_run(&world, &cells, Some(run), if grew { 2 } else { 1 });
+        let others = other.join().unwrap();
+        assert!(others.is_some(), "there was a free unit all the time");
+        let census = world.census();
+        let mine = 1 + u32::from(grew);
+        assert_eq!((census.free_units, census.runs), (2 - mine, mine + 1), "a unit leaked");
+    });
+}

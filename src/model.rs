@@ -1,0 +1,382 @@
+//! What the loom suite builds its models from: the shipped modules at small size, by plain calls.
+//!
+//! A [`World`] is a segment of a few units in ordinary memory, a [`Worker`] one thread's lane of it,
+//! without thread-locals, so that a model says which of its threads has which lane. Nothing here is
+//! an algorithm: each call leads to the module that every process runs.
+//!
+//! Blocks are told apart by their offsets. Panics are the models' failures.
+
+use crate::arena::Arena;
+use crate::heap::lane::Lane;
+use crate::heap::size_class::ClassId;
+use crate::heap::unit::{LaneId, State, UNIT, Unit, UnitIndex};
+use crate::heap::{Heap, PlaceKind, locate};
+use crate::index_set::{IndexSet, Level};
+use crate::layout::{FANOUT, Layout, SetId};
+use crate::mapping::Mapping;
+use crate::names::entry::{Key, ObjectHeader, Space, Value};
+use crate::names::{Names, Pinned, Refused};
+use crate::process::lane::{self, LaneOwner};
+use crate::process::participant::ParticipantId;
+use crate::sync::{AtomicU64, Relaxed, Release, SeqCst, fence};
+use std::rc::Rc;
+
+/// Bytes of the smallest block of a slab in loom's world; the blocks of class `c` have `BLOCK << c`.
+pub const BLOCK: usize = 16384;
+
+/// A segment. All threads of one execution share it; make one in each.
+pub struct World {
+    arena: Arena,
+}
+
+/// What the units and blocks are at rest.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Census {
+    /// Units that are nobody's.
+    pub free_units: u32,
+    /// Units of slabs that a lane owns.
+    pub owned: u32,
+    /// Units of slabs that nobody owns.
+    pub orphans: u32,
+    /// Units of runs.
+    pub runs: u32,
+    /// Blocks of slabs by state, in the order Free, Private, Published, Limbo, Raw.
+    pub blocks: [u32; 5],
+}
+
+impl World {
+    /// A segment of `units` units, all backed, free and in the set of free units.
+    pub fn new(units: u32) -> Rc<World> {
+        let layout = Layout::for_room(u64::from(units) * UNIT as u64).expect("a small segment");
+        let mapping = Mapping::zeroed(layout.bytes() as usize);
+        // SAFETY: the mapping has the layout's bytes, zeroed and backed.
+        let arena = unsafe { Arena::new(mapping, layout) };
+        // SAFETY: as above, and nobody else knows it yet.
+        unsafe { arena.construct_tables() };
+        let first = arena.first_unit();
+        arena.header().frontier.store(u64::from(first.0 + units), Release);
+        (0..units).for_each(|i| arena.set(SetId::Free).insert((first.0 + i) as usize));
+        // The first fence of an execution makes a word; no thread must order others by doing it.
+        fence(SeqCst);
+        Rc::new(World { arena })
+    }
+
+    /// The thread's end of lane `lane`, from 1, which nobody else uses.
+    pub fn worker(self: &Rc<World>, lane: u16) -> Worker {
+        let header = self.arena.header();
+        let high = header.lanes_high.load(Relaxed).max(u64::from(lane) + 1);
+        header.lanes_high.store(high, Release);
+        let active = LaneOwner::Active(ParticipantId(0)).word();
+        self.arena.lane(LaneId(lane)).owner.store(active, Release);
+        // SAFETY: an all-zero lane is one that nobody uses yet.
+        let memory = Box::new(unsafe { std::mem::zeroed::<Lane>() });
+        memory.begin(&self.arena, LaneId(lane), 1);
+        Worker { world: self.clone(), lane: memory }
+    }
+
+    /// Takes a lane for a thread of participant `participant`.
+    pub fn take_lane(&self, participant: u16) -> Option<u16> {
+        lane::take(&self.arena, ParticipantId(participant)).ok().map(|lane| lane.0)
+    }
+
+    /// Gives it back.
+    pub fn give_back_lane(&self, lane: u16) {
+        lane::give_back(&self.arena, LaneId(lane));
+    }
+
+    /// How many lanes of each participant below `participants` there are.
+    pub fn lanes_of(&self, participants: u16) -> Vec<usize> {
+        let of = |p| LaneOwner::Active(ParticipantId(p)).word();
+        (0..participants)
+            .map(|p| self.arena.lanes().filter(|(_, record)| record.owner.load(Relaxed) == of(p)).count())
+            .collect()
+    }
+
+    /// The number of the smallest block's place in which `offset` lies, from 0: an index for cells.
+    pub fn place_of(&self, offset: u64) -> usize {
+        (offset - self.arena.first_unit().offset()) as usize / BLOCK
+    }
+
+    /// Places of smallest blocks.
+    pub fn places(&self) -> usize {
+        (self.arena.frontier().0 - self.arena.first_unit().0) as usize * (UNIT / BLOCK)
+    }
+
+    /// At rest: counts everything, and panics if a unit or hint is not as it must be.
+    pub fn census(&self) -> Census {
+        let arena = &self.arena;
+        let mut census = Census::default();
+        let end = arena.frontier().0;
+        let mut at = arena.first_unit().0;
+        while at < end {
+            let unit = UnitIndex(at);
+            let is = arena.unit(unit).unwrap_or_else(|| panic!("the word of {unit} makes no sense"));
+            match is {
+                Unit::Free | Unit::Decommitted => {
+                    census.free_units += 1;
+                    assert!(arena.set(SetId::Free).contains(at as usize), "{unit} is free and no hint says so");
+                }
+                Unit::Slab { class, .. } | Unit::Orphan { class } => {
+                    let is_orphan = matches!(is, Unit::Orphan { .. });
+                    *(if is_orphan { &mut census.orphans } else { &mut census.owned }) += is.length();
+                    let takeable = self.count_blocks(unit, class, &mut census.blocks);
+                    let shown = arena.set(SetId::Orphans(class)).contains(at as usize);
+                    assert!(!is_orphan || !takeable || shown, "{unit} is an orphan with room and no hint says so");
+                }
+                Unit::Run { len, .. } => census.runs += len,
+                _ => panic!("{unit} is left as {is:?}"),
+            }
+            for back in 1..is.length() {
+                let tail = arena.unit(unit.plus(back));
+                assert!(matches!(tail, Some(Unit::Tail { back: of, .. }) if of == back), "{unit} covers {tail:?}");
+            }
+            at += is.length().max(1);
+        }
+        for set in SetId::all() {
+            let hidden = arena.set(set).first_hidden(end as usize);
+            assert_eq!(hidden, None, "an item of {set:?} cannot be seen from the top");
+        }
+        census
+    }
+
+    /// Adds a slab's blocks to `counts`; whether one of them may be taken.
+    fn count_blocks(&self, unit: UnitIndex, class: ClassId, counts: &mut [u32; 5]) -> bool {
+        let mut takeable = false;
+        for index in 0..class.cut().count {
+            // SAFETY: the unit is a slab of the class, and the index below its count.
+            let state = unsafe { &*self.arena.states(unit, class).add(index as usize) };
+            let state = State::of(state.load(Relaxed)).expect("a state byte that makes sense");
+            let all = [State::Free, State::Private, State::Published, State::Limbo, State::Raw];
+            counts[all.iter().position(|s| *s == state).expect("one of them")] += 1;
+            takeable |= matches!(state, State::Free | State::Limbo);
+        }
+        takeable
+    }
+}
+
+/// One lane, and the process memory of the thread that uses it.
+pub struct Worker {
+    world: Rc<World>,
+    lane: Box<Lane>,
+}
+
+/// An object that [`Worker::find`] pinned.
+#[derive(Clone, Copy, Debug)]
+pub struct Found {
+    /// Its block.
+    pub object: u64,
+    hazard: crate::process::pin::HazardIndex,
+}
+
+impl Worker {
+    fn heap(&self) -> Heap<'_> {
+        Heap { arena: &self.world.arena, lane: &self.lane }
+    }
+
+    fn names(&self) -> Names<'_> {
+        Names { heap: self.heap() }
+    }
+
+    /// The segment.
+    pub fn world(&self) -> &Rc<World> {
+        &self.world
+    }
+
+    /// A PRIVATE block for `bytes`; `None`: there is no memory.
+    pub fn take(&self, bytes: usize) -> Option<u64> {
+        self.heap().allocate(bytes, 16).ok()
+    }
+
+    /// All blocks for `bytes` that this lane can get.
+    pub fn take_all(&self, bytes: usize) -> Vec<u64> {
+        std::iter::from_fn(|| self.take(bytes)).collect()
+    }
+
+    /// A PRIVATE block that the magazine has at hand; touches no shared memory.
+    pub fn take_at_hand(&self, bytes: usize) -> Option<u64> {
+        Heap::take(&self.lane, ClassId::of(bytes, 16)?)
+    }
+
+    /// One refill of the magazine for `bytes`; whether it brought something.
+    pub fn refill(&self, bytes: usize) -> bool {
+        self.heap().refill(ClassId::of(bytes, 16).expect("a block of a slab")).is_ok()
+    }
+
+    /// Hands a PRIVATE block of this lane to everybody, as raw memory.
+    pub fn publish_raw(&self, block: u64) {
+        Heap::set_state(&self.world.arena, block, State::Raw);
+    }
+
+    /// Hands it to everybody as an object.
+    pub fn publish(&self, block: u64) {
+        Heap::set_state(&self.world.arena, block, State::Published);
+    }
+
+    /// Frees raw memory, whosever slab it lies in.
+    pub fn free_raw(&self, block: u64) {
+        self.heap().free_raw(block).unwrap_or_else(|refused| panic!("the holder's free was refused: {refused}"));
+    }
+
+    /// Frees a block that this lane's process holds PRIVATE.
+    pub fn free_private(&self, block: u64) {
+        self.heap().free_private(block);
+    }
+
+    /// Leaves a published block in Limbo.
+    pub fn retire(&self, block: u64) {
+        self.heap().retire(block);
+    }
+
+    /// Empties the magazines and gives away all slabs without PRIVATE blocks; whether none is left.
+    pub fn give_away_slabs(&self) -> bool {
+        self.heap().give_away_slabs(false)
+    }
+
+    /// A PRIVATE run of `units` units.
+    pub fn take_run(&self, units: u32) -> Option<u64> {
+        self.heap().allocate_run(units).ok()
+    }
+
+    /// Makes a run that this lane holds PRIVATE `units` units long, in place.
+    pub fn resize_run(&self, run: u64, units: u32) -> bool {
+        let place = locate(&self.world.arena, run).expect("a run that is held");
+        let PlaceKind::Run(head, is) = place.kind else { panic!("a run that is held") };
+        self.heap().resize_run(head, is, units)
+    }
+
+    /// Puts `block` into a hazard word of the lane; the fence is behind it.
+    pub fn pin(&self, block: u64) -> Found {
+        let record = self.world.arena.lane(self.lane.id());
+        let hazard = self.lane.pins.pin(record, block).expect("a hazard word is left");
+        Found { object: block, hazard }
+    }
+
+    /// Ends a pin.
+    pub fn unpin(&self, found: Found) {
+        self.lane.pins.unpin(self.world.arena.lane(self.lane.id()), found.hazard);
+    }
+
+    /// Makes the first array of names.
+    pub fn found_names(&self) {
+        Names::found(self.heap()).expect("memory for two slots");
+    }
+
+    /// Writes an object's header into a PRIVATE block.
+    pub fn write_object(&self, block: u64) {
+        ObjectHeader::write(&self.world.arena, block, 1, 1, true);
+    }
+
+    fn key<'k>(&self, name: &'k str) -> Key<'k> {
+        Key::new(&self.world.arena, Space::Named, name.as_bytes())
+    }
+
+    /// Publishes an object under a name; false: the name is taken, and the block still PRIVATE.
+    pub fn construct(&self, name: &str, object: u64) -> bool {
+        match self.names().construct(&self.key(name), object) {
+            Ok(()) => true,
+            Err(Refused::Taken) => false,
+            Err(other) => panic!("{name} was refused: {other:?}"),
+        }
+    }
+
+    /// The object of a name, pinned.
+    pub fn find(&self, name: &str) -> Option<Found> {
+        let found: Option<Pinned> =
+            self.names().find(&self.key(name)).unwrap_or_else(|refused| panic!("{name}: {refused:?}"));
+        found.map(|pinned| Found { object: pinned.object, hazard: pinned.hazard })
+    }
+
+    /// Whether this call destroyed the object of a name.
+    pub fn destroy(&self, name: &str) -> bool {
+        let destroyed = self.names().destroy::<Refused>(&self.key(name), |_| Ok(()));
+        destroyed.unwrap_or_else(|refused| panic!("{name}: {refused:?}"))
+    }
+
+    /// Leaves the names without object behind.
+    pub fn shed(&self) {
+        self.names().shed().expect("memory for an array");
+    }
+
+    /// Gives back arrays that nobody has pinned.
+    pub fn reap(&self) {
+        self.names().reap();
+    }
+
+    /// At rest: the live names, each once, in order of their objects' blocks. Panics if an object
+    /// is linked twice.
+    pub fn live_names(&self) -> Vec<(String, u64)> {
+        let mut live = Vec::new();
+        let each = |entry: crate::names::entry::Entry<'_>, pinned: Pinned| {
+            assert_eq!(entry.value(), Value::Live(pinned.object));
+            live.push((String::from_utf8_lossy(entry.name()).into_owned(), pinned.object));
+        };
+        self.names().for_each(each).unwrap_or_else(|refused| panic!("{refused:?}"));
+        live.sort_by_key(|(_, object)| *object);
+        live.windows(2).for_each(|two| assert_ne!(two[0].1, two[1].1, "one object has two names"));
+        live
+    }
+}
+
+impl Drop for Worker {
+    /// Frees the process memory only: what the lane holds in the segment stays as it is.
+    fn drop(&mut self) {
+        for class in ClassId::all() {
+            while Heap::take(&self.lane, class).is_some() {}
+        }
+        self.lane.end();
+    }
+}
+
+/// An index set in memory of its own.
+pub struct Set {
+    set: IndexSet,
+    _words: Vec<Vec<AtomicU64>>,
+}
+
+impl Set {
+    /// An empty set for `items` items.
+    pub fn new(items: usize) -> Set {
+        let mut words: Vec<Vec<AtomicU64>> = Vec::new();
+        let mut below = items;
+        while words.is_empty() || below > 1 {
+            below = below.div_ceil(FANOUT);
+            words.push((0..below).map(|_| AtomicU64::new(0)).collect());
+        }
+        let levels: Vec<Level> = words
+            .iter()
+            // SAFETY: the words live in the set beside them, and do not move.
+            .map(|level| unsafe { Level::new(level.as_ptr(), level.len(), 63, 0) })
+            .collect();
+        Set { set: IndexSet::new(&levels), _words: words }
+    }
+
+    /// Puts `item` in.
+    pub fn insert(&self, item: usize) {
+        self.set.insert(item);
+    }
+
+    /// Takes it out.
+    pub fn remove(&self, item: usize) {
+        self.set.remove(item);
+    }
+
+    /// The first item from `from` on.
+    pub fn find(&self, from: usize) -> Option<usize> {
+        self.set.find(from)
+    }
+
+    /// Takes out an item whose truth did not agree, unless `is_in` says now that it does.
+    pub fn drop_stale(&self, item: usize, is_in: impl Fn() -> bool) {
+        self.set.drop_stale(item, is_in);
+    }
+
+    /// Makes each item below `end` visible again.
+    pub fn repair(&self, end: usize) {
+        self.set.repair(end);
+    }
+
+    /// At rest: an item below `end` that cannot be seen from the top.
+    pub fn first_hidden(&self, end: usize) -> Option<usize> {
+        self.set.first_hidden(end)
+    }
+}
