@@ -84,6 +84,11 @@ impl IndexSet {
         self.levels[0].word(item >> FANOUT_SHIFT).load(Acquire) >> (item & (FANOUT - 1)) & 1 == 1
     }
 
+    /// Whether a finder sees `item`: the leaf and the bits above it say so.
+    pub fn shows(&self, item: usize) -> bool {
+        self.contains(item) && self.is_visible(item >> FANOUT_SHIFT)
+    }
+
     /// The 64 items from `64 * word` on, a bit each (in loom's world, as many as a word holds).
     pub fn leaf(&self, word: usize) -> u64 {
         self.levels[0].word(word).load(Acquire)

@@ -6,6 +6,8 @@ mod arena;
 #[cfg(not(loom))]
 mod attached;
 #[cfg(not(loom))]
+mod check;
+#[cfg(not(loom))]
 mod error;
 #[cfg(not(loom))]
 mod file;
@@ -33,6 +35,7 @@ mod sync;
 
 #[cfg(not(loom))]
 pub use {
+    check::{Finding, FindingKind, FindingPlace, Looked, Report, Severity},
     error::{CapacityLimit, Error, FileKind},
     heap::error::{AllocError, FreeError},
     memory::{Block, Handle},

@@ -447,6 +447,14 @@ impl<'a> Looker<'a> {
         Ok(Looker { names, hazard })
     }
 
+    /// Keeps the unit of `offset` from being punched, and the block there from being taken again if
+    /// it is in Limbo, until the next call. The fence is behind it: the caller looks again at the word
+    /// that led there.
+    pub(crate) fn hold(&self, offset: u64) {
+        let lane = self.names.heap.lane;
+        lane.pins.repin(self.names.heap.arena.lane(lane.id()), self.hazard, offset);
+    }
+
     /// Calls `each` with the number and the state byte of each block of the slab at `head`, whose
     /// unit word was `word`; not at all if that has changed. Whether it was still `word` afterwards.
     pub(crate) fn states(
@@ -490,52 +498,58 @@ impl Drop for Looker<'_> {
 }
 
 /// Arrays that follow each other at most; more can only be a circle.
-pub(crate) const CHAIN: usize = 64;
+const CHAIN: usize = 64;
 
 /// All arrays of names, kept while it lives.
 pub(crate) struct Arrays<'a> {
     _entered: Entered<'a>,
-    /// From the oldest that could be pinned to the newest.
+    /// From the oldest to the newest.
     pub(crate) arrays: Vec<Array<'a>>,
-    /// A lane is giving back older ones, which were not looked at.
-    pub(crate) reaper: Option<LaneId>,
+    /// Who was giving back the first of them, and the word of the root that said so: it may be
+    /// looked at only as long as that stands there.
+    pub(crate) reaping: Option<(LaneId, u64)>,
     /// An offset at which an array should be, but cannot; or the one where a circle closes.
     pub(crate) broken: Option<u64>,
 }
 
 impl<'a> Arrays<'a> {
-    /// Pins the oldest array, and so all that follow it; if a lane is just giving that one back, or
-    /// this is called inside another operation, the current one.
+    /// Pins the oldest array, and so all that follow it; if a lane is just giving that one back, its
+    /// successor. Inside another operation of the lane: from the current one on.
+    ///
+    /// Bounded: where arrays are given back again and again, older ones are left out.
     pub(crate) fn pin(names: Names<'a>) -> Arrays<'a> {
         const TRIES: usize = 8;
         let arena = names.heap.arena;
         let (oldest, record) = (&arena.header().names_oldest, arena.lane(names.heap.lane.id()));
-        let mut reaper = None;
         for _ in 0..TRIES {
             let entered = names.enter();
             if names.heap.lane.pins.depth.get() != 1 {
                 break;
             }
             let word = oldest.load(Acquire);
-            let (array, by) = oldest_of(word);
-            record.array.store(array, Release);
+            let (array, reaper) = oldest_of(word);
+            let pinned = match reaper {
+                0 => array,
+                _ => Array::at(arena, array).map_or(0, |first| first.next().load(Acquire)),
+            };
+            record.array.store(pinned, Release);
             fence(SeqCst); // partner: the reaper's, between its claim of the root and its scan
-            if by == 0 && oldest.load(Acquire) == word {
-                return Self::follow(arena, entered, array, None);
+            if pinned != 0 && oldest.load(Acquire) == word {
+                let reaping = (reaper != 0).then_some((LaneId(reaper), word));
+                return Self::follow(arena, entered, array, reaping);
             }
-            reaper = (by != 0).then_some(LaneId(by));
         }
         let entered = names.enter();
-        Self::follow(arena, entered, arena.header().names_current.load(Acquire), reaper)
+        Self::follow(arena, entered, arena.header().names_current.load(Acquire), None)
     }
 
     fn follow(
         arena: &'a Arena,
         entered: Entered<'a>,
         first: u64,
-        reaper: Option<LaneId>,
+        reaping: Option<(LaneId, u64)>,
     ) -> Arrays<'a> {
-        let mut chain = Arrays { _entered: entered, arrays: Vec::new(), reaper, broken: None };
+        let mut chain = Arrays { _entered: entered, arrays: Vec::new(), reaping, broken: None };
         let mut next = first;
         while next != 0 {
             let is_known = chain.arrays.iter().any(|array| array.offset == next);
@@ -550,6 +564,12 @@ impl<'a> Arrays<'a> {
         }
         chain
     }
+
+    /// Whether array `number` may still be looked at.
+    pub(crate) fn is_kept(&self, arena: &Arena, number: usize) -> bool {
+        let is_claimed = |(_, word)| arena.header().names_oldest.load(Acquire) == word;
+        number != 0 || self.reaping.is_none_or(is_claimed)
+    }
 }
 
 /// Counts the table of names, as far as it can be followed.
@@ -557,16 +577,14 @@ fn count_names(names: Names<'_>) -> NameStats {
     let arena = names.heap.arena;
     let chain = Arrays::pin(names);
     let current = arena.header().names_current.load(Acquire);
-    let hidden =
-        chain.reaper.is_some() && oldest_of(arena.header().names_oldest.load(Acquire)).0 != current;
-    let mut counted =
-        NameStats { arrays: chain.arrays.len() as u64 + u64::from(hidden), ..NameStats::default() };
+    let mut counted = NameStats { arrays: chain.arrays.len() as u64, ..NameStats::default() };
     let mut seen = HashSet::new();
-    for array in &chain.arrays {
+    for (number, array) in chain.arrays.iter().enumerate() {
         if array.offset == current {
             counted.slots = array.len();
         }
-        for entry in array.entries_in_slots(arena).flatten() {
+        let entries = array.entries_in_slots(arena).take_while(|_| chain.is_kept(arena, number));
+        for entry in entries.flatten() {
             if entry.value() == Value::Dead || !seen.insert(entry.offset) {
                 continue;
             }

@@ -10,6 +10,11 @@ use std::rc::Rc;
 
 /// Three levels of words of four bits.
 const ITEMS: usize = 20;
+/// Four items of the last leaf word, to which a find from 0 on comes by the summaries of both levels.
+const A: usize = 16;
+const B: usize = 17;
+const C: usize = 18;
+const D: usize = 19;
 
 pub fn models() -> Vec<Model> {
     vec![
@@ -51,8 +56,8 @@ pub fn models() -> Vec<Model> {
 /// A set whose summaries still show what was removed.
 fn emptied() -> Rc<Set> {
     let set = Set::new(ITEMS);
-    set.insert(0);
-    set.remove(0);
+    set.insert(A);
+    set.remove(A);
     Rc::new(set)
 }
 
@@ -67,36 +72,36 @@ fn clear(builder: Builder) {
             let set = set.clone();
             spawn(move || set.find(0))
         });
-        set.insert(1);
+        set.insert(B);
         for finder in finders {
             let found = finder.join().unwrap();
-            assert!(matches!(found, None | Some(1)), "a finder found {found:?}, which was never there");
+            assert!(matches!(found, None | Some(B)), "a finder found {found:?}, which was never there");
         }
         at_rest(&set);
-        assert_eq!(set.find(0), Some(1), "a find at rest must find the item");
+        assert_eq!(set.find(0), Some(B), "a find at rest must find the item");
     });
 }
 
 fn churn(builder: Builder) {
     explore(builder, || {
         let set = emptied();
-        set.insert(2);
+        set.insert(C);
         let (a, b) = (set.clone(), set.clone());
         let remover = spawn(move || {
-            a.remove(2);
+            a.remove(C);
             a.find(0);
         });
         let mover = spawn(move || {
-            b.insert(3);
-            b.remove(3);
+            b.insert(D);
+            b.remove(D);
             b.find(0);
         });
-        set.insert(1);
+        set.insert(B);
         remover.join().unwrap();
         mover.join().unwrap();
         at_rest(&set);
-        assert_eq!(set.find(0), Some(1), "a find at rest must find the item");
-        assert_eq!(set.find(2), None, "what was removed must not come back");
+        assert_eq!(set.find(0), Some(B), "a find at rest must find the item");
+        assert_eq!(set.find(C), None, "what was removed must not come back");
     });
 }
 
@@ -105,8 +110,8 @@ fn edge(builder: Builder) {
         let (set, cells) = (emptied(), Cells::new(ITEMS));
         let (s, c) = (set.clone(), cells.clone());
         let inserter = spawn(move || {
-            c.write(1, 7);
-            s.insert(1);
+            c.write(B, 7);
+            s.insert(B);
         });
         if let Some(found) = set.find(0) {
             assert_eq!(cells.read(found), 7, "the truth behind the hint is older than the hint");
@@ -118,18 +123,18 @@ fn edge(builder: Builder) {
 fn stale(builder: Builder) {
     explore(builder, || {
         let (set, truth) = (emptied(), Rc::new(AtomicU64::new(0)));
-        set.insert(1); // a stale hint: its truth says no
+        set.insert(B); // a stale hint: its truth says no
         let (s, t) = (set.clone(), truth.clone());
         let appearing = spawn(move || {
             t.store(1, Release);
-            s.insert(1);
+            s.insert(B);
         });
         let is_in = || truth.load(Acquire) == 1;
-        if set.find(0) == Some(1) && !is_in() {
-            set.drop_stale(1, is_in);
+        if set.find(0) == Some(B) && !is_in() {
+            set.drop_stale(B, is_in);
         }
         appearing.join().unwrap();
         at_rest(&set);
-        assert_eq!(set.find(0), Some(1), "the item is there, and no hint says so");
+        assert_eq!(set.find(0), Some(B), "the item is there, and no hint says so");
     });
 }

@@ -209,13 +209,12 @@ fn destroy_and_construct(builder: Builder) {
             constructed
         });
         assert!(worker.destroy("a"), "the first object, or the second");
-        let taken = take_and_write(&worker, &cells);
+        take_and_write(&worker, &cells);
         let constructed = other.join().unwrap();
         let left = value_of(&worker, &cells, "a");
         assert!(constructed || left.is_none(), "one was destroyed, none came");
         assert_eq!(left.is_some(), constructed, "constructed once, destroyed once: {left:?}");
         assert_eq!(names_of(&worker).len(), usize::from(left.is_some()));
-        drop(taken);
     });
 }
 

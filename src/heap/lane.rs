@@ -20,18 +20,19 @@ use core::sync::atomic::AtomicU32;
 /// Beside them, what the hot paths need to know of the class, so that they touch one cache line.
 #[repr(C, align(64))]
 pub struct Magazine {
-    len: Cell<u32>,
-    capacity: Cell<u32>,
-    blocks: Cell<*mut u64>,
+    /// The stack: one past its last block, its first, one past its room.
+    top: Cell<*mut u64>,
+    bottom: Cell<*mut u64>,
+    limit: Cell<*mut u64>,
+    /// The row: `next`, `next + stride`, … below `end`.
+    next: Cell<u64>,
+    end: Cell<u64>,
+    /// Bytes from one block of the row to the next.
+    stride: Cell<u32>,
     /// Of the class, if its state bytes lie in the slab: where blocks start, their size, ⌈2³² / size⌉.
     start: Cell<u32>,
     size: Cell<u32>,
     reciprocal: Cell<u32>,
-    /// Bytes from one block of the row to the next.
-    stride: Cell<u32>,
-    /// The row: `next`, `next + stride`, … below `end`.
-    next: Cell<u64>,
-    end: Cell<u64>,
 }
 
 /// In `start`: the state bytes lie elsewhere. No position in a slab is so far from it that it looks
@@ -40,9 +41,9 @@ const DENSE: u32 = u32::MAX;
 
 impl Magazine {
     fn begin(&self, cut: &Class, blocks: *mut u64) {
-        self.len.set(0);
-        self.capacity.set(cut.magazine);
-        self.blocks.set(blocks);
+        self.top.set(blocks);
+        self.bottom.set(blocks);
+        self.limit.set(blocks.wrapping_add(cut.magazine as usize));
         let (start, size, reciprocal) =
             if cut.dense { (DENSE, 0, 0) } else { (cut.start, cut.size, cut.reciprocal) };
         self.start.set(start);
@@ -53,10 +54,11 @@ impl Magazine {
         self.end.set(0);
     }
 
+    /// A block, if one is at hand.
     #[inline(always)]
     pub fn pop(&self) -> Option<u64> {
-        let len = self.len.get();
-        if len == 0 {
+        let top = self.top.get();
+        if top == self.bottom.get() {
             let next = self.next.get();
             if next == self.end.get() {
                 return None;
@@ -64,22 +66,27 @@ impl Magazine {
             self.next.set(next + u64::from(self.stride.get()));
             return Some(next);
         }
-        self.len.set(len - 1);
-        // SAFETY: `blocks` has room for `capacity` offsets since `begin`, len <= capacity, and those
-        // below `len` were written by `push`.
-        Some(unsafe { *self.blocks.get().add(len as usize - 1) })
+        // SAFETY: since `begin` bottom..limit is storage of the lane; those below `top` were written
+        // by `push`.
+        unsafe {
+            let top = top.sub(1);
+            self.top.set(top);
+            Some(*top)
+        }
     }
 
-    /// False: it is full, and the block is still the caller's.
+    /// False: the stack is full, and the block is still the caller's.
     #[inline(always)]
     pub fn push(&self, block: u64) -> bool {
-        let len = self.len.get();
-        if len == self.capacity.get() {
+        let top = self.top.get();
+        if top == self.limit.get() {
             return false;
         }
-        // SAFETY: as in `pop`; len < capacity.
-        unsafe { *self.blocks.get().add(len as usize) = block };
-        self.len.set(len + 1);
+        // SAFETY: as in `pop`; below `limit`.
+        unsafe {
+            *top = block;
+            self.top.set(top.add(1));
+        }
         true
     }
 
@@ -106,39 +113,65 @@ impl Magazine {
     pub fn at_hand(&self) -> u32 {
         match self.stride.get() {
             0 => 0,
-            stride => self.len.get() + ((self.end.get() - self.next.get()) / u64::from(stride)) as u32,
+            stride => self.len() + ((self.end.get() - self.next.get()) / u64::from(stride)) as u32,
         }
     }
 
-    /// Where the state byte of a block stands, counted from the segment's start; `None`: not in its
-    /// slab, or no block of the class starts there. May be one past the last block's, which is FREE.
+    /// Where the state byte of a block of the class stands, counted from the segment's start; `None`:
+    /// not in its slab.
     #[inline(always)]
-    pub fn state_of(&self, block: u64) -> Option<u64> {
-        let at = (block as u32 & (UNIT as u32 - 1)).wrapping_sub(self.start.get());
+    pub fn state_of_own(&self, block: u64) -> Option<u64> {
+        (self.size.get() != 0).then(|| self.state_at(block).1)
+    }
+
+    /// The same for any offset; `None` also if no block of the class starts there. May be one past
+    /// the last block's, which is FREE.
+    #[inline(always)]
+    pub fn state_of(&self, offset: u64) -> Option<u64> {
+        let (exact, state) = self.state_at(offset);
+        exact.then_some(state)
+    }
+
+    #[inline(always)]
+    fn state_at(&self, offset: u64) -> (bool, u64) {
+        let at = (offset as u32 & (UNIT as u32 - 1)).wrapping_sub(self.start.get());
         let index = (u64::from(at) * u64::from(self.reciprocal.get())) >> 32;
-        (index as u32).wrapping_mul(self.size.get()).eq(&at).then(|| (block & !(UNIT as u64 - 1)) + index)
+        let exact = (index as u32).wrapping_mul(self.size.get()) == at;
+        (exact, (offset & !(UNIT as u64 - 1)) + index)
+    }
+
+    fn len(&self) -> u32 {
+        ((self.top.get().addr() - self.bottom.get().addr()) / size_of::<u64>()) as u32
     }
 
     /// How many blocks the stack can still take.
     pub fn room(&self) -> u32 {
-        self.capacity.get() - self.len.get()
+        ((self.limit.get().addr() - self.top.get().addr()) / size_of::<u64>()) as u32
+    }
+
+    #[inline(always)]
+    pub fn is_full(&self) -> bool {
+        self.top.get() == self.limit.get()
     }
 
     /// The `count` blocks that lay longest on the stack, or all of them.
     pub fn oldest(&self, count: u32) -> &[u64] {
-        // SAFETY: those below `len` were written by `push`; a borrow of this thread, which neither
+        let count = count.min(self.len()) as usize;
+        // SAFETY: those below `top` were written by `push`; a borrow of this thread, which neither
         // pushes nor pops while it looks at them.
-        unsafe { core::slice::from_raw_parts(self.blocks.get(), count.min(self.len.get()) as usize) }
+        if count == 0 { &[] } else { unsafe { core::slice::from_raw_parts(self.bottom.get(), count) } }
     }
 
     /// Takes out the `count` blocks that lay longest on the stack.
     pub fn drop_oldest(&self, count: u32) {
-        let (count, len) = (count as usize, self.len.get() as usize);
+        let (count, len) = (count as usize, self.len() as usize);
         assert!(count <= len);
-        let blocks = self.blocks.get();
-        // SAFETY: both ranges lie below `len`.
-        unsafe { ptr::copy(blocks.add(count), blocks, len - count) };
-        self.len.set((len - count) as u32);
+        if count != 0 {
+            let bottom = self.bottom.get();
+            // SAFETY: both ranges lie below `top`.
+            unsafe { ptr::copy(bottom.add(count), bottom, len - count) };
+            self.top.set(bottom.wrapping_add(len - count));
+        }
     }
 }
 
@@ -216,8 +249,8 @@ impl Lane {
     pub fn end(&self) {
         for magazine in &self.magazines {
             assert_eq!(magazine.at_hand(), 0);
-            magazine.capacity.set(0);
-            magazine.stride.set(0);
+            magazine.limit.set(magazine.bottom.get());
+            magazine.top.set(magazine.bottom.get());
         }
         self.tag.set(0);
         self.limit.set(0);
@@ -317,8 +350,11 @@ pub struct ClassBook {
     listed: Vec<bool>,
     /// The next slot that a look by cursor goes to.
     pub cursor: u32,
-    /// Slabs in which every block is FREE.
+    /// Slabs in which every block is FREE, as far as is known.
     pub empties: u32,
+    /// Slots of slabs that became empty at some time since they were last looked for, each once.
+    emptied: Vec<u32>,
+    seen_empty: Vec<bool>,
 }
 
 /// One owned slab.
@@ -341,6 +377,7 @@ impl ClassBook {
         self.vacant.pop().unwrap_or_else(|| {
             self.slots.push(None);
             self.listed.push(false);
+            self.seen_empty.push(false);
             self.slots.len() as u32 - 1
         })
     }
@@ -348,6 +385,25 @@ impl ClassBook {
     pub fn vacate(&mut self, slot: u32) {
         self.slots[slot as usize] = None;
         self.vacant.push(slot);
+    }
+
+    /// A slab is wholly free now.
+    pub fn count_empty(&mut self, slot: u32) {
+        self.empties += 1;
+        if !core::mem::replace(&mut self.seen_empty[slot as usize], true) {
+            self.emptied.push(slot);
+        }
+    }
+
+    /// A slab that is wholly free.
+    pub fn next_empty(&mut self) -> Option<u32> {
+        while let Some(slot) = self.emptied.pop() {
+            self.seen_empty[slot as usize] = false;
+            if self.slots[slot as usize].as_ref().is_some_and(|slab| slab.outstanding == 0) {
+                return Some(slot);
+            }
+        }
+        None
     }
 
     /// Adds to a slab's pending groups.

@@ -105,7 +105,7 @@ impl<'a> Heap<'a> {
     pub fn take_raw(lane: &Lane, class: ClassId) -> Option<u64> {
         let magazine = lane.magazine(class);
         let block = magazine.pop()?;
-        match magazine.state_of(block) {
+        match magazine.state_of_own(block) {
             Some(state) => {
                 // SAFETY: the state byte of a block that this lane holds, whose segment is mapped.
                 // Release: whoever sees the block by this state sees what its last holder did end.
@@ -134,7 +134,7 @@ impl<'a> Heap<'a> {
             let Some(state) = magazine.state_of(block) else { return false };
             // SAFETY: in a slab that this lane owns, so in backed memory of its segment.
             let state = unsafe { &*lane.at(state).cast::<AtomicU8>() };
-            if state.load(Relaxed) != was as u8 || magazine.room() == 0 {
+            if state.load(Relaxed) != was as u8 || magazine.is_full() {
                 return false;
             }
             // Relaxed: the block stays with this lane; dead from here on, its recovery frees it.
@@ -210,7 +210,7 @@ impl<'a> Heap<'a> {
                 // Its own, but the magazine was full, or the block lies in a further unit of its slab.
                 Self::set_state(self.arena, place.start, State::Private);
                 let magazine = self.lane.magazine(class);
-                if magazine.room() == 0 {
+                if magazine.is_full() {
                     self.flush(class, class.cut().magazine.div_ceil(2));
                 }
                 debug_assert_eq!(block.class, class);

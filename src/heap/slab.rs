@@ -148,10 +148,8 @@ impl Heap<'_> {
         }
         self.recount(class, slab);
         if slab.outstanding == 0 {
-            notes.empties += 1;
-            if notes.empties > 1 {
-                self.release(class, notes, slot);
-            }
+            notes.count_empty(slot);
+            self.release_empties(class, notes, 1);
         }
     }
 
@@ -181,7 +179,7 @@ impl Heap<'_> {
             self.take_group(class, slab, slab.pending.trailing_zeros() as usize, named);
             match (was_empty, slab.outstanding == 0) {
                 (true, false) => notes.empties -= 1,
-                (false, true) => notes.empties += 1,
+                (false, true) => notes.count_empty(slot),
                 _ => {}
             }
         }
@@ -262,6 +260,12 @@ impl Heap<'_> {
         let count = class.cut().count as usize;
         let (first, end) = (group * GROUP, count.min(group * GROUP + GROUP));
         let states = self.arena.states(unit, class);
+        // SAFETY: a whole group's state bytes, aligned to eight.
+        let eight = |i: usize| unsafe { load_eight(states.add(first + 8 * i)) };
+        if end - first == GROUP && (0..8).fold(0, |all, i| all | eight(i)) == 0 {
+            fence(Acquire); // as below
+            return (u64::MAX, 0);
+        }
         let (mut free, mut limbo) = (0, 0);
         for at in (first..end).step_by(8) {
             // SAFETY: a slab's state bytes are aligned to eight and padded to a multiple of it.
@@ -298,10 +302,11 @@ impl Heap<'_> {
         let cut = class.cut();
         let unit = self.claim_units(cut.span)?;
         let states = self.arena.states(unit, class);
-        for i in 0..cut.count as usize {
-            // SAFETY: the slab's state bytes, in units that this lane has claimed. Relaxed: the
-            // unit word, stored below with Release, shows them.
-            unsafe { (*states.add(i)).store(State::Free as u8, Relaxed) };
+        let bytes = if cut.dense { cut.count as usize } else { cut.count as usize + 1 };
+        for at in (0..bytes).step_by(8) {
+            // SAFETY: the slab's state bytes, in units that this lane has claimed; padded to a
+            // multiple of eight. Relaxed: the unit word, stored below with Release, shows them.
+            unsafe { store_eight(states.add(at), State::Free as u8) };
         }
         let slot = notes.reserve();
         // o1, o2: the word first, then the doorbell, which may still ring for what the unit was.
@@ -313,7 +318,7 @@ impl Heap<'_> {
             *known = (cut.count as usize).saturating_sub(group * GROUP).min(GROUP) as u8;
         }
         notes.slots[slot as usize] = Some(Notes { unit, pending: 0, outstanding: 0, known_free });
-        notes.empties += 1;
+        notes.count_empty(slot);
         notes.announce(slot, cut.groups());
         Ok(())
     }
@@ -329,13 +334,9 @@ impl Heap<'_> {
 
     /// Gives back wholly free slabs of a class beyond `keep` of them.
     fn release_empties(&self, class: ClassId, notes: &mut ClassBook, keep: u32) {
-        for slot in 0..notes.slots.len() as u32 {
-            if notes.empties <= keep {
-                return;
-            }
-            if notes.slots[slot as usize].as_ref().is_some_and(|slab| slab.outstanding == 0) {
-                self.release(class, notes, slot);
-            }
+        while notes.empties > keep {
+            let Some(slot) = notes.next_empty() else { unreachable!("an empty slab is in the list of such") };
+            self.release(class, notes, slot);
         }
     }
 
@@ -359,30 +360,25 @@ impl Heap<'_> {
         let magazine = self.lane.magazine(class);
         let mut blocks = magazine.oldest(count);
         let count = blocks.len() as u32;
-        // Neighbours in a magazine mostly lie in one slab, which is looked up once for all of them.
-        while let Some(&block) = blocks.first() {
-            let unit = UnitIndex::containing(block);
-            let of_unit = blocks.iter().take_while(|block| UnitIndex::containing(**block) == unit).count();
-            let (here, rest) = blocks.split_at(of_unit);
-            blocks = rest;
-            self.free_in_slab(class, notes, unit, here);
+        // Release: a later owner, or the recovery of this process, sees our use of them end.
+        fence(Release);
+        while !blocks.is_empty() {
+            blocks = self.free_in_slab(class, notes, blocks);
         }
         magazine.drop_oldest(count);
         self.release_empties(class, notes, 1);
     }
 
-    /// PRIVATE → FREE: blocks that start in `unit`, of a slab of this lane.
-    fn free_in_slab(&self, class: ClassId, notes: &mut ClassBook, unit: UnitIndex, blocks: &[u64]) {
+    /// PRIVATE → FREE: of blocks of this lane, those at the front that start in one unit; the rest.
+    fn free_in_slab<'b>(&self, class: ClassId, notes: &mut ClassBook, blocks: &'b [u64]) -> &'b [u64] {
         let cut = class.cut();
+        let unit = UnitIndex::containing(blocks[0]);
         let (head, slot) = self.own_slab(unit);
         let first = head.offset() + u64::from(cut.start);
         let states = self.arena.states(head, class);
         let slab = notes.slots[slot as usize].as_mut().expect("a magazine holds blocks of owned slabs");
-        // Release: a later owner, or the recovery of this process, sees our use of them end.
-        fence(Release);
-        let mut groups = 0u64;
-        let mut rest = blocks;
-        while let Some(&block) = rest.first() {
+        let (mut rest, mut groups) = (blocks, 0u64);
+        while let Some(&block) = rest.first().filter(|block| UnitIndex::containing(**block) == unit) {
             let index = cut.index_of((block - first) as u32) as usize;
             groups |= 1 << (index / GROUP);
             if let Some(lowest) = eight_in_a_row(rest, index, u64::from(cut.size)) {
@@ -397,9 +393,12 @@ impl Heap<'_> {
                 rest = &rest[1..];
             }
         }
-        slab.outstanding -= blocks.len() as u32;
-        notes.empties += u32::from(slab.outstanding == 0);
+        slab.outstanding -= (blocks.len() - rest.len()) as u32;
+        if slab.outstanding == 0 {
+            notes.count_empty(slot);
+        }
         notes.announce(slot, groups);
+        rest
     }
 
     /// The head and the slot of the slab of this lane that `unit` is of.
@@ -469,9 +468,11 @@ impl Heap<'_> {
             self.arena.doorbell(unit).swap(0, AcqRel);
             let mut slab = Notes { unit, pending: 0, outstanding: 0, known_free: [0; 64] };
             self.recount(class, &mut slab);
-            notes.empties += u32::from(slab.outstanding == 0);
-            let pending = core::mem::take(&mut slab.pending);
+            let (is_empty, pending) = (slab.outstanding == 0, core::mem::take(&mut slab.pending));
             notes.slots[slot as usize] = Some(slab);
+            if is_empty {
+                notes.count_empty(slot);
+            }
             notes.announce(slot, pending);
             return Some(unit);
         }
@@ -492,7 +493,7 @@ impl Heap<'_> {
         self.recount(class, slab);
         match (was_empty, slab.outstanding == 0) {
             (true, false) => notes.empties -= 1,
-            (false, true) => notes.empties += 1,
+            (false, true) => notes.count_empty(slot),
             _ => {}
         }
         let slab = notes.slots[slot as usize].as_ref().expect("an owned slab");
@@ -597,7 +598,9 @@ impl Heap<'_> {
                 let was_empty = slab.outstanding == 0;
                 self.recount(class, slab);
                 let (is_empty, pending) = (slab.outstanding == 0, core::mem::take(&mut slab.pending));
-                notes.empties = notes.empties + u32::from(is_empty) - u32::from(was_empty);
+                if is_empty && !was_empty {
+                    notes.count_empty(slot);
+                }
                 notes.announce(slot, pending);
             }
             self.release_empties(class, notes, 0);

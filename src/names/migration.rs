@@ -213,6 +213,7 @@ impl<'a> Names<'a> {
             // Until the root names its successor it names this one, so nobody takes it before.
             self.heap.retire(array);
             oldest.store(oldest_word(next.offset, 0), Release);
+            self.heap.release_limbo_runs();
         }
     }
 

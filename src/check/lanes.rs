@@ -1,0 +1,204 @@
+//! Checks of the header, the participants, and the lanes with their journals.
+
+use super::{Dead, FindingKind, FindingPlace, Pass, Severity};
+use crate::heap::unit::LaneId;
+use crate::layout::{Header, Layout, MAGIC, MAX_LANES, MAX_PARTICIPANTS, PAGE, VERSION, oldest_of};
+use crate::process::journal::Intent;
+use crate::process::lane::{HAZARDS, LaneOwner, LaneRecord};
+use crate::process::participant::{ParticipantId, ParticipantWord};
+use crate::stats::{Liveness, liveness};
+use crate::sync::{Acquire, Relaxed};
+
+/// What may be expected of a lane.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Standing {
+    /// A thread uses it, or it waits for one, of the attached participant of this number.
+    Live(u16),
+    /// The process that had it is dead.
+    Dead(u16),
+    /// It is free, or was never taken, or its owner word makes no sense.
+    Nobody,
+}
+
+impl Pass<'_> {
+    pub(super) fn standing(&self, lane: LaneId) -> Standing {
+        self.standings.get(usize::from(lane.0)).copied().unwrap_or(Standing::Nobody)
+    }
+
+    pub(super) fn check_header(&mut self) {
+        let (header, layout) = (self.arena.header(), self.arena.layout());
+        let room = (layout.units - layout.first_unit).saturating_mul(crate::heap::unit::UNIT as u64);
+        let fixed = [
+            (header.magic == MAGIC, "the magic number"),
+            (header.version == VERSION, "the version"),
+            (u64::from(header.page) == PAGE, "the page size"),
+            (header.fingerprint == Layout::fingerprint(), "the fingerprint of the layout"),
+            (header.units == layout.units, "the count of units"),
+            (header.asked != 0 && header.asked <= room, "the capacity asked for"),
+        ];
+        for (is_right, what) in fixed {
+            if !is_right {
+                self.damage(FindingKind::Header, FindingPlace::Header, format!("{what} is not what it should be"));
+            }
+        }
+        let Header { frontier, lanes_high, participants_high, .. } = header;
+        let ranges = [
+            (frontier, layout.first_unit, layout.units, "the frontier"),
+            (lanes_high, 1, MAX_LANES as u64, "the count of lanes"),
+            (participants_high, 1, MAX_PARTICIPANTS as u64, "the count of participants"),
+        ];
+        for (word, least, most, what) in ranges {
+            let found = word.load(Acquire);
+            if !(least..=most).contains(&found) {
+                let text = format!("{what} is {found}, not between {least} and {most}");
+                self.damage(FindingKind::Header, FindingPlace::Header, text);
+            }
+        }
+        let (_, reaper) = oldest_of(header.names_oldest.load(Acquire));
+        if usize::from(reaper) >= MAX_LANES {
+            let text = format!("the oldest array of names is being given back by lane {reaper}, which cannot be");
+            self.damage(FindingKind::Header, FindingPlace::Header, text);
+        }
+    }
+
+    pub(super) fn check_participants(&mut self) {
+        for (slot, record) in self.arena.participants().iter().enumerate() {
+            let place = FindingPlace::Participant(slot as u16);
+            // Acquire pairs with the CAS that made it Live.
+            let found = record.word.load(Acquire);
+            let high = self.arena.header().participants_high.load(Acquire);
+            let word = match ParticipantWord::of(found) {
+                Some(ParticipantWord::Free { .. }) => continue,
+                Some(_) if slot as u64 >= high => {
+                    self.damage(FindingKind::Participant, place, format!("in use, though only {high} were ever"));
+                    continue;
+                }
+                None => {
+                    self.damage(FindingKind::Participant, place, format!("its word is {found:#x}, which is none"));
+                    continue;
+                }
+                Some(word) => word,
+            };
+            self.looked.participants += 1;
+            let known_dead = !matches!(word, ParticipantWord::Live { .. });
+            if known_dead || liveness(self.segment, ParticipantId(slot as u16)) == Liveness::Dead {
+                self.dead.insert(slot as u16, Dead::default());
+            }
+        }
+    }
+
+    /// Says of each dead participant what it left; after the units.
+    pub(super) fn report_dead(&mut self) {
+        let mut slots: Vec<u16> = self.dead.keys().copied().collect();
+        slots.sort_unstable();
+        for slot in slots {
+            let Dead { lanes, slabs, private_bytes } = self.dead[&slot];
+            let pid = self.arena.participants()[usize::from(slot)].pid.load(Relaxed);
+            let text = format!(
+                "process {pid} died and left {lanes} lanes, {slabs} slabs and {private_bytes} private bytes, which are to be recovered"
+            );
+            self.add(Severity::Leftover, FindingKind::DeadProcess, FindingPlace::Participant(slot), text);
+        }
+    }
+
+    pub(super) fn check_lanes(&mut self) {
+        self.standings.push(Standing::Nobody);
+        let me = self.names.heap.lane.id();
+        for (lane, record) in self.arena.lanes() {
+            let word = record.owner.load(Acquire);
+            let owner = LaneOwner::of(word);
+            let standing = match owner {
+                Some(LaneOwner::Free) => Standing::Nobody,
+                Some(owner) => self.standing_of_owner(lane, owner),
+                None => {
+                    self.damage(FindingKind::LaneOwner, lane, format!("its owner word is {word:#x}, which is none"));
+                    Standing::Nobody
+                }
+            };
+            self.standings.push(standing);
+            match standing {
+                Standing::Nobody => {}
+                Standing::Live(_) => {
+                    self.looked.lanes += 1;
+                    self.others += u64::from(lane != me);
+                }
+                Standing::Dead(slot) => {
+                    self.looked.lanes += 1;
+                    self.dead.entry(slot).or_default().lanes += 1;
+                }
+            }
+            let is_at_rest = matches!(owner, Some(LaneOwner::Free))
+                || matches!((owner, standing), (Some(LaneOwner::Parked(_)), Standing::Live(_)));
+            if is_at_rest {
+                self.check_rest(lane, record, word);
+            }
+            self.check_journal(lane, record, is_at_rest);
+        }
+    }
+
+    fn standing_of_owner(&mut self, lane: LaneId, owner: LaneOwner) -> Standing {
+        let Some(slot) = owner.participant().map(|participant| participant.0) else { return Standing::Nobody };
+        if self.dead.contains_key(&slot) {
+            return Standing::Dead(slot);
+        }
+        let record = self.arena.participants().get(usize::from(slot));
+        let word = record.and_then(|record| ParticipantWord::of(record.word.load(Acquire)));
+        if matches!(word, Some(ParticipantWord::Live { .. })) {
+            return Standing::Live(slot);
+        }
+        self.damage(FindingKind::LaneOwner, lane, format!("it belongs to participant {slot}, who is not attached"));
+        Standing::Nobody
+    }
+
+    /// A lane between two threads: no thread is inside an operation.
+    fn check_rest(&mut self, lane: LaneId, record: &LaneRecord, owner: u64) {
+        let hazards: Vec<(usize, u64)> = record.hazards.iter().map(|hazard| hazard.load(Acquire)).enumerate().collect();
+        let (high, array) = (record.hazards_high.load(Acquire), record.array.load(Acquire));
+        if record.owner.load(Acquire) != owner {
+            return; // a thread took it meanwhile
+        }
+        for (index, hazard) in hazards {
+            if hazard != 0 {
+                let text = format!("nobody uses it, but its hazard {index} keeps offset {hazard:#x}");
+                self.damage(FindingKind::Hazard, lane, text);
+            }
+        }
+        if high > HAZARDS as u64 {
+            self.damage(FindingKind::Hazard, lane, format!("it says that it set {high} hazards of {HAZARDS}"));
+        }
+        if array != 0 {
+            let text = format!("nobody uses it, but it keeps the array of names at {array:#x}");
+            self.damage(FindingKind::Hazard, lane, text);
+        }
+    }
+
+    fn check_journal(&mut self, lane: LaneId, record: &LaneRecord, is_at_rest: bool) {
+        let intent = match record.journal.read() {
+            None => return,
+            Some(Err(kind)) => {
+                self.damage(FindingKind::Journal, lane, format!("its journal is of kind {kind}, which is none"));
+                return;
+            }
+            Some(Ok(intent)) => intent,
+        };
+        let (doing, offsets) = match intent {
+            Intent::Link { entry, object } => ("giving an object a known name", [entry, object, 0]),
+            Intent::Intern { entry, object, array, .. } => ("giving an object a new name", [entry, object, array]),
+            Intent::Destroy { entry, object } => ("destroying an object", [entry, object, 0]),
+            Intent::Reap { entry, array, .. } => ("giving back a name", [entry, array, 0]),
+            Intent::Grow { array, new } => ("enlarging the table of names", [array, new, 0]),
+        };
+        for offset in offsets.into_iter().filter(|offset| *offset != 0) {
+            self.announced.insert(offset, lane);
+            if !offset.is_multiple_of(16) || !self.arena.holds(offset, 16) {
+                let text = format!("its journal names offset {offset:#x}, where nothing can be");
+                self.damage(FindingKind::Journal, lane, text);
+            }
+        }
+        if is_at_rest {
+            self.damage(FindingKind::Journal, lane, format!("nobody uses it, but by its journal it is {doing}"));
+        } else {
+            self.unfinished(FindingKind::Journal, lane, lane, doing);
+        }
+    }
+}

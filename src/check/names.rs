@@ -1,0 +1,235 @@
+//! Checks of the table of names: arrays, slots, entries, and the objects that they lead to.
+
+use super::{FindingKind, FindingPlace, Pass};
+use crate::heap::unit::{LaneId, State};
+use crate::heap::{Place, locate, state_of};
+use crate::layout::MAX_LANES;
+use crate::names::array::{Array, Slot, tag};
+use crate::names::entry::{Entry, Key, Life, ObjectHeader, Space, Value};
+use crate::shareable::Shareable;
+use crate::stats::Arrays;
+use crate::sync::{Acquire, Relaxed};
+use core::mem::size_of;
+use std::collections::{HashMap, HashSet};
+use std::collections::hash_map;
+
+/// Entries in use, by hash.
+type Known<'a> = HashMap<u64, Entry<'a>>;
+
+impl<'a> Pass<'a> {
+    pub(super) fn check_names(&mut self) {
+        let chain = Arrays::pin(self.names);
+        let (arena, current) = (self.arena, self.arena.header().names_current.load(Acquire));
+        if let Some(offset) = chain.broken {
+            let text = "an array of names should be here, but is not, or the arrays follow each other in a circle";
+            self.damage(FindingKind::Array, FindingPlace::Offset(offset), text);
+        }
+        if let Some((reaper, word)) = chain.reaping {
+            let place = FindingPlace::Offset(crate::layout::oldest_of(word).0);
+            self.unfinished(FindingKind::Array, place, reaper, "giving back the oldest array of names");
+        }
+        if !chain.arrays.iter().any(|array| array.offset == current) {
+            let text = "the current array of names does not follow the oldest one";
+            self.damage(FindingKind::Array, FindingPlace::Offset(current), text);
+        }
+        let mut known = Known::new();
+        for (number, array) in chain.arrays.iter().enumerate() {
+            self.looked.arrays += 1;
+            self.arrays.insert(array.offset);
+            self.check_array(array, number == 0 && chain.reaping.is_some());
+            let mut here = HashSet::new();
+            for slot in 0..array.len() {
+                if !chain.is_kept(arena, number) {
+                    break;
+                }
+                self.check_slot(array, slot, &mut here, &mut known);
+            }
+        }
+    }
+
+    /// `is_reaped`: it is being given back, so that its block may be in Limbo already.
+    fn check_array(&mut self, array: &Array<'_>, is_reaped: bool) {
+        let fits = |place: &Place| place.start == array.offset && Array::bytes(array.len()) as u64 <= place.bytes;
+        let state = locate(self.arena, array.offset).filter(fits).and_then(|place| state_of(self.arena, &place));
+        if state != Some(State::Published) && !(is_reaped && state == Some(State::Limbo)) {
+            let text = format!("an array of {} slots has no published block of its size", array.len());
+            self.damage(FindingKind::Array, FindingPlace::Offset(array.offset), text);
+        }
+    }
+
+    fn check_slot(&mut self, array: &Array<'a>, slot: u64, here: &mut HashSet<u64>, known: &mut Known<'a>) {
+        let arena = self.arena;
+        let word = array.slot(slot).load(Acquire);
+        let Slot::Entry { tag: found, entry: offset } = Slot::of(word) else { return };
+        let place = FindingPlace::Offset(offset);
+        let block = locate(arena, offset).filter(|place| place.start == offset);
+        let is_published = block.as_ref().and_then(|block| state_of(arena, block)) == Some(State::Published);
+        let entry = Entry::at(arena, offset)
+            .filter(|entry| block.is_some_and(|block| Entry::bytes(entry.name()) as u64 <= block.bytes));
+        // A reaper freezes the slot before it gives the entry back.
+        if array.slot(slot).load(Acquire) != word {
+            return;
+        }
+        let Some(entry) = entry.filter(|_| is_published) else {
+            let text = format!("slot {slot} of the array at {:#x} leads here, but no published entry is", array.offset);
+            self.damage(FindingKind::Slot, place, text);
+            return;
+        };
+        self.entries.insert(offset);
+        if !here.insert(offset) {
+            let text = format!("a second slot, {slot}, of the array at {:#x} leads to the same entry", array.offset);
+            self.damage(FindingKind::Slot, place.clone(), text);
+        }
+        let Some(key) = entry.key(arena).filter(is_nameable) else {
+            self.damage(FindingKind::Entry, place, "the hash, kind or length of a name does not fit the name");
+            return;
+        };
+        let name = FindingPlace::Name(shown(&key));
+        if found != tag(key.hash) {
+            let text = format!("slot {slot} of the array at {:#x} shows other bits than its hash has", array.offset);
+            self.damage(FindingKind::Slot, name, text);
+        } else if !array.has(key.hash, offset) {
+            let text = format!("no search comes by slot {slot} of the array at {:#x}", array.offset);
+            self.damage(FindingKind::Path, name, text);
+        }
+        self.check_entry(entry, &key, known);
+    }
+
+    /// An entry that may have been met before, in an older array.
+    fn check_entry(&mut self, entry: Entry<'a>, key: &Key<'a>, known: &mut Known<'a>) {
+        let value = entry.value();
+        if value == Value::Dead {
+            return;
+        }
+        match known.entry(key.hash) {
+            hash_map::Entry::Occupied(first) if first.get().offset == entry.offset => return,
+            hash_map::Entry::Occupied(first) => {
+                if first.get().matches(key) && first.get().value() != Value::Dead {
+                    let text =
+                        format!("it has two entries, at {:#x} and {:#x}", first.get().offset, entry.offset);
+                    self.damage(FindingKind::TwoEntries, FindingPlace::Name(shown(key)), text);
+                }
+            }
+            hash_map::Entry::Vacant(vacant) => {
+                vacant.insert(entry);
+            }
+        }
+        self.looked.names += 1;
+        if let Value::Live(object) = value {
+            self.check_named(entry, key, object);
+        }
+    }
+
+    fn check_named(&mut self, entry: Entry<'a>, key: &Key<'a>, object: u64) {
+        let arena = self.arena;
+        let is_linked = || entry.value() == Value::Live(object);
+        self.looker.hold(object);
+        if !is_linked() {
+            return;
+        }
+        let name = FindingPlace::Name(shown(key));
+        let block = locate(arena, object).filter(|place| place.start == object);
+        let state = block.as_ref().and_then(|block| state_of(arena, block));
+        let header = ObjectHeader::at(arena, object).filter(|_| block.is_some());
+        let life = header.map(|header| (header.life(), header.fingerprint.load(Relaxed)));
+        // Unlinked before it goes into Limbo; held, it cannot be taken again meanwhile.
+        if !is_linked() {
+            return;
+        }
+        let (Some(block), Some(State::Published), Some((life, fingerprint))) = (block, state, life) else {
+            let state = state.map_or("is no block".into(), |state| format!("is {state:?}"));
+            self.damage(FindingKind::Value, name, format!("it leads to offset {object:#x}, which {state}"));
+            return;
+        };
+        if !self.objects.insert(object) {
+            let text = format!("its object, at {object:#x}, has another name, too");
+            self.damage(FindingKind::TwoNames, name, text);
+            return;
+        }
+        self.looked.objects += 1;
+        if let Err(what) = fits(life, fingerprint, &block) {
+            self.damage(FindingKind::Object, name, format!("the object at {object:#x} {what}"));
+        } else if !life.named {
+            self.damage(FindingKind::Object, name, format!("the object at {object:#x} says that it has no name"));
+        } else if !life.is_whole() {
+            match self.announced.get(&object).copied() {
+                Some(lane) => self.unfinished(FindingKind::Object, name, lane, "destroying its object"),
+                None => {
+                    let text = format!("it leads to the object at {object:#x}, which {} destroyed", life.retired_by);
+                    self.damage(FindingKind::Object, name, text);
+                }
+            }
+        }
+    }
+
+    /// A published block, in a unit that is held: what is it?
+    pub(super) fn check_published(&mut self, offset: u64, block: &Place, is_still: impl Fn() -> bool) {
+        if self.arrays.contains(&offset) || self.entries.contains(&offset) || self.objects.contains(&offset) {
+            return;
+        }
+        let Some(header) = ObjectHeader::at(self.arena, offset) else { return };
+        let (life, fingerprint) = (header.life(), header.fingerprint.load(Relaxed));
+        if !is_still() {
+            return;
+        }
+        let place = FindingPlace::Offset(offset);
+        if let Some(lane) = self.announced.get(&offset).copied() {
+            self.unfinished(FindingKind::Block, place, lane, "publishing or destroying this block");
+        } else if let Err(what) = fits(life, fingerprint, block) {
+            self.damage(FindingKind::Block, place, format!("a published block {what}"));
+        } else if !life.is_whole() {
+            let text = format!("{} destroyed this object, but its block is still published", life.retired_by);
+            self.damage(FindingKind::Block, place, text);
+        } else if life.named {
+            self.damage(FindingKind::Block, place, "an object says that it has a name, but no name leads to it");
+        } else {
+            self.looked.unnamed += 1;
+        }
+    }
+}
+
+/// Whether the crate gives such names: for users' objects text, for types a number.
+fn is_nameable(key: &Key<'_>) -> bool {
+    match key.space {
+        Space::Types => key.name.len() == size_of::<u64>(),
+        Space::Named | Space::Unique => !key.name.is_empty() && core::str::from_utf8(key.name).is_ok(),
+    }
+}
+
+fn shown(key: &Key<'_>) -> String {
+    match (key.space, key.name.try_into().map(u64::from_le_bytes)) {
+        (Space::Types, Ok(fingerprint)) => format!("type {fingerprint:016x}"),
+        _ => String::from_utf8_lossy(key.name).into_owned(),
+    }
+}
+
+/// Whether an object can have this header, in this block; `Err`: what is wrong with it. How large a
+/// value is, is known of the types without parts alone.
+fn fits(life: Life, fingerprint: u64, block: &Place) -> Result<(), String> {
+    const KNOWN: [(u64, u64); 14] = [
+        (u8::FINGERPRINT, 1),
+        (u16::FINGERPRINT, 2),
+        (u32::FINGERPRINT, 4),
+        (u64::FINGERPRINT, 8),
+        (u128::FINGERPRINT, 16),
+        (i8::FINGERPRINT, 1),
+        (i16::FINGERPRINT, 2),
+        (i32::FINGERPRINT, 4),
+        (i64::FINGERPRINT, 8),
+        (i128::FINGERPRINT, 16),
+        (f32::FINGERPRINT, 4),
+        (f64::FINGERPRINT, 8),
+        (bool::FINGERPRINT, 1),
+        (char::FINGERPRINT, 4),
+    ];
+    if usize::from(life.retired_by.0) >= MAX_LANES {
+        return Err(format!("was destroyed by {}, which cannot be", life.retired_by));
+    }
+    let _: LaneId = life.retired_by;
+    let value = KNOWN.iter().find(|(known, _)| *known == fingerprint).map_or(0, |(_, bytes)| *bytes);
+    let bytes = life.count.checked_mul(value).and_then(|bytes| bytes.checked_add(size_of::<ObjectHeader>() as u64));
+    if bytes.is_none_or(|bytes| bytes > block.bytes) {
+        return Err(format!("has {} values of {value} bytes, which do not fit its {} bytes", life.count, block.bytes));
+    }
+    Ok(())
+}
