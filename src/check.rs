@@ -135,6 +135,9 @@ macro_rules! kinds {
         }
 
         impl FindingKind {
+            /// All of them.
+            pub const ALL: &[FindingKind] = &[$(FindingKind::$kind,)+];
+
             /// A short name, for programs: words of lower case, joined by hyphens.
             pub fn name(self) -> &'static str {
                 match self {

@@ -1,7 +1,7 @@
 //! Checks of the table of names: arrays, slots, entries, and the objects that they lead to.
 
 use super::{FindingKind, FindingPlace, Pass};
-use crate::heap::unit::{LaneId, State};
+use crate::heap::unit::State;
 use crate::heap::{Place, locate, state_of};
 use crate::layout::MAX_LANES;
 use crate::names::array::{Array, Slot, tag};
@@ -15,6 +15,34 @@ use std::collections::hash_map;
 
 /// Entries in use, by hash.
 type Known<'a> = HashMap<u64, Entry<'a>>;
+
+/// A walk over the slots of an array.
+struct Walk<'w, 'a> {
+    array: &'w Array<'a>,
+    /// Entries met in it.
+    here: HashSet<u64>,
+    /// The last slot before the present one at which searches end; `None`: there is none, or (in an
+    /// array that is being given back) they mean nothing any more.
+    gap: Option<u64>,
+}
+
+impl Walk<'_, '_> {
+    /// Whether a search for `hash` ends before `slot`.
+    fn is_cut_off(&self, slot: u64, hash: u64) -> bool {
+        let mask = self.array.len() - 1;
+        let steps = slot.wrapping_sub(hash) & mask;
+        self.gap.is_some_and(|gap| slot.wrapping_sub(gap) & mask <= steps)
+    }
+}
+
+/// Whether searches go on after a slot.
+fn leads_on(array: &Array<'_>, slot: u64) -> bool {
+    matches!(Slot::of(array.slot(slot).load(Acquire)), Slot::Entry { .. })
+}
+
+fn last_gap(array: &Array<'_>) -> Option<u64> {
+    (0..array.len()).rev().find(|slot| !leads_on(array, *slot))
+}
 
 impl<'a> Pass<'a> {
     pub(super) fn check_names(&mut self) {
@@ -36,13 +64,17 @@ impl<'a> Pass<'a> {
         for (number, array) in chain.arrays.iter().enumerate() {
             self.looked.arrays += 1;
             self.arrays.insert(array.offset);
-            self.check_array(array, number == 0 && chain.reaping.is_some());
-            let mut here = HashSet::new();
+            let is_reaped = number == 0 && chain.reaping.is_some();
+            self.check_array(array, is_reaped);
+            let mut walk = Walk { array, here: HashSet::new(), gap: (!is_reaped).then(|| last_gap(array)).flatten() };
             for slot in 0..array.len() {
                 if !chain.is_kept(arena, number) {
                     break;
                 }
-                self.check_slot(array, slot, &mut here, &mut known);
+                self.check_slot(&mut walk, slot, &mut known);
+                if walk.gap.is_some() && !leads_on(array, slot) {
+                    walk.gap = Some(slot);
+                }
             }
         }
     }
@@ -57,8 +89,8 @@ impl<'a> Pass<'a> {
         }
     }
 
-    fn check_slot(&mut self, array: &Array<'a>, slot: u64, here: &mut HashSet<u64>, known: &mut Known<'a>) {
-        let arena = self.arena;
+    fn check_slot(&mut self, walk: &mut Walk<'_, 'a>, slot: u64, known: &mut Known<'a>) {
+        let (arena, array) = (self.arena, walk.array);
         let word = array.slot(slot).load(Acquire);
         let Slot::Entry { tag: found, entry: offset } = Slot::of(word) else { return };
         let place = FindingPlace::Offset(offset);
@@ -76,7 +108,7 @@ impl<'a> Pass<'a> {
             return;
         };
         self.entries.insert(offset);
-        if !here.insert(offset) {
+        if !walk.here.insert(offset) {
             let text = format!("a second slot, {slot}, of the array at {:#x} leads to the same entry", array.offset);
             self.damage(FindingKind::Slot, place.clone(), text);
         }
@@ -88,7 +120,7 @@ impl<'a> Pass<'a> {
         if found != tag(key.hash) {
             let text = format!("slot {slot} of the array at {:#x} shows other bits than its hash has", array.offset);
             self.damage(FindingKind::Slot, name, text);
-        } else if !array.has(key.hash, offset) {
+        } else if walk.is_cut_off(slot, key.hash) {
             let text = format!("no search comes by slot {slot} of the array at {:#x}", array.offset);
             self.damage(FindingKind::Path, name, text);
         }
@@ -225,7 +257,6 @@ fn fits(life: Life, fingerprint: u64, block: &Place) -> Result<(), String> {
     if usize::from(life.retired_by.0) >= MAX_LANES {
         return Err(format!("was destroyed by {}, which cannot be", life.retired_by));
     }
-    let _: LaneId = life.retired_by;
     let value = KNOWN.iter().find(|(known, _)| *known == fingerprint).map_or(0, |(_, bytes)| *bytes);
     let bytes = life.count.checked_mul(value).and_then(|bytes| bytes.checked_add(size_of::<ObjectHeader>() as u64));
     if bytes.is_none_or(|bytes| bytes > block.bytes) {
