@@ -262,7 +262,14 @@ impl Attached {
     #[cold]
     fn allocate_at_last(&self, heap: Heap<'_>, bytes: usize, align: usize) -> Result<u64, AllocError> {
         self.release_idle(heap);
-        heap.allocate(bytes, align).map_err(|reason: Exhausted| exhausted(reason, bytes, self.room()))
+        heap.allocate(bytes, align)
+            .or_else(|_| {
+                // And what nobody can see, as its hint was lost with whoever was to give it.
+                heap.remake_hints();
+                self.release_idle(heap);
+                heap.allocate(bytes, align)
+            })
+            .map_err(|reason: Exhausted| exhausted(reason, bytes, self.room()))
     }
 
     /// Gives back what is kept for speed: by this lane, by parked ones of this process, by no one.

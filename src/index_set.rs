@@ -159,10 +159,10 @@ impl IndexSet {
         }
     }
 
-    /// Makes every leaf word below `end` visible again, beside live users, any number of times.
+    /// Makes every leaf word of `from..end` visible again, beside live users, any number of times.
     /// One read-modify-write per leaf word.
-    pub fn repair(&self, end: usize) {
-        for word in 0..end.div_ceil(FANOUT) {
+    pub fn repair(&self, from: usize, end: usize) {
+        for word in from / FANOUT..end.div_ceil(FANOUT) {
             if self.levels[0].word(word).fetch_or(0, AcqRel) != 0 {
                 self.raise(0, word);
             }

@@ -372,7 +372,7 @@ impl Set {
 
     /// Makes each item below `end` visible again.
     pub fn repair(&self, end: usize) {
-        self.set.repair(end);
+        self.set.repair(0, end);
     }
 
     /// At rest: an item below `end` that cannot be seen from the top.

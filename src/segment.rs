@@ -6,7 +6,7 @@ use crate::error::{CapacityLimit, Error};
 use crate::file::{self, Link, SegmentFile};
 use crate::heap::Heap;
 use crate::heap::unit::{UNIT, UNIT_SHIFT};
-use crate::layout::{Header, Layout, MAGIC, MAX_CAPACITY, PAGE, VERSION};
+use crate::layout::{Header, Layout, MAGIC, MAX_CAPACITY, VERSION};
 use crate::mapping::Mapping;
 use crate::names::Names;
 use crate::names::array::Array;
@@ -374,6 +374,7 @@ impl Segment {
         self.forget_unused_types()?;
         self.with_names(|names| {
             names.shed().map_err(|refused| ObjectError::of(refused, String::new, self.attached.room()))?;
+            names.heap.remake_hints();
             self.attached.release_idle(names.heap);
             Ok(u64::from(names.heap.decommit_free_units()) << UNIT_SHIFT)
         })

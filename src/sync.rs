@@ -113,11 +113,6 @@ facade_atomic!(
     u64
 );
 facade_atomic!(
-    /// A shared word of four bytes.
-    AtomicU32,
-    u32
-);
-facade_atomic!(
     /// A shared byte: the state of a block.
     AtomicU8,
     u8

@@ -1,7 +1,7 @@
 //! Units: claiming them, giving them back, backing more of the capacity, returning memory.
 
 use super::Heap;
-use super::unit::{Unit, UnitIndex};
+use super::unit::{LaneId, State, Unit, UnitIndex};
 use crate::layout::{SetId, ZONE_UNITS};
 use crate::process::pin;
 use crate::sync::{AcqRel, Acquire, Release};
@@ -224,6 +224,23 @@ impl Heap<'_> {
             (1..len).for_each(|back| self.give_unit(head.plus(back), Unit::Free));
         }
         self.give_unit(head, Unit::Free);
+    }
+
+    /// Makes every hint again from the truth, beside live users, any number of times: of who died or
+    /// was stopped between a unit's word and its set, or between two levels of a set.
+    pub fn remake_hints(&self) {
+        for unit in self.arena.units() {
+            let set = match self.arena.unit(unit) {
+                Some(Unit::Free | Unit::Decommitted) => SetId::Free,
+                Some(Unit::Orphan { class }) => SetId::Orphans(class),
+                Some(Unit::Run { lane: LaneId::NOBODY, state: State::Limbo, .. }) => SetId::LimboRuns,
+                _ => continue,
+            };
+            self.arena.set(set).insert(unit.0 as usize);
+        }
+        for set in SetId::all() {
+            self.arena.set(set).repair(self.arena.first_unit().0 as usize, self.arena.frontier().0 as usize);
+        }
     }
 
     /// Returns the memory of free units to the system; the number of units.
