@@ -1,0 +1,369 @@
+//! Named objects and unique instances.
+
+use super::Ref;
+use super::typed::{Found, Recipe, Shape, unknown};
+use crate::names::entry::{Key, MAX_NAME, Space};
+use crate::names::error::ObjectError;
+use crate::names::{Pinned, Refused};
+use crate::segment::Segment;
+use crate::shareable::{Shareable, type_name};
+
+/// An object as [`Segment::objects`] lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ObjectInfo {
+    /// Its name; for a unique instance the name of its type.
+    pub name: String,
+    /// Whether it is the unique instance of its type.
+    pub unique: bool,
+    /// The name of its type, as the program that constructed it declared it.
+    pub type_name: String,
+    /// Fingerprint of the type's layout.
+    pub fingerprint: u64,
+    /// How many values it has; 1 for a single one.
+    pub count: u64,
+    /// Bytes of its block, header and rounding included.
+    pub bytes: u64,
+    /// Where its first byte stands.
+    pub offset: u64,
+}
+
+/// Named objects. All lock-free; a `find` takes as many steps whatever others do.
+///
+/// Names are UTF-8 of 1 to 4096 bytes. An object is constructed whole or not at all, also if its
+/// constructor dies: nobody ever sees half of one. It stays until it is destroyed, whoever dies.
+impl Segment {
+    /// Constructs the object `name`.
+    ///
+    /// # Errors
+    /// [`ObjectError::AlreadyExists`], [`ObjectError::InvalidName`], [`ObjectError::Alloc`],
+    /// [`ObjectError::TooManyRefs`].
+    pub fn construct<T: Shareable>(&self, name: &str, value: T) -> Result<Ref<'_, T>, ObjectError> {
+        let mut value = Some(value);
+        let write = move |_| value.take().expect("called once");
+        self.construct_in(Space::Named, name, 1, write).map(|found| found.single())
+    }
+
+    /// Constructs the slice `name`, whose value `i` is `value(i)`; `count` may be 0.
+    ///
+    /// # Errors
+    /// As [`construct`](Self::construct), and [`ObjectError::TooLarge`].
+    pub fn construct_slice<T: Shareable>(
+        &self,
+        name: &str,
+        count: usize,
+        value: impl FnMut(usize) -> T,
+    ) -> Result<Ref<'_, [T]>, ObjectError> {
+        self.construct_in(Space::Named, name, count, value).map(|found| found.slice())
+    }
+
+    /// Constructs the slice `name` of `count` default values.
+    ///
+    /// # Errors
+    /// As [`construct_slice`](Self::construct_slice).
+    pub fn construct_slice_default<T: Shareable + Default>(
+        &self,
+        name: &str,
+        count: usize,
+    ) -> Result<Ref<'_, [T]>, ObjectError> {
+        self.construct_slice(name, count, |_| T::default())
+    }
+
+    /// Constructs the slice `name` as a copy of `values`.
+    ///
+    /// # Errors
+    /// As [`construct_slice`](Self::construct_slice).
+    pub fn construct_slice_from<T: Shareable + Copy>(
+        &self,
+        name: &str,
+        values: &[T],
+    ) -> Result<Ref<'_, [T]>, ObjectError> {
+        self.construct_slice(name, values.len(), |i| values[i])
+    }
+
+    fn construct_in<T: Shareable>(
+        &self,
+        space: Space,
+        name: &str,
+        count: usize,
+        write: impl FnMut(usize) -> T,
+    ) -> Result<Found<'_, T>, ObjectError> {
+        check_name(name)?;
+        self.attached().describe_type::<T>()?;
+        self.with_names(|names| {
+            let key = Key::new(names.heap.arena, space, name.as_bytes());
+            let block = Recipe { count, write }.make(self.attached(), names.heap.lane, true)?;
+            // Pinned before anybody else can see it, and so destroy it: no second look is needed.
+            let lane = names.heap.lane;
+            let record = names.heap.arena.lane(lane.id());
+            let pinned = lane.pins.pin(record, block).ok_or(Refused::TooManyPins);
+            let made = pinned.and_then(|hazard| match names.construct(&key, block) {
+                Ok(()) => Ok(hazard),
+                Err(refused) => {
+                    names.unpin(hazard);
+                    Err(refused)
+                }
+            });
+            match made {
+                Ok(hazard) => Ok(Found::new(self.attached(), lane, block, count as u64, hazard)),
+                Err(refused) => {
+                    names.heap.free_private(block);
+                    Err(self.attached().explain(refused, name))
+                }
+            }
+        })
+    }
+
+    /// The object `name`; `None`: there is none. Wait-free while no migration begins.
+    ///
+    /// # Errors
+    /// [`ObjectError::WrongType`] names both types; [`ObjectError::WrongCount`],
+    /// [`ObjectError::TooManyRefs`], [`ObjectError::InvalidName`].
+    pub fn find<T: Shareable>(&self, name: &str) -> Result<Option<Ref<'_, T>>, ObjectError> {
+        self.find_in(Space::Named, name, Shape::Single).map(|found| found.map(Found::single))
+    }
+
+    /// The slice `name`, of whatever length; a single object is a slice of one.
+    ///
+    /// # Errors
+    /// As [`find`](Self::find).
+    pub fn find_slice<T: Shareable>(&self, name: &str) -> Result<Option<Ref<'_, [T]>>, ObjectError> {
+        self.find_in(Space::Named, name, Shape::Slice).map(|found| found.map(Found::slice))
+    }
+
+    fn find_in<T: Shareable>(&self, space: Space, name: &str, shape: Shape) -> Result<Option<Found<'_, T>>, ObjectError> {
+        check_name(name)?;
+        self.with_names(|names| {
+            let key = Key::new(names.heap.arena, space, name.as_bytes());
+            match names.find(&key).map_err(|refused| self.attached().explain(refused, name))? {
+                Some(pinned) => self.attached().accept(names, pinned, shape, || name.into()).map(Some),
+                None => Ok(None),
+            }
+        })
+    }
+
+    /// The object `name`, constructed from `value()` if there is none; and whether this call
+    /// constructed it. Of several callers at once exactly one does.
+    ///
+    /// `value` is called at most once per attempt and its result dropped if another was quicker.
+    ///
+    /// # Errors
+    /// Those of [`find`](Self::find) and [`construct`](Self::construct), but not `AlreadyExists`.
+    pub fn find_or_construct<T: Shareable>(
+        &self,
+        name: &str,
+        value: impl FnMut() -> T,
+    ) -> Result<(Ref<'_, T>, bool), ObjectError> {
+        self.find_or_construct_in(Space::Named, name, value)
+    }
+
+    fn find_or_construct_in<T: Shareable>(
+        &self,
+        space: Space,
+        name: &str,
+        mut value: impl FnMut() -> T,
+    ) -> Result<(Ref<'_, T>, bool), ObjectError> {
+        loop {
+            if let Some(found) = self.find_in(space, name, Shape::Single)? {
+                return Ok((found.single(), false));
+            }
+            match self.construct_in(space, name, 1, |_| value()) {
+                Ok(made) => return Ok((made.single(), true)),
+                // Another constructed it since we looked; if it is gone again, we try again.
+                Err(ObjectError::AlreadyExists { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Whether there is an object `name`, of any type.
+    ///
+    /// # Errors
+    /// [`ObjectError::InvalidName`], [`ObjectError::TooManyRefs`], [`ObjectError::Corrupt`].
+    pub fn contains(&self, name: &str) -> Result<bool, ObjectError> {
+        check_name(name)?;
+        self.with_names(|names| {
+            let key = Key::new(names.heap.arena, Space::Named, name.as_bytes());
+            let found = names.find(&key).map_err(|refused| self.attached().explain(refused, name))?;
+            if let Some(pinned) = &found {
+                names.unpin(pinned.hazard);
+            }
+            Ok(found.is_some())
+        })
+    }
+
+    /// Destroys the object `name`, a single one or a slice; whether there was one, which this call
+    /// destroyed. Of several callers at once exactly one does.
+    ///
+    /// Whoever holds a [`Ref`] to it keeps seeing it; its memory is free when the last one is dropped.
+    /// Dead inside: it is destroyed, or still there whole.
+    ///
+    /// # Errors
+    /// [`ObjectError::WrongType`]: it is left as it is; [`ObjectError::TooManyRefs`].
+    pub fn destroy<T: Shareable>(&self, name: &str) -> Result<bool, ObjectError> {
+        self.destroy_in::<T>(Space::Named, name)
+    }
+
+    fn destroy_in<T: Shareable>(&self, space: Space, name: &str) -> Result<bool, ObjectError> {
+        check_name(name)?;
+        self.with_names(|names| {
+            let key = Key::new(names.heap.arena, space, name.as_bytes());
+            let checked = names.destroy(&key, |pinned| {
+                self.attached().check_type::<T>(names, pinned, Shape::Slice, || name.into()).map_err(Stopped::ByType)
+            });
+            checked.map_err(|stopped| match stopped {
+                Stopped::ByType(error) => error,
+                Stopped::By(refused) => self.attached().explain(refused, name),
+            })
+        })
+    }
+
+    /// Destroys all named objects and unique instances, of whatever type; how many.
+    ///
+    /// # Errors
+    /// [`ObjectError::TooManyRefs`], [`ObjectError::Corrupt`]; some may be destroyed then.
+    pub fn clear(&self) -> Result<usize, ObjectError> {
+        let mut destroyed = 0;
+        for object in self.objects()? {
+            let space = if object.unique { Space::Unique } else { Space::Named };
+            destroyed += usize::from(self.with_names(|names| {
+                let key = Key::new(names.heap.arena, space, object.name.as_bytes());
+                names.destroy(&key, |_| Ok(())).map_err(|refused: Refused| self.attached().explain(refused, &object.name))
+            })?);
+        }
+        Ok(destroyed)
+    }
+
+    /// All named objects and unique instances. Weakly consistent: what others construct or destroy
+    /// meanwhile may or may not be listed; nothing is listed twice. Takes time and process memory in
+    /// proportion to the number of names.
+    ///
+    /// # Errors
+    /// [`ObjectError::TooManyRefs`], [`ObjectError::Corrupt`].
+    pub fn objects(&self) -> Result<Vec<ObjectInfo>, ObjectError> {
+        self.with_names(|names| {
+            let (mut objects, mut types) = (Vec::new(), std::collections::HashMap::new());
+            let arena = names.heap.arena;
+            let each = |entry: crate::names::entry::Entry<'_>, pinned: Pinned| {
+                let name = String::from_utf8_lossy(entry.name()).into_owned();
+                match entry.space() {
+                    Some(Space::Types) => {
+                        let fingerprint = entry.name().try_into().map_or(0, u64::from_le_bytes);
+                        types.insert(fingerprint, self.attached().text(&pinned));
+                    }
+                    space => objects.push(ObjectInfo {
+                        name,
+                        unique: space == Some(Space::Unique),
+                        type_name: String::new(),
+                        fingerprint: pinned.fingerprint,
+                        count: pinned.life.count,
+                        bytes: crate::heap::locate(arena, pinned.object).map_or(0, |place| place.bytes),
+                        offset: pinned.object,
+                    }),
+                }
+            };
+            names.for_each(each).map_err(|refused| self.attached().explain(refused, ""))?;
+            for object in &mut objects {
+                object.type_name = types.get(&object.fingerprint).cloned().unwrap_or_else(|| unknown(object.fingerprint));
+            }
+            Ok(objects)
+        })
+    }
+}
+
+/// The unique instance of a type: an object that is found by its type alone.
+impl Segment {
+    /// Constructs the unique instance of `T`.
+    ///
+    /// # Errors
+    /// As [`construct`](Self::construct).
+    pub fn construct_unique<T: Shareable>(&self, value: T) -> Result<Ref<'_, T>, ObjectError> {
+        let mut value = Some(value);
+        let write = move |_| value.take().expect("called once");
+        self.construct_in(Space::Unique, &unique_name::<T>(), 1, write).map(|found| found.single())
+    }
+
+    /// The unique instance of `T`; `None`: there is none.
+    ///
+    /// # Errors
+    /// As [`find`](Self::find). `WrongType`: another program's type of that name has another layout.
+    pub fn find_unique<T: Shareable>(&self) -> Result<Option<Ref<'_, T>>, ObjectError> {
+        self.find_in(Space::Unique, &unique_name::<T>(), Shape::Single).map(|found| found.map(Found::single))
+    }
+
+    /// The unique instance of `T`, constructed from `value()` if there is none; and whether this
+    /// call constructed it.
+    ///
+    /// # Errors
+    /// As [`find_or_construct`](Self::find_or_construct).
+    pub fn find_or_construct_unique<T: Shareable>(
+        &self,
+        value: impl FnMut() -> T,
+    ) -> Result<(Ref<'_, T>, bool), ObjectError> {
+        self.find_or_construct_in(Space::Unique, &unique_name::<T>(), value)
+    }
+
+    /// Destroys the unique instance of `T`; whether there was one.
+    ///
+    /// # Errors
+    /// As [`destroy`](Self::destroy).
+    pub fn destroy_unique<T: Shareable>(&self) -> Result<bool, ObjectError> {
+        self.destroy_in::<T>(Space::Unique, &unique_name::<T>())
+    }
+}
+
+impl Segment {
+    /// Removes the descriptions of types that no named object has.
+    pub(crate) fn forget_unused_types(&self) -> Result<(), ObjectError> {
+        let used: std::collections::HashSet<u64> = self.objects()?.iter().map(|object| object.fingerprint).collect();
+        let attached = self.attached();
+        self.with_names(|names| {
+            let mut unused = Vec::new();
+            let each = |entry: crate::names::entry::Entry<'_>, _| {
+                if entry.space() == Some(Space::Types) {
+                    unused.push(entry.name().to_vec());
+                }
+            };
+            names.for_each(each).map_err(|refused| attached.explain(refused, ""))?;
+            unused.retain(|name| name.as_slice().try_into().map_or(true, |bytes| !used.contains(&u64::from_le_bytes(bytes))));
+            for name in &unused {
+                let key = Key::new(names.heap.arena, Space::Types, name);
+                names.destroy(&key, |_| Ok(())).map_err(|refused: Refused| attached.explain(refused, ""))?;
+            }
+            if !unused.is_empty() {
+                // Who described such a type describes it again. If a constructor was between the
+                // description and its object, messages show a number in place of the type's name.
+                names.heap.arena.header().types_epoch.fetch_add(1, crate::sync::AcqRel);
+            }
+            Ok(())
+        })
+    }
+}
+
+/// The name of a type, as far as it fits a name.
+fn unique_name<T: Shareable>() -> String {
+    let mut name = type_name::<T>();
+    while name.len() > MAX_NAME {
+        name.pop();
+    }
+    name
+}
+
+fn check_name(name: &str) -> Result<(), ObjectError> {
+    if name.is_empty() || name.len() > MAX_NAME {
+        return Err(ObjectError::InvalidName { bytes: name.len() });
+    }
+    Ok(())
+}
+
+/// Why a destroy stopped.
+enum Stopped {
+    By(Refused),
+    ByType(ObjectError),
+}
+
+impl From<Refused> for Stopped {
+    fn from(refused: Refused) -> Stopped {
+        Stopped::By(refused)
+    }
+}

@@ -1,0 +1,233 @@
+//! How an object is made, and what a pinned one must be before it becomes a reference.
+
+use super::Ref;
+use crate::attached::{Attached, with_lane};
+use crate::heap::error::AllocError;
+use crate::heap::Heap;
+use crate::heap::lane::Lane;
+use crate::memory::{Block, take};
+use crate::names::entry::{Key, ObjectHeader, Space};
+use crate::names::error::ObjectError;
+use crate::names::{Names, Pinned, Refused};
+use crate::process::pin::HazardIndex;
+use crate::shareable::{Shareable, type_name};
+use core::alloc::Layout;
+use core::marker::PhantomData;
+use core::mem;
+use core::ptr::NonNull;
+
+/// What is to be constructed: how to write `count` values.
+pub(super) struct Recipe<F> {
+    pub(super) count: usize,
+    pub(super) write: F,
+}
+
+impl<F> Recipe<F> {
+    /// Allocates, writes header and values; the block is PRIVATE.
+    pub(super) fn make<T: Shareable>(self, attached: &Attached, lane: &Lane, named: bool) -> Result<u64, ObjectError>
+    where
+        F: FnMut(usize) -> T,
+    {
+        const { assert!(!mem::needs_drop::<T>(), "a shared value has no drop glue") };
+        let layout = layout::<T>(self.count).ok_or(ObjectError::TooLarge { count: self.count })?;
+        let block = take(attached, lane, layout)?;
+        // If `write` unwinds, the block goes back.
+        let guard = Block::new(attached, lane, block);
+        ObjectHeader::write(&attached.arena, block, T::FINGERPRINT, self.count as u64, named);
+        let values = value_of::<T>(attached, block);
+        let mut write = self.write;
+        for i in 0..self.count {
+            // SAFETY: the block is ours alone and was laid out for `count` values.
+            unsafe { values.add(i).write(write(i)) };
+        }
+        mem::forget(guard);
+        Ok(block)
+    }
+}
+
+pub(super) fn layout<T>(count: usize) -> Option<Layout> {
+    let values = Layout::array::<T>(count).ok()?;
+    let bytes = ObjectHeader::value_at(align_of::<T>()).checked_add(values.size())?;
+    Layout::from_size_align(bytes, align_of::<T>().max(16)).ok()
+}
+
+pub(super) fn value_of<T>(attached: &Attached, block: u64) -> NonNull<T> {
+    let at = attached.arena.at(block + ObjectHeader::value_at(align_of::<T>()) as u64);
+    NonNull::new(at.cast()).expect("a mapping does not start at null")
+}
+
+/// What the caller asked an object to be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shape {
+    Single,
+    Slice,
+}
+
+/// A pinned object of the right type.
+pub(super) struct Found<'s, T> {
+    attached: &'s Attached,
+    lane: *const Lane,
+    birth: u32,
+    hazard: HazardIndex,
+    first: NonNull<T>,
+    count: u64,
+}
+
+impl<'s, T> Found<'s, T> {
+    pub(super) fn new(attached: &'s Attached, lane: &Lane, block: u64, count: u64, hazard: HazardIndex) -> Self {
+        lane.users.set(lane.users.get() + 1);
+        Found { attached, lane, birth: lane.birth(), hazard, first: value_of(attached, block), count }
+    }
+
+    pub(super) fn single(self) -> Ref<'s, T> {
+        self.with(self.first)
+    }
+
+    pub(super) fn slice(self) -> Ref<'s, [T]> {
+        self.with(NonNull::slice_from_raw_parts(self.first, self.count as usize))
+    }
+
+    fn with<U: ?Sized>(&self, value: NonNull<U>) -> Ref<'s, U> {
+        let Found { attached, lane, birth, hazard, .. } = *self;
+        Ref { value, attached, lane, birth, hazard, thread: PhantomData }
+    }
+}
+
+impl Attached {
+    /// Runs `with` with the table of names, on the calling thread's lane.
+    pub(crate) fn with_names<R>(
+        &self,
+        with: impl FnOnce(Names<'_>) -> Result<R, ObjectError>,
+    ) -> Result<R, ObjectError> {
+        with_lane(self, |lane| {
+            if !lane.is_live() {
+                self.revive(lane)?;
+            }
+            with(Names { heap: Heap { arena: &self.arena, lane } })
+        })
+        .map_err(|error: AllocError| ObjectError::Alloc(error))?
+    }
+
+    pub(super) fn explain(&self, refused: Refused, name: &str) -> ObjectError {
+        ObjectError::of(refused, || name.into(), self.room())
+    }
+
+    /// The pinned object as what the caller asked for; refused: the pin is ended.
+    pub(super) fn accept<'s, T: Shareable>(
+        &'s self,
+        names: Names<'_>,
+        pinned: Pinned,
+        shape: Shape,
+        name: impl Fn() -> String,
+    ) -> Result<Found<'s, T>, ObjectError> {
+        let checked = self.check_type::<T>(names, &pinned, shape, &name).and_then(|()| {
+            let first = value_of::<T>(self, pinned.object);
+            // SAFETY: the object is pinned, and the fingerprint says that `count` values of T, or
+            // bytes that claim to be, were written there.
+            let valid = |i| unsafe { T::is_valid(first.as_ptr().add(i)) };
+            if T::ANY_BITS || (0..pinned.life.count as usize).all(valid) {
+                Ok(())
+            } else {
+                Err(ObjectError::InvalidValue { name: name(), expected: type_name::<T>() })
+            }
+        });
+        match checked {
+            Ok(()) => Ok(Found::new(self, names.heap.lane, pinned.object, pinned.life.count, pinned.hazard)),
+            Err(error) => {
+                names.unpin(pinned.hazard);
+                Err(error)
+            }
+        }
+    }
+
+    pub(super) fn check_type<T: Shareable>(
+        &self,
+        names: Names<'_>,
+        pinned: &Pinned,
+        shape: Shape,
+        name: impl Fn() -> String,
+    ) -> Result<(), ObjectError> {
+        if pinned.fingerprint != T::FINGERPRINT {
+            let found = self.described(names, pinned.fingerprint);
+            return Err(ObjectError::WrongType { name: name(), found, expected: type_name::<T>() });
+        }
+        if shape == Shape::Single && pinned.life.count != 1 {
+            return Err(ObjectError::WrongCount { name: name(), found: pinned.life.count });
+        }
+        let bytes = usize::try_from(pinned.life.count).ok().and_then(layout::<T>).map(|layout| layout.size() as u64);
+        let place = crate::heap::locate(names.heap.arena, pinned.object);
+        match (bytes, place) {
+            (Some(bytes), Some(place)) if place.start == pinned.object && bytes <= place.bytes => Ok(()),
+            _ => Err(ObjectError::Corrupt { what: "an object is larger than its block" }),
+        }
+    }
+
+    /// What was written of the type with this fingerprint.
+    fn described(&self, names: Names<'_>, fingerprint: u64) -> String {
+        let bytes = fingerprint.to_le_bytes();
+        let key = Key::new(names.heap.arena, Space::Types, &bytes);
+        match names.find(&key) {
+            Ok(Some(pinned)) => {
+                let text = self.text(&pinned);
+                names.unpin(pinned.hazard);
+                text
+            }
+            _ => unknown(fingerprint),
+        }
+    }
+
+    /// The text in a pinned object that was written by `describe_type`.
+    pub(super) fn text(&self, pinned: &Pinned) -> String {
+        let arena = &self.arena;
+        let first = ObjectHeader::value_at(1) as u64;
+        let fits = crate::heap::locate(arena, pinned.object).is_some_and(|place| {
+            place.start == pinned.object && pinned.life.count <= place.bytes.saturating_sub(first)
+        });
+        if !fits || pinned.fingerprint != u8::FINGERPRINT {
+            return unknown(pinned.fingerprint);
+        }
+        // SAFETY: so many bytes are in the block, which is pinned; they do not change.
+        let bytes = unsafe { core::slice::from_raw_parts(arena.at(pinned.object + first), pinned.life.count as usize) };
+        String::from_utf8_lossy(bytes).into_owned()
+    }
+
+    /// Writes the name of `T` into the segment, for programs that do not know the type; once per
+    /// lane, as far as it knows.
+    pub(super) fn describe_type<T: Shareable>(&self) -> Result<(), ObjectError> {
+        let fingerprint = T::FINGERPRINT;
+        self.with_names(|names| {
+            let arena = names.heap.arena;
+            let epoch = arena.header().types_epoch.load(crate::sync::Acquire);
+            let types = names.heap.lane.types();
+            if types.borrow().epoch == epoch && types.borrow().known.contains(&fingerprint) {
+                return Ok(());
+            }
+            let key_bytes = fingerprint.to_le_bytes();
+            let key = Key::new(arena, Space::Types, &key_bytes);
+            let text = type_name::<T>().into_bytes();
+            let found = names.find(&key).map_err(|refused| self.explain(refused, ""))?;
+            if let Some(pinned) = found {
+                names.unpin(pinned.hazard);
+            } else {
+                let block = Recipe { count: text.len(), write: |i| text[i] }.make::<u8>(self, names.heap.lane, true)?;
+                if let Err(refused) = names.construct(&key, block) {
+                    names.heap.free_private(block);
+                    if refused != Refused::Taken {
+                        return Err(self.explain(refused, ""));
+                    }
+                }
+            }
+            let mut types = types.borrow_mut();
+            if types.epoch != epoch {
+                types.known.clear();
+                types.epoch = epoch;
+            }
+            types.known.insert(fingerprint);
+            Ok(())
+        })
+    }
+}
+
+pub(super) fn unknown(fingerprint: u64) -> String {
+    format!("an undescribed type ({fingerprint:016x})")
+}
