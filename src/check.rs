@@ -309,6 +309,9 @@ struct Pass<'a> {
     others: u64,
     /// By lane.
     standings: Vec<Standing>,
+    /// Lanes of live participants whose threads are inside no operation: the present one's, and
+    /// those that wait for a thread.
+    resting: HashSet<u16>,
     /// By slot.
     dead: HashMap<u16, Dead>,
     /// What open journals name, and the lane of each.
@@ -334,6 +337,7 @@ impl<'a> Pass<'a> {
             looked: Looked::default(),
             others: 0,
             standings: Vec::new(),
+            resting: HashSet::new(),
             dead: HashMap::new(),
             announced: HashMap::new(),
             arrays: HashSet::new(),
@@ -364,6 +368,9 @@ impl<'a> Pass<'a> {
     /// Something that its lane has not finished: that is what `doing` says.
     fn unfinished(&mut self, kind: FindingKind, place: impl Into<FindingPlace>, lane: LaneId, doing: &str) {
         let (severity, text) = match self.standing(lane) {
+            Standing::Live(_) if self.resting.contains(&lane.0) => {
+                (Severity::Damage, format!("{lane}, whose thread is at rest, is {doing}"))
+            }
             Standing::Live(_) => (Severity::Note, format!("{lane} is {doing}")),
             Standing::Dead(slot) => {
                 (Severity::Leftover, format!("{lane} of participant {slot} died {doing}"))

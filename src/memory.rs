@@ -13,7 +13,7 @@ use core::fmt;
 use core::marker::PhantomData;
 use core::mem;
 use core::num::NonZeroU64;
-use core::ptr::NonNull;
+use core::ptr::{self, NonNull};
 
 /// A private block of raw memory: this process' alone until it is [published](Block::publish).
 ///
@@ -22,7 +22,7 @@ use core::ptr::NonNull;
 /// parent's.
 #[must_use = "a block that is dropped is free again"]
 pub struct Block<'s> {
-    /// Its offset, and from bit 44 on the birth of the process that took it, by which its attachment
+    /// Its address, and from bit 48 on the birth of the process that took it, by which its attachment
     /// is found: another's is not ours to free.
     bits: NonZeroU64,
     segment: PhantomData<&'s Segment>,
@@ -38,8 +38,10 @@ impl<'s> Block<'s> {
     /// of [`usable_size`](Self::usable_size)) while the block is; uninitialized.
     #[inline]
     pub fn as_ptr(&self) -> NonNull<u8> {
-        // SAFETY: a block lies in the mapping, which does not start at null.
-        unsafe { NonNull::new_unchecked(self.attached().arena.at(self.offset())) }
+        let address = self.bits.get() & ((1 << Lane::BIRTH_SHIFT) - 1);
+        // SAFETY: a block lies in the mapping, which does not start at null and whose provenance was
+        // exposed when the lane began.
+        unsafe { NonNull::new_unchecked(ptr::with_exposed_provenance_mut(address as usize)) }
     }
 
     /// Bytes that may be used: as many as were asked for, or a few more.
@@ -64,7 +66,7 @@ impl<'s> Block<'s> {
 
     #[inline]
     pub(crate) fn offset(&self) -> u64 {
-        self.bits.get() & (crate::layout::MAX_CAPACITY - 1)
+        self.attached().arena.offset_of(self.as_ptr().as_ptr())
     }
 
     #[inline]
@@ -86,17 +88,17 @@ impl<'s> Block<'s> {
 
     #[inline(always)]
     pub(crate) fn new(_attached: &'s Attached, lane: &Lane, block: u64) -> Block<'s> {
-        // SAFETY: a block does not start at 0, where the header stands.
-        let bits = unsafe { NonZeroU64::new_unchecked(block | lane.birth_tag()) };
+        // SAFETY: the segment does not lie at 0.
+        let bits = unsafe { NonZeroU64::new_unchecked(block + lane.tagged_base()) };
         Block { bits, segment: PhantomData }
     }
 
     /// Frees it, on `lane` if that is of its segment; the block is not used after.
     #[inline(always)]
     fn free_on(&self, lane: &Lane) {
-        // Of another birth (another segment, a parent's), it is no offset of the lane's segment. (A
-        // lane that fork has wiped has birth 0, which no block has.)
-        let block = self.bits.get() ^ lane.birth_tag();
+        // Of another birth (another segment, a parent's), it is no offset of the lane's segment, as the
+        // top bits differ. (A lane that fork has wiped has birth 0, which no block has.)
+        let block = self.bits.get().wrapping_sub(lane.tagged_base());
         if !Heap::free_own(lane, block, State::Private) {
             self.free_slow(lane);
         }

@@ -39,11 +39,19 @@ pub fn models() -> Vec<Model> {
         },
         Model {
             name: "heap/adopt",
-            law: "a free into an orphan that is being adopted: the adopter's next refill, or an adopter, finds it",
+            law: "two frees into an orphan that is being adopted: each refill of the adopter finds one until it has both",
             threads: 2,
             bound: None,
             long: None,
             check: adopt,
+        },
+        Model {
+            name: "heap/two-adopters",
+            law: "of two that adopt an orphan one does, and finds what is free in it",
+            threads: 2,
+            bound: Some(4),
+            long: None,
+            check: two_adopters,
         },
         Model {
             name: "heap/orphan-and-adopt",
@@ -152,7 +160,7 @@ fn remote_free_rings(builder: Builder) {
         let world = World::new(2);
         let cells = Cells::new(world.places());
         let (owner, blocks) = handed_out(&world, 1, HALF, 4);
-        // The cursor comes to the slab of the last block two refills from now.
+        // The cursor comes by the slab of the last block in the first refill, not in the second.
         let last = blocks[3];
         let (freer, c) = (world.worker(2), cells.clone());
         let freer = spawn(move || give(&freer, &c, last));
@@ -194,53 +202,80 @@ fn builder_like(builder: &Builder) -> Builder {
     again
 }
 
-fn adopt(builder: Builder) {
-    explore(builder, || {
-        let world = World::new(1);
-        let cells = Cells::new(world.places());
-        let (owner, blocks) = handed_out(&world, 1, BLOCK, 3);
+/// A slab of four blocks that `owner` gives away, `concurrently` with all else or before: one block
+/// of it is free, one freer frees two others one after the other, and somebody adopts it.
+///
+/// The adopter has another slab, and refills twice meanwhile, so that its cursor has been at the
+/// adopted one: what is freed after that must be announced.
+fn change_of_owner(concurrently: bool) {
+    let world = World::new(2);
+    let cells = Cells::new(world.places());
+    let adopter = world.worker(3);
+    let held: Vec<u64> = (0..4).map(|_| adopter.take(BLOCK).expect("the segment is empty")).collect();
+    let (owner, blocks) = handed_out(&world, 1, BLOCK, 3);
+    if !concurrently {
         assert!(owner.give_away_slabs());
-        let (freer, c, block) = (world.worker(2), cells.clone(), blocks[0]);
-        let freer = spawn(move || give(&freer, &c, block));
-        let adopter = world.worker(3);
-        let mut taken: Vec<u64> = adopter.take(BLOCK).into_iter().collect();
-        assert!(!taken.is_empty(), "an orphan with room is in its set");
-        taken.iter().for_each(|block| hold(&world, &cells, *block));
-        freer.join().unwrap();
-        for block in adopter.take_all(BLOCK) {
+    }
+    let (freer, c, to_free) = (world.worker(2), cells.clone(), [blocks[0], blocks[1]]);
+    let freer = spawn(move || to_free.into_iter().for_each(|block| give(&freer, &c, block)));
+    let c = cells.clone();
+    let adopt = move || {
+        let taken: Vec<u64> = (0..2).filter_map(|_| adopter.take(BLOCK)).collect();
+        taken.iter().for_each(|block| hold(adopter.world(), &c, *block));
+        (adopter, taken)
+    };
+    let (adopter, mut taken) = if concurrently {
+        let adopter = spawn(adopt);
+        assert!(owner.give_away_slabs(), "a slab without PRIVATE blocks can be given away");
+        adopter.join().unwrap()
+    } else {
+        adopt()
+    };
+    freer.join().unwrap();
+    world.census();
+    while taken.len() < 3 {
+        assert!(adopter.refill(BLOCK), "a free was lost, or not announced, in a change of owner");
+        while let Some(block) = adopter.take_at_hand(BLOCK) {
             hold(&world, &cells, block);
             taken.push(block);
         }
-        assert_distinct(&taken);
-        assert_eq!(taken.len(), 2, "a free was lost between orphan and adopter");
-    });
+    }
+    taken.extend(held);
+    assert_distinct(&taken);
+    assert!(!taken.contains(&blocks[2]), "a block that is held was taken");
+}
+
+fn adopt(builder: Builder) {
+    explore(builder, || change_of_owner(false));
 }
 
 fn orphan_and_adopt(builder: Builder) {
+    explore(builder, || change_of_owner(true));
+}
+
+fn two_adopters(builder: Builder) {
     explore(builder, || {
         let world = World::new(1);
         let cells = Cells::new(world.places());
-        let (owner, blocks) = handed_out(&world, 1, HALF, 2);
-        let (freer, c, block) = (world.worker(2), cells.clone(), blocks[0]);
-        let freer = spawn(move || give(&freer, &c, block));
-        let (adopter, c) = (world.worker(3), cells.clone());
-        let adopter = spawn(move || {
-            let taken = adopter.take(HALF);
-            if let Some(block) = taken {
-                hold(adopter.world(), &c, block);
-            }
-            (adopter, taken)
-        });
+        let (owner, blocks) = handed_out(&world, 1, BLOCK, 2);
         assert!(owner.give_away_slabs());
-        freer.join().unwrap();
-        let (adopter, taken) = adopter.join().unwrap();
+        let adopt = |lane| {
+            let (adopter, cells) = (world.worker(lane), cells.clone());
+            move || {
+                let taken = adopter.take_all(BLOCK);
+                taken.iter().for_each(|block| hold(adopter.world(), &cells, *block));
+                (adopter, taken)
+            }
+        };
+        let other = spawn(adopt(2));
+        let (_mine, mut taken) = adopt(3)();
+        let (_others, others) = other.join().unwrap();
+        assert!(taken.is_empty() != others.is_empty(), "one adopts the slab: {taken:?}, {others:?}");
+        taken.extend(others);
+        assert_distinct(&taken);
+        assert_eq!(taken.len(), 2, "the adopter finds what is free");
+        assert!(!taken.contains(&blocks[0]) && !taken.contains(&blocks[1]), "a block that is held was taken");
         world.census();
-        let mut taken: Vec<u64> = taken.into_iter().collect();
-        for block in adopter.take_all(HALF) {
-            hold(&world, &cells, block);
-            taken.push(block);
-        }
-        assert_eq!(taken, [blocks[0]], "the freed block is found, once");
     });
 }
 

@@ -127,12 +127,15 @@ impl Pass<'_> {
                     self.dead.entry(slot).or_default().lanes += 1;
                 }
             }
-            let is_at_rest = matches!(owner, Some(LaneOwner::Free))
-                || matches!((owner, standing), (Some(LaneOwner::Parked(_)), Standing::Live(_)));
-            if is_at_rest {
+            let is_parked = matches!((owner, standing), (Some(LaneOwner::Parked(_)), Standing::Live(_)));
+            if is_parked || lane == me {
+                self.resting.insert(lane.0);
+            }
+            let is_unused = is_parked || owner == Some(LaneOwner::Free);
+            if is_unused {
                 self.check_rest(lane, record, word);
             }
-            self.check_journal(lane, record, is_at_rest);
+            self.check_journal(lane, record, is_unused || lane == me);
         }
     }
 
@@ -196,7 +199,7 @@ impl Pass<'_> {
             }
         }
         if is_at_rest {
-            self.damage(FindingKind::Journal, lane, format!("nobody uses it, but by its journal it is {doing}"));
+            self.damage(FindingKind::Journal, lane, format!("no operation is under way, but by its journal it is {doing}"));
         } else {
             self.unfinished(FindingKind::Journal, lane, lane, doing);
         }

@@ -59,13 +59,14 @@ fn busy() -> Busy {
     segment.own_slice(100_000, |i| i as u8).unwrap().publish();
     segment.own_slice(1_000_000, |i| i as u8).unwrap().publish();
     forget(segment.own(9u64).unwrap());
-    let private_run = UnitIndex::containing(segment.own_slice(300_000, |_| 1u8).map(private_offset).unwrap());
+    let private = segment.own_slice(300_000, |_| 1u8).unwrap();
+    let private_run = UnitIndex::containing(segment.offset_of(private.as_ptr()).unwrap().to_bits());
+    forget(private);
     (0..5000).for_each(|_| drop(raw(&segment, 64)));
     let raw_block = raw(&segment, 100);
     // SAFETY: a block of so many bytes.
     unsafe { segment.attached().arena.at(raw_block).write_bytes(0xff, 100) };
     let raw_run = UnitIndex::containing(raw(&segment, 5 * UNIT));
-    assert!(segment.resize_in_place(Offset::from_bits(raw_run.offset()).unwrap(), 4 * UNIT).unwrap().is_some());
     raw(&segment, 6 * UNIT);
     let limbo = segment.construct_slice_default::<u8>("limbo", 300_000).unwrap();
     let limbo_run = UnitIndex::containing(limbo.offset().to_bits());
@@ -80,18 +81,14 @@ fn busy() -> Busy {
     let orphan = arena.units().find(|unit| matches!(arena.unit(*unit), Some(Unit::Orphan { .. }))).unwrap();
     let is_parked = |owner: &AtomicU64| matches!(LaneOwner::of(owner.load(Relaxed)), Some(LaneOwner::Parked(_)));
     let parked = arena.lanes().find(|(_, record)| is_parked(&record.owner)).unwrap().0;
+    let freed = Offset::from_bits(raw(&segment, 12 * UNIT)).unwrap();
+    segment.deallocate(freed).unwrap();
+    let shrunk = Offset::from_bits(raw_run.offset()).unwrap();
+    assert!(segment.resize_in_place(shrunk, 4 * UNIT).unwrap().is_some());
     // Another participant, that has gone.
     let descriptor = segment.as_fd().try_clone_to_owned().unwrap();
     drop(Segment::open_fd(descriptor).unwrap());
     Busy { raw_run, private_run, limbo_run, raw_block, unnamed, orphan, parked, segment }
-}
-
-fn private_offset(owned: crate::Owned<'_, [u8]>) -> u64 {
-    // Published, the block would not be private any more; the address says where it is, too.
-    let (at, segment) = (owned.as_ptr(), owned.segment());
-    let offset = segment.offset_of(at).unwrap().to_bits();
-    forget(owned);
-    offset
 }
 
 /// A change of one word or set, and how it is undone.
@@ -116,7 +113,9 @@ impl Busy {
 
     fn free_unit(&self) -> UnitIndex {
         let arena = self.arena();
-        arena.units().find(|unit| arena.unit(*unit) == Some(Unit::Free)).unwrap()
+        let behind_the_run = self.raw_run.plus(4);
+        let is_free = |unit: &UnitIndex| arena.unit(*unit) == Some(Unit::Free) && *unit != behind_the_run;
+        arena.units().find(is_free).unwrap()
     }
 
     /// An owned slab whose states lie in it, with its class.
@@ -266,10 +265,12 @@ fn plants(busy: &Busy) -> Vec<(FindingKind, Vec<Plant<'_>>)> {
         (K::Tail, vec![busy.unit(raw_run.plus(2), Unit::Tail { back: 1, lane: LaneId(1) })]),
         (K::Claim, vec![busy.unit(free, Unit::Claimed { lane: NOT_TAKEN })]),
         (K::Claim, vec![busy.unit(raw_run, run(3))]),
+        (K::Claim, vec![busy.unit(free, Unit::Claimed { lane: busy.parked })]),
         (K::Claim, vec![busy.unit(free, Unit::Freeing { len: 1, lane: NOT_TAKEN })]),
         (K::Claim, vec![busy.unit(free, Unit::Run { len: 1, lane: NOT_TAKEN, state: State::Limbo })]),
         (K::Owner, vec![busy.unit(slab, Unit::Slab { class, lane: NOT_TAKEN, slot })]),
         (K::Owner, vec![busy.unit(twin, twin_word)]),
+        (K::Owner, vec![busy.unit(busy.private_run, Unit::Run { len: 5, lane: NOT_TAKEN, state: State::Private })]),
         (K::Owner, vec![busy.unit(free, Unit::Run { len: 1, lane: NOT_TAKEN, state: State::Private })]),
         (K::BlockState, vec![set_byte(busy.state(busy.raw_block), 9)]),
         (K::BlockState, vec![set_byte(in_orphan, State::Private as u8)]),
@@ -406,10 +407,13 @@ fn what_is_under_way_is_a_note() {
     let busy = busy();
     let free = busy.free_unit();
     let object = busy.object("n009");
-    let journal = &busy.arena().lane(LaneId(1)).journal;
+    // As if the thread that ended were in the middle of something.
+    let lane = busy.parked;
+    let journal = &busy.arena().lane(lane).journal;
     let plants = [
-        busy.unit(free, Unit::Claimed { lane: LaneId(1) }),
-        busy.life(object, |life| Life { retired_by: LaneId(1), ..life }),
+        set(busy.owner(lane), LaneOwner::Active(ParticipantId(0)).word()),
+        busy.unit(free, Unit::Claimed { lane }),
+        busy.life(object, |life| Life { retired_by: lane, ..life }),
         Plant {
             apply: Box::new(|| journal.open(Intent::Destroy { entry: busy.entry("n009"), object })),
             undo: Box::new(|| journal.close()),
@@ -544,7 +548,7 @@ fn any_bytes_can_be_checked() {
             let report = segment.check().unwrap_or_else(|error| panic!("round {round}: {error}"));
             assert!(!report.to_string().is_empty());
             segment.stats().unwrap();
-            forget_attachment(segment);
+            drop(segment);
         }
         for (at, was) in changed.into_iter().rev() {
             file.write_all_at(&was, at).unwrap();
@@ -556,9 +560,4 @@ fn any_bytes_can_be_checked() {
     }
     assert!(opened > 200, "most images can be opened: {opened}");
     assert_clean(&Segment::open_at(&path).unwrap(), "as it was");
-}
-
-/// Closes it; what is left of its participant and lanes in the image is overwritten by the caller.
-fn forget_attachment(segment: Segment) {
-    drop(segment);
 }

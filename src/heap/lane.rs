@@ -7,7 +7,6 @@
 use super::size_class::{CLASS_COUNT, Class, ClassId, GROUP};
 use super::unit::{LaneId, UNIT, UNIT_SHIFT, UnitIndex, owner_tag};
 use crate::arena::Arena;
-use crate::layout::MAX_CAPACITY;
 use crate::process::pin::PinBook;
 use crate::sync::AtomicU64;
 use core::cell::{Cell, RefCell};
@@ -195,9 +194,9 @@ pub struct Lane {
     limit: Cell<u64>,
     base: Cell<*mut u8>,
     unit_words: Cell<*const AtomicU64>,
-    /// Tells a process from its forked ancestors: blocks and pins of another birth are not ours. In
-    /// the bits that an offset leaves free.
-    birth_tag: Cell<u64>,
+    /// Where its segment lies, and in the top bits, which an address leaves free, the birth number:
+    /// it tells a process from its forked ancestors, whose blocks and pins are not ours.
+    tagged_base: Cell<u64>,
     id: Cell<u16>,
     /// By class; those behind the last class stay empty, so that six bits need no check.
     magazines: [Magazine; ClassId::CODES],
@@ -226,8 +225,8 @@ pub struct TypeBook {
 impl Lane {
     /// Bits of a birth number.
     pub const BIRTH_BITS: u32 = 16;
-    /// Where the birth number stands in a word, above an offset.
-    pub const BIRTH_SHIFT: u32 = MAX_CAPACITY.trailing_zeros();
+    /// Where the birth number stands in a word, above an address.
+    pub const BIRTH_SHIFT: u32 = u64::BITS - Self::BIRTH_BITS;
 
     /// Makes the all-zero lane the thread's end of lane `id`.
     pub fn begin(&self, arena: &Arena, id: LaneId, birth: u32) {
@@ -240,7 +239,9 @@ impl Lane {
         self.limit.set(arena.layout().bytes());
         self.base.set(arena.at(0));
         self.unit_words.set(arena.unit_word(UnitIndex(0)));
-        self.birth_tag.set(u64::from(birth) << Self::BIRTH_SHIFT);
+        let base = arena.at(0).expose_provenance() as u64;
+        assert!(base >> Self::BIRTH_SHIFT == 0, "the kernel gives such addresses only on request");
+        self.tagged_base.set(base | u64::from(birth) << Self::BIRTH_SHIFT);
         self.id.set(id.0);
         self.tag.set(owner_tag(id));
     }
@@ -255,7 +256,7 @@ impl Lane {
         self.tag.set(0);
         self.limit.set(0);
         self.id.set(0);
-        self.birth_tag.set(0);
+        self.tagged_base.set(0);
         let (book, types) = (self.book.replace(ptr::null()), self.types.replace(ptr::null()));
         // SAFETY: made by `begin` from boxes, taken out here, once.
         unsafe {
@@ -282,12 +283,12 @@ impl Lane {
 
     #[inline(always)]
     pub fn birth(&self) -> u32 {
-        (self.birth_tag.get() >> Self::BIRTH_SHIFT) as u32
+        (self.tagged_base.get() >> Self::BIRTH_SHIFT) as u32
     }
 
     #[inline(always)]
-    pub fn birth_tag(&self) -> u64 {
-        self.birth_tag.get()
+    pub fn tagged_base(&self) -> u64 {
+        self.tagged_base.get()
     }
 
     /// The unit word of the unit that holds `offset`; `None`: it is no offset of the segment, or the

@@ -195,13 +195,15 @@ fn planted(root: &Path, target: &Path, loom: Option<&Path>, names: &[String]) ->
     let chosen: Vec<&Planted> =
         bugs.iter().filter(|bug| names.is_empty() || names.iter().any(|name| bug.name.starts_with(name))).collect();
     ensure!(!chosen.is_empty(), "no planted bug's name begins so");
-    let tree = target.join("planted/sharena");
+    // The sources as they are now, whatever happens to them while this runs.
+    let (sound, tree) = (target.join("planted/sound"), target.join("planted/sharena"));
+    copy_sources(root, &sound)?;
     println!("{:<34} {:<30} {:>10}  says", "planted bug", "caught by", "execution");
     let mut missed = 0;
     for bug in &chosen {
-        copy_sources(root, &tree)?;
+        copy_sources(&sound, &tree)?;
         apply(&bug.patch, &tree)?;
-        let program = build(&tree.join("loom-tests"), target, loom)?;
+        let program = build(&tree.join("loom-tests"), target, loom).with_context(|| bug.name.clone())?;
         for model in &bug.caught_by {
             let told = Command::new(&program).args(["--one", model]).output()?;
             let told_text = String::from_utf8_lossy(&told.stdout).into_owned();
