@@ -15,7 +15,7 @@ use crate::process::lane::{self, LaneOwner, NoLane};
 use crate::process::liveness::{self, NoFork};
 use crate::process::participant::{Participant, ParticipantId};
 use crate::sync::Release;
-use core::cell::{Cell, RefCell};
+use core::cell::{Cell, RefCell, UnsafeCell};
 use core::mem::size_of;
 use core::ptr;
 use core::sync::atomic::{self, AtomicPtr, AtomicU32, AtomicU64};
@@ -27,6 +27,9 @@ pub struct Attached {
     /// Tells attachments of this process apart, for good: what a thread remembers is never another's.
     id: u64,
     identity: *const Identity,
+    /// The participant that this process last was, in memory that fork does not wipe: its parent's,
+    /// in a child that has not joined. Touched within the window of [`join`](Self::join) only.
+    known: UnsafeCell<Participant>,
     /// For those who must know whether it is still there.
     me: Weak<Attached>,
 }
@@ -73,7 +76,8 @@ struct Identity {
 }
 
 // SAFETY: `identity` is memory of the process, not of a thread; all of it is atomics, but for
-// `participant`, which is written once, before `birth` says that it is there.
+// `participant`, which is written once, before `birth` says that it is there; `known` is touched
+// within a window that one thread at a time is in.
 unsafe impl Send for Attached {}
 // SAFETY: as above.
 unsafe impl Sync for Attached {}
@@ -85,7 +89,13 @@ impl Attached {
         let identity = wiped_on_fork::<Identity>()
             .map_err(|source| Error::os("reserve process memory", None, source))?;
         let id = NEXT.fetch_add(1, atomic::Ordering::Relaxed);
-        let attached = Arc::new_cyclic(|me| Attached { arena, id, identity, me: me.clone() });
+        let attached = Arc::new_cyclic(|me| Attached {
+            arena,
+            id,
+            identity,
+            known: UnsafeCell::default(),
+            me: me.clone(),
+        });
         attached.join()?;
         Ok(attached)
     }
@@ -123,6 +133,9 @@ impl Attached {
             drop(window);
             return Err(Error::os("attach more segments to", &*file.shown(), rustix::io::Errno::MFILE));
         };
+        // SAFETY: only touched within the window, of which there is one at a time.
+        let known = unsafe { &mut *self.known.get() };
+        known.forget();
         let high = &self.arena.header().participants_high;
         let joined = Participant::attach_within(&window, &own, records, high, file);
         let participant = match joined {
@@ -133,6 +146,7 @@ impl Attached {
                 return Err(fault.explain(file, records.len()));
             }
         };
+        *known = participant.copy();
         // SAFETY: nobody reads the participant before `birth` says that it is there, and the window
         // keeps other threads out of here.
         unsafe { (&raw const self.identity().participant).cast_mut().write(participant) };

@@ -181,11 +181,10 @@ impl Layout {
         let mut units = wanted;
         loop {
             let layout = Self::for_units(units)?;
-            if layout.units - layout.first_unit >= wanted {
+            if units >= layout.first_unit + wanted {
                 return Some(layout);
             }
-            units += wanted - (layout.units - layout.first_unit).min(wanted);
-            units = units.max(layout.first_unit + wanted);
+            units = layout.first_unit + wanted;
         }
     }
 

@@ -62,7 +62,9 @@ fn busy() -> Busy {
     let private = segment.own_slice(300_000, |_| 1u8).unwrap();
     let private_run = UnitIndex::containing(segment.offset_of(private.as_ptr()).unwrap().to_bits());
     forget(private);
-    (0..5000).for_each(|_| drop(raw(&segment, 64)));
+    for _ in 0..5000 {
+        raw(&segment, 64);
+    }
     let raw_block = raw(&segment, 100);
     // SAFETY: a block of so many bytes.
     unsafe { segment.attached().arena.at(raw_block).write_bytes(0xff, 100) };

@@ -44,7 +44,7 @@ impl Magazine {
         self.bottom.set(blocks);
         self.limit.set(blocks.wrapping_add(cut.magazine as usize));
         let (start, size, reciprocal) =
-            if cut.dense { (DENSE, 0, 0) } else { (cut.start, cut.size, cut.reciprocal) };
+            if cut.dense { (DENSE, 0, 0) } else { (cut.start, cut.size, cut.short_reciprocal()) };
         self.start.set(start);
         self.size.set(size);
         self.reciprocal.set(reciprocal);

@@ -33,8 +33,9 @@ pub struct ClassId(u8);
 pub struct Class {
     /// Bytes of a block.
     pub size: u32,
-    /// ⌈2³² / size⌉: `index = at * reciprocal >> 32` for each `at` inside a slab.
-    pub reciprocal: u32,
+    /// ⌈2⁴⁰ / size⌉: `index = at * reciprocal >> 40` for each `at` inside a slab, as an error of less
+    /// than `size` times the at most 2¹⁹ bytes of a slab stays below 2⁴⁰.
+    reciprocal: u64,
     /// Bytes from the slab's start to its first block.
     pub start: u32,
     /// Blocks of a slab.
@@ -96,7 +97,7 @@ const fn cut(class: usize) -> Class {
     };
     Class {
         size: size as u32,
-        reciprocal: ((1u64 << 32).div_ceil(size as u64)) as u32,
+        reciprocal: (1u64 << 40).div_ceil(size as u64),
         start: start as u32,
         count: count as u32,
         span: span as u32,
@@ -228,7 +229,14 @@ impl Class {
     /// Index of the block that holds the byte `at` of a slab, `at` counted from its first block.
     #[inline(always)]
     pub fn index_of(&self, at: u32) -> u32 {
-        (u64::from(at) * u64::from(self.reciprocal) >> 32) as u32
+        (u64::from(at) * self.reciprocal >> 40) as u32
+    }
+
+    /// ⌈2³² / size⌉, which does the same with a shift of 32 in a slab of one unit whose blocks are
+    /// smaller than that: the error stays below 2³².
+    pub fn short_reciprocal(&self) -> u32 {
+        debug_assert!(!self.dense);
+        (1u64 << 32).div_ceil(u64::from(self.size)) as u32
     }
 
     /// The doorbell bits that stand for blocks of this class.
@@ -285,6 +293,10 @@ mod tests {
             let cut = class.cut();
             for at in 0..cut.count * cut.size {
                 assert_eq!(cut.index_of(at), at / cut.size, "{class} at {at}");
+            }
+            if !cut.dense {
+                let short = u64::from(cut.short_reciprocal());
+                assert!((0..UNIT as u64).all(|at| at * short >> 32 == at / u64::from(cut.size)), "{class}");
             }
         }
     }

@@ -172,32 +172,6 @@ impl ParticipantWord {
             _ => None,
         }
     }
-
-    /// Live → Dead, by whoever has the kernel's word that the process is gone.
-    pub fn die(self) -> Option<ParticipantWord> {
-        match self {
-            ParticipantWord::Live { counter, .. } => Some(ParticipantWord::Dead { counter }),
-            _ => None,
-        }
-    }
-
-    /// Dead → Closed, by whoever found nothing of its left.
-    pub fn close(self) -> Option<ParticipantWord> {
-        match self {
-            ParticipantWord::Dead { counter } => Some(ParticipantWord::Closed { counter }),
-            _ => None,
-        }
-    }
-
-    /// Closed → Free, by whoever saw no helper.
-    pub fn release(self) -> Option<ParticipantWord> {
-        match self {
-            ParticipantWord::Closed { counter } => {
-                Some(ParticipantWord::Free { counter: counter.wrapping_add(1) })
-            }
-            _ => None,
-        }
-    }
 }
 
 /// This process as a participant of one segment. Process-private; any thread may use it.
@@ -229,6 +203,20 @@ const SWEEPS: usize = 16;
 
 #[cfg(not(loom))]
 impl Participant {
+    /// [`attach_within`](Self::attach_within) in a window of its own.
+    #[cfg(test)]
+    pub fn attach(
+        records: &[ParticipantRecord],
+        high: &AtomicU64,
+        file: &SegmentFile,
+    ) -> Result<Participant, Error> {
+        let own = Identity::own();
+        let window = NoFork::enter();
+        let done = Self::attach_within(&window, &own, records, high, file);
+        drop(window);
+        done.map_err(|fault| fault.explain(file, records.len()))
+    }
+
     /// Makes this process a participant, in the first free slot of `records`. `high` is the number
     /// below which slots have been used; it is raised before the slot's word becomes Live, so that
     /// whoever looks at the slots below it misses no live one.
@@ -243,19 +231,7 @@ impl Participant {
     /// # Errors
     /// `TooManyProcesses`, `ForeignLock`, `LivenessUnsupported`, `NoReopen`, `PermissionDenied`
     /// (the file must be permitted now, not when it was opened), `Os`.
-    pub fn attach(
-        records: &[ParticipantRecord],
-        high: &AtomicU64,
-        file: &SegmentFile,
-    ) -> Result<Participant, Error> {
-        let own = Identity::own();
-        let window = NoFork::enter();
-        let done = Self::attach_within(&window, &own, records, high, file);
-        drop(window);
-        done.map_err(|fault| fault.explain(file, records.len()))
-    }
-
-    /// As [`attach`](Self::attach), for who has to do more before the next fork. Allocates nothing.
+    /// Allocates nothing.
     pub fn attach_within(
         window: &NoFork,
         own: &Identity,
@@ -365,6 +341,15 @@ impl Participant {
         let word = &records[usize::from(ticket as u16)].word;
         let _ = word.compare_exchange(live.word(), free, Release, Relaxed);
         Hold::from_raw(self.hold.swap(0, atomic::Ordering::AcqRel), held_by).release(self.file);
+    }
+
+    /// The same participation in other memory.
+    pub fn copy(&self) -> Participant {
+        Participant {
+            ticket: self.ticket.load(Relaxed).into(),
+            hold: self.hold.load(Relaxed).into(),
+            file: self.file,
+        }
     }
 
     /// In a forked child that finds its parent's participant: it is not ours. Touches neither the

@@ -112,7 +112,7 @@ fn a_lock_survives_the_closing_of_all_descriptors_and_falls_with_the_process() {
     until(|| table.verdict(0) == Verdict::Dead);
     assert_eq!(table.judge(&Judge::participant(table.file(), me.id()), 0), Verdict::Dead);
     assert_eq!(table.verdict(1), Verdict::Alive);
-    let dead = table.word(0).die().unwrap();
+    let dead = ParticipantWord::Dead { counter: table.word(0).counter() };
     table.records()[0].word.store(dead.word(), Release);
     assert_eq!(table.verdict(0), Verdict::Dead);
     assert_eq!(table.verdict(2), Verdict::Unknown, "nobody");

@@ -1,0 +1,67 @@
+//! What can be asked for. Read by xtask, too, so that `--help` answers before anything is built.
+
+use std::path::PathBuf;
+
+/// The benchmarks.
+#[derive(clap::Subcommand)]
+pub enum Bench {
+    /// Speed of one thread beside mimalloc, jemalloc and glibc, within a minute.
+    ///
+    /// Nanoseconds per pair of one allocation and one free, of each subject doing the same work:
+    ///
+    ///   churn       allocate 64 B, write its first byte, free it
+    ///   threadtest  allocate 100,000 blocks of 64 B, then free them in that order
+    ///   larson      1,000 blocks of 16 to 1,024 B, of which a random one is replaced
+    ///
+    /// Subjects of sharena: `private` is Handle::allocate_block and free_block, `published` is
+    /// Handle::allocate and deallocate; `-tls` is the same without a handle, by way of the
+    /// thread-local look-up. `noop` takes the next bytes of a ring: what the loop itself costs.
+    ///
+    /// Each round runs all subjects one after the other, in an order that changes from round to
+    /// round. A ratio is taken within a round; the median of these ratios is what counts, since a
+    /// busy machine slows all subjects of a round.
+    #[command(verbatim_doc_comment)]
+    Quick(QuickArgs),
+    /// Bytes of metadata for each allocated byte, with 64 MiB of blocks of 16 B and of 64 B.
+    Bytes(BytesArgs),
+}
+
+/// How to run `quick`.
+#[derive(clap::Args)]
+pub struct QuickArgs {
+    /// Rounds that are counted; one more before them warms up.
+    #[arg(long, default_value_t = 21, value_parser = clap::value_parser!(u32).range(1..))]
+    pub rounds: u32,
+    /// Writes the results there: `{"machine": …, "rows": [{"work", "subject", "median_ns", …}]}`.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Exits with 1 unless private is at most 0.8 times mimalloc on each work, published 1.1 times.
+    #[arg(long)]
+    pub gate: bool,
+}
+
+/// How to run `bytes`.
+#[derive(clap::Args)]
+pub struct BytesArgs {
+    /// Exits with 1 unless metadata is at most 7 % at 16 B and at most 2 % at 64 B.
+    #[arg(long)]
+    pub gate: bool,
+}
+
+/// How to run the soak.
+#[derive(clap::Args)]
+pub struct SoakArgs {
+    /// Processes at work at the same time.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=128))]
+    pub processes: u32,
+    /// How long.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
+    pub seconds: u64,
+    /// Where the random choices begin; printed, so that a run can be tried again. What the
+    /// processes do to each other depends on the scheduler all the same.
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Writes the figures there.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}

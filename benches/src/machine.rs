@@ -1,0 +1,48 @@
+//! On what, from what and when a result was made.
+
+use serde::Serialize;
+use std::fs;
+use std::process::Command;
+
+/// What a figure depends on beside the code.
+#[derive(Serialize)]
+pub struct Machine {
+    cpu: String,
+    cores: usize,
+    kernel: String,
+    load_average: String,
+    rustc: &'static str,
+    date: String,
+    /// The commit that was checked out; `-dirty`: with changes.
+    commit: Option<String>,
+    command: Vec<String>,
+}
+
+impl Machine {
+    /// This machine, now. What it does not tell is `unknown`.
+    pub fn here() -> Machine {
+        let read = |path| fs::read_to_string(path).unwrap_or_default();
+        let or_unknown = |text: &str| if text.is_empty() { "unknown".into() } else { text.trim().to_owned() };
+        let cpus = read("/proc/cpuinfo");
+        let model = cpus.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
+        Machine {
+            cpu: or_unknown(model.trim_start_matches([' ', '\t', ':'])),
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            kernel: or_unknown(&read("/proc/sys/kernel/osrelease")),
+            load_average: or_unknown(&read("/proc/loadavg")),
+            rustc: env!("BUILT_BY"),
+            date: jiff::Timestamp::now().to_string(),
+            commit: commit(),
+            command: std::env::args().collect(),
+        }
+    }
+}
+
+fn commit() -> Option<String> {
+    let told = Command::new("git")
+        .args(["-C", env!("CARGO_MANIFEST_DIR"), "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"])
+        .output()
+        .ok()
+        .filter(|told| told.status.success())?;
+    Some(String::from_utf8_lossy(&told.stdout).trim().to_owned())
+}

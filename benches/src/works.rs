@@ -1,0 +1,136 @@
+//! The works: the same loop for every subject, compiled for each.
+
+use crate::subjects::Subject;
+use std::alloc::Layout;
+use std::mem::MaybeUninit;
+use std::time::{Duration, Instant};
+
+/// A work.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Work {
+    /// Allocates 64 B and frees it.
+    Churn,
+    /// Allocates 100,000 blocks of 64 B, then frees them in that order.
+    Threadtest,
+    /// Replaces random ones of 1,000 blocks of random sizes.
+    Larson,
+}
+
+/// All works.
+pub const ALL: [Work; 3] = [Work::Churn, Work::Threadtest, Work::Larson];
+
+/// Bytes that any work holds at once, at most.
+pub const MOST_LIVE: usize = HELD * SMALL;
+
+const SMALL: usize = 64;
+const ALIGN: usize = 16;
+const HELD: usize = 100_000;
+const SLOTS: usize = 1000;
+const SIZES: std::ops::RangeInclusive<usize> = 16..=1024;
+
+impl Work {
+    /// As it is called in tables and files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Work::Churn => "churn",
+            Work::Threadtest => "threadtest",
+            Work::Larson => "larson",
+        }
+    }
+
+    /// Does the work once; nanoseconds per pair.
+    pub fn run<S: Subject>(self, subject: &S) -> f64 {
+        let (pairs, took) = match self {
+            Work::Churn => churn(subject),
+            Work::Threadtest => threadtest(subject),
+            Work::Larson => larson(subject),
+        };
+        took.as_nanos() as f64 / f64::from(pairs)
+    }
+}
+
+/// Volatile: neither it nor the block that it is in can be optimized away.
+#[inline(always)]
+fn write_first_byte<S: Subject>(subject: &S, block: &S::Block, byte: u8) {
+    // SAFETY: a block has a byte at least, and is ours alone.
+    unsafe { subject.address(block).as_ptr().write_volatile(byte) };
+}
+
+fn layout(bytes: usize) -> Layout {
+    Layout::from_size_align(bytes, ALIGN).expect("a small size and a power of two")
+}
+
+#[inline(never)]
+fn churn<S: Subject>(subject: &S) -> (u32, Duration) {
+    const PAIRS: u32 = 4_000_000;
+    subject.begin(SMALL);
+    let start = Instant::now();
+    for i in 0..PAIRS {
+        let block = subject.allocate(layout(SMALL));
+        write_first_byte(subject, &block, i as u8);
+        // SAFETY: its layout.
+        unsafe { subject.free(block, layout(SMALL)) };
+    }
+    (PAIRS, start.elapsed())
+}
+
+#[inline(never)]
+fn threadtest<S: Subject>(subject: &S) -> (u32, Duration) {
+    const TIMES: u32 = 20;
+    subject.begin(HELD * SMALL);
+    let mut held: Vec<MaybeUninit<S::Block>> = Vec::with_capacity(HELD);
+    held.resize_with(HELD, MaybeUninit::uninit);
+    let start = Instant::now();
+    for i in 0..TIMES {
+        for place in &mut held {
+            let block = subject.allocate(layout(SMALL));
+            write_first_byte(subject, &block, i as u8);
+            place.write(block);
+        }
+        for place in &held {
+            // SAFETY: written above, and read once; the layout that it was allocated with.
+            unsafe { subject.free(place.assume_init_read(), layout(SMALL)) };
+        }
+    }
+    (TIMES * HELD as u32, start.elapsed())
+}
+
+#[inline(never)]
+fn larson<S: Subject>(subject: &S) -> (u32, Duration) {
+    const PAIRS: u32 = 2_000_000;
+    subject.begin(SLOTS * SIZES.end());
+    let mut random = fastrand::Rng::with_seed(1);
+    let mut fill = || {
+        let layout = layout(random.usize(SIZES));
+        (subject.allocate(layout), layout)
+    };
+    let mut slots: Vec<_> = (0..SLOTS).map(|_| MaybeUninit::new(fill())).collect();
+    let start = Instant::now();
+    for i in 0..PAIRS {
+        let number = random.u64(..);
+        let slot = &mut slots[scaled(number as u32, SLOTS)];
+        // SAFETY: every slot is full at the beginning of a turn, and filled again below.
+        let (block, old) = unsafe { slot.assume_init_read() };
+        // SAFETY: the layout that is kept beside it.
+        unsafe { subject.free(block, old) };
+        let layout = layout(SIZES.start() + scaled((number >> 32) as u32, SIZES.end() - SIZES.start() + 1));
+        let block = subject.allocate(layout);
+        write_first_byte(subject, &block, i as u8);
+        slot.write((block, layout));
+    }
+    let took = start.elapsed();
+    for slot in slots {
+        // SAFETY: full, as above, and the layout that is kept beside it.
+        unsafe {
+            let (block, layout) = slot.assume_init();
+            subject.free(block, layout);
+        }
+    }
+    (PAIRS, took)
+}
+
+/// A random number below `limit`, made of 32 random bits.
+#[inline(always)]
+fn scaled(bits: u32, limit: usize) -> usize {
+    ((u64::from(bits) * limit as u64) >> 32) as usize
+}

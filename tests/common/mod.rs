@@ -1,0 +1,200 @@
+//! What the tests share: names that are taken away again, and tests that start themselves as other
+//! processes in a role.
+#![allow(dead_code)] // each test file uses a part
+
+use sharena::{Segment, Stats};
+use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
+use std::process::{ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+
+const ROLE: &str = "SHARENA_TEST_ROLE";
+const ARGS: &str = "SHARENA_TEST_ARGS";
+/// What a child says to its parent begins so: the test harness writes to the same pipe.
+const SAID: &str = "@@ ";
+/// Seconds after which the kernel ends a child: a hang is a failure, not a hang.
+const PATIENCE: u32 = 240;
+
+/// Whether the long form of the tests was asked for.
+pub fn long() -> bool {
+    std::env::var_os("SHARENA_LONG").is_some_and(|value| value != "0" && !value.is_empty())
+}
+
+/// A segment name of this process and test alone; removed when dropped, whatever the test does.
+pub struct Name(String);
+
+impl Name {
+    pub fn new(test: &str) -> Name {
+        Name(format!("test-{}-{test}", std::process::id()))
+    }
+
+    pub fn path(&self) -> PathBuf {
+        format!("/dev/shm/sharena.{}", self.0).into()
+    }
+}
+
+impl std::ops::Deref for Name {
+    type Target = str;
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Drop for Name {
+    fn drop(&mut self) {
+        // Not by sharena::remove: what stands there need not be a segment.
+        let _ = std::fs::remove_file(self.path());
+    }
+}
+
+/// A directory of this process and test alone, removed when dropped.
+pub struct Directory(PathBuf);
+
+impl Directory {
+    pub fn new(test: &str) -> Directory {
+        let path = std::env::temp_dir().join(format!("sharena-test-{}-{test}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Directory(path)
+    }
+
+    pub fn join(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The role that this process was started in by another of these tests; `None`: it is the test.
+pub fn role() -> Option<String> {
+    let role = std::env::var(ROLE).ok()?;
+    // SAFETY: sets a timer and touches no memory.
+    unsafe { libc::alarm(if long() { 3600 } else { PATIENCE }) };
+    Some(role)
+}
+
+/// What the parent passed along, by position.
+pub fn arg(index: usize) -> String {
+    let args = std::env::var(ARGS).expect("started by a test");
+    args.split('\n').nth(index).unwrap_or_else(|| panic!("no argument {index}")).to_owned()
+}
+
+/// Tells the parent.
+pub fn say(text: impl std::fmt::Display) {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{SAID}{text}").and_then(|()| out.flush()).expect("a parent that listens");
+}
+
+/// Waits for a line from the parent.
+pub fn hear() -> String {
+    let mut line = String::new();
+    let read = std::io::stdin().lock().read_line(&mut line).expect("a parent that speaks");
+    assert_ne!(read, 0, "the parent is gone");
+    line.trim_end().to_owned()
+}
+
+/// Another process that runs one test of this binary in a role.
+pub struct Process {
+    child: std::process::Child,
+    input: Option<ChildStdin>,
+    output: BufReader<ChildStdout>,
+    role: String,
+}
+
+impl Process {
+    /// Starts `test` (its full name) as `role`.
+    pub fn start(test: &str, role: &str, args: &[&str]) -> Process {
+        Self::start_by(Self::command(test, role, args), role)
+    }
+
+    /// The command that [`start`](Self::start) runs, to be changed before it does.
+    pub fn command(test: &str, role: &str, args: &[&str]) -> Command {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", test, "--nocapture", "--test-threads=1"]);
+        command.env(ROLE, role).env(ARGS, args.join("\n"));
+        command
+    }
+
+    pub fn start_by(mut command: Command, role: &str) -> Process {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let input = child.stdin.take();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        Process { child, input, output, role: role.to_owned() }
+    }
+
+    pub fn tell(&mut self, text: impl std::fmt::Display) {
+        let input = self.input.as_mut().expect("not finished");
+        writeln!(input, "{text}").unwrap_or_else(|error| panic!("{} is gone: {error}", self.role));
+    }
+
+    /// The next thing that it says.
+    pub fn listen(&mut self) -> String {
+        self.next_said().unwrap_or_else(|| panic!("{} ended without a word", self.role))
+    }
+
+    fn next_said(&mut self) -> Option<String> {
+        let mut line = String::new();
+        loop {
+            line.clear();
+            if self.output.read_line(&mut line).unwrap() == 0 {
+                return None;
+            }
+            if let Some(at) = line.find(SAID) {
+                return Some(line[at + SAID.len()..].trim_end().to_owned());
+            }
+        }
+    }
+
+    /// Waits until it has ended, which it must do well, having said nothing more than was listened to.
+    pub fn finish(mut self) {
+        self.input = None;
+        let rest = self.next_said();
+        let status = self.child.wait().unwrap();
+        assert!(status.success(), "{} ended with {status}", self.role);
+        assert_eq!(rest, None, "{} said more", self.role);
+    }
+
+    /// Waits until it has ended, however.
+    pub fn ended(mut self) -> ExitStatus {
+        self.input = None;
+        while self.next_said().is_some() {}
+        self.child.wait().unwrap()
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Of a test that failed: what was started, ends.
+        if let Ok(None) = self.child.try_wait() {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// What the segment holds, once nothing is kept for speed.
+pub fn at_rest(segment: &Segment) -> Stats {
+    segment.trim().unwrap();
+    segment.stats().unwrap()
+}
+
+/// The segment is whole, and as many bytes are free as of one that was never used.
+pub fn assert_like_fresh(segment: &Segment, fresh: &Stats) {
+    let now = at_rest(segment);
+    let report = segment.check().unwrap();
+    assert!(report.is_clean(), "{:#?}", report.findings);
+    assert_eq!(now.free, fresh.free, "free bytes are lost\nfresh: {fresh:#?}\nnow: {now:#?}");
+}
+
+/// Bytes that tell blocks apart.
+pub fn pattern(seed: u64, index: usize) -> u8 {
+    let mixed = (seed ^ index as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (mixed >> 40) as u8
+}
