@@ -334,8 +334,11 @@ impl Drop for Attached {
                 record.array.store(0, Release);
                 let heap = Heap { arena: &self.arena, lane };
                 heap.give_away_slabs(true);
-                for (head, run) in self.private_runs(lane.id()) {
-                    heap.free_run(head, run);
+                // A lane that made none has none: what a damaged segment says is not acted upon.
+                if lane.made_runs.get() {
+                    for (head, run) in self.private_runs(lane.id()) {
+                        heap.free_run(head, run);
+                    }
                 }
                 let id = lane.id();
                 lane.end();

@@ -9,6 +9,8 @@
 //! Nothing read from the segment is believed: each offset and number is checked before it is
 //! followed, each loop is bounded by the size of the tables, so that any bytes can be checked.
 
+#[cfg(test)]
+mod any_bytes;
 mod heap;
 mod lanes;
 mod names;
@@ -20,7 +22,7 @@ use crate::heap::unit::{LaneId, UnitIndex};
 use crate::names::Names;
 use crate::names::error::ObjectError;
 use crate::segment::Segment;
-use crate::stats::Looker;
+use crate::stats::look::Looker;
 use core::fmt;
 use lanes::Standing;
 use std::collections::{HashMap, HashSet};
@@ -261,7 +263,13 @@ impl Segment {
         let is_note = |finding: &Finding| finding.severity == Severity::Note;
         let (notes, mut findings): (Vec<_>, Vec<_>) = last.findings.into_iter().partition(is_note);
         findings.sort_by_key(|finding| core::cmp::Reverse(finding.severity));
-        Ok(Report { findings, notes, omitted: last.omitted, looked: last.looked, others: last.others })
+        Ok(Report {
+            findings,
+            notes,
+            omitted: last.omitted,
+            looked: last.looked,
+            others: last.others,
+        })
     }
 
     fn pass(&self) -> Result<Passed, ObjectError> {
@@ -275,7 +283,12 @@ impl Segment {
             pass.check_sets();
             pass.report_dead();
             pass.check_accounting()?;
-            Ok(Passed { findings: pass.findings, omitted: pass.omitted, looked: pass.looked, others: pass.others })
+            Ok(Passed {
+                findings: pass.findings,
+                omitted: pass.omitted,
+                looked: pass.looked,
+                others: pass.others,
+            })
         })
     }
 }
@@ -357,7 +370,12 @@ impl<'a> Pass<'a> {
         self.findings.push(Finding { severity, kind, place, text });
     }
 
-    fn damage(&mut self, kind: FindingKind, place: impl Into<FindingPlace>, text: impl Into<String>) {
+    fn damage(
+        &mut self,
+        kind: FindingKind,
+        place: impl Into<FindingPlace>,
+        text: impl Into<String>,
+    ) {
         self.add(Severity::Damage, kind, place.into(), text.into());
     }
 
@@ -366,7 +384,13 @@ impl<'a> Pass<'a> {
     }
 
     /// Something that its lane has not finished: that is what `doing` says.
-    fn unfinished(&mut self, kind: FindingKind, place: impl Into<FindingPlace>, lane: LaneId, doing: &str) {
+    fn unfinished(
+        &mut self,
+        kind: FindingKind,
+        place: impl Into<FindingPlace>,
+        lane: LaneId,
+        doing: &str,
+    ) {
         let (severity, text) = match self.standing(lane) {
             Standing::Live(_) if self.resting.contains(&lane.0) => {
                 (Severity::Damage, format!("{lane}, whose thread is at rest, is {doing}"))
@@ -375,7 +399,9 @@ impl<'a> Pass<'a> {
             Standing::Dead(slot) => {
                 (Severity::Leftover, format!("{lane} of participant {slot} died {doing}"))
             }
-            Standing::Nobody => (Severity::Damage, format!("{lane}, which nobody uses, is {doing}")),
+            Standing::Nobody => {
+                (Severity::Damage, format!("{lane}, which nobody uses, is {doing}"))
+            }
         };
         self.add(severity, kind, place.into(), text);
     }
@@ -390,7 +416,10 @@ impl<'a> Pass<'a> {
     fn check_accounting(&mut self) -> Result<(), ObjectError> {
         let stats = self.segment.stats()?;
         if stats.free != self.free {
-            let text = format!("{} bytes are free, unit by unit, but {} by the statistics", self.free, stats.free);
+            let text = format!(
+                "{} bytes are free, unit by unit, but {} by the statistics",
+                self.free, stats.free
+            );
             self.damage(FindingKind::Accounting, FindingPlace::Segment, text);
         }
         Ok(())
@@ -449,7 +478,10 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.damages().count(), self.leftovers().count()) {
             (0, 0) => writeln!(f, "clean")?,
-            (damages, leftovers) => writeln!(f, "not clean: {damages} damages, {leftovers} leftovers of dead processes")?,
+            (damages, leftovers) => writeln!(
+                f,
+                "not clean: {damages} damages, {leftovers} leftovers of dead processes"
+            )?,
         }
         for finding in self.findings.iter().chain(&self.notes) {
             writeln!(f, "{finding}")?;
@@ -457,14 +489,29 @@ impl fmt::Display for Report {
         if self.omitted != 0 {
             writeln!(f, "and {} more", self.omitted)?;
         }
-        let Looked { units, slabs, blocks, runs, participants, lanes, arrays, names, objects, unnamed } = self.looked;
+        let Looked {
+            units,
+            slabs,
+            blocks,
+            runs,
+            participants,
+            lanes,
+            arrays,
+            names,
+            objects,
+            unnamed,
+        } = self.looked;
         write!(
             f,
             "looked at {units} units, {slabs} slabs, {blocks} blocks, {runs} runs, {participants} participants, \
              {lanes} lanes, {arrays} arrays of names, {names} names, {objects} named and {unnamed} other objects"
         )?;
         if self.others != 0 {
-            write!(f, "; {} other lanes are in use: exact only if their threads are at rest", self.others)?;
+            write!(
+                f,
+                "; {} other lanes are in use: exact only if their threads are at rest",
+                self.others
+            )?;
         }
         writeln!(f)
     }

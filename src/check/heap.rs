@@ -32,7 +32,11 @@ impl Pass<'_> {
             let word = self.arena.unit_word(unit).load(Acquire);
             let is_same = || self.arena.unit_word(unit).load(Acquire) == word;
             let Some(found) = Unit::of(word) else {
-                self.damage(FindingKind::UnitWord, unit, format!("its word is {word:#x}, which is none"));
+                self.damage(
+                    FindingKind::UnitWord,
+                    unit,
+                    format!("its word is {word:#x}, which is none"),
+                );
                 continue;
             };
             let is_covered = unit.0 < cover.end && self.check_covered(unit, found, cover);
@@ -47,19 +51,34 @@ impl Pass<'_> {
                 Unit::Free | Unit::Decommitted => {
                     self.free += UNIT as u64;
                     if !self.arena.set(SetId::Free).shows(unit.0 as usize) && is_same() {
-                        self.lost_hint(FindingKind::FreeSet, unit, "it is free, but the set of free units does not show it");
+                        self.lost_hint(
+                            FindingKind::FreeSet,
+                            unit,
+                            "it is free, but the set of free units does not show it",
+                        );
                     }
                 }
-                Unit::Claimed { lane } => self.unfinished(FindingKind::Claim, unit, lane, "claiming it"),
-                Unit::Freeing { lane, .. } => self.unfinished(FindingKind::Claim, unit, lane, "giving it back"),
+                Unit::Claimed { lane } => {
+                    self.unfinished(FindingKind::Claim, unit, lane, "claiming it")
+                }
+                Unit::Freeing { lane, .. } => {
+                    self.unfinished(FindingKind::Claim, unit, lane, "giving it back")
+                }
                 Unit::Tail { lane, .. } if !is_covered => {
-                    self.unfinished(FindingKind::Claim, unit, lane, "claiming it as a part of something");
+                    self.unfinished(
+                        FindingKind::Claim,
+                        unit,
+                        lane,
+                        "claiming it as a part of something",
+                    );
                 }
                 Unit::Tail { .. } => {}
                 Unit::Slab { class, lane, slot } => {
                     self.check_owner(unit, lane);
                     if !slots.insert((lane.0, class.index(), slot)) {
-                        let text = format!("{lane} has its notes on another slab in the same place, {slot}");
+                        let text = format!(
+                            "{lane} has its notes on another slab in the same place, {slot}"
+                        );
                         self.damage(FindingKind::Owner, unit, text);
                     }
                     self.check_slab(unit, word, class, Some(lane));
@@ -82,7 +101,10 @@ impl Pass<'_> {
                 self.damage(FindingKind::Tail, unit, text);
             }
             other => {
-                let text = format!("it is {other:?}, though it lies inside of what begins at {}", cover.head);
+                let text = format!(
+                    "it is {other:?}, though it lies inside of what begins at {}",
+                    cover.head
+                );
                 self.damage(FindingKind::Overlap, unit, text);
             }
         }
@@ -95,7 +117,10 @@ impl Pass<'_> {
         let end = unit.0.saturating_add(length);
         // Others may have moved the frontier since.
         if end > frontier.0 && end > self.arena.frontier().0 {
-            let text = format!("it has {length} units, but ends at the frontier after {}", frontier.0 - unit.0);
+            let text = format!(
+                "it has {length} units, but ends at the frontier after {}",
+                frontier.0 - unit.0
+            );
             self.damage(FindingKind::Extent, unit, text);
         }
         end.min(frontier.0)
@@ -106,7 +131,11 @@ impl Pass<'_> {
             Standing::Live(_) => {}
             Standing::Dead(slot) => self.dead.entry(slot).or_default().slabs += 1,
             Standing::Nobody => {
-                self.damage(FindingKind::Owner, unit, format!("it belongs to {lane}, which nobody uses"));
+                self.damage(
+                    FindingKind::Owner,
+                    unit,
+                    format!("it belongs to {lane}, which nobody uses"),
+                );
             }
         }
     }
@@ -123,15 +152,24 @@ impl Pass<'_> {
         for (index, byte) in bytes.into_iter().enumerate() {
             let start = unit.offset() + u64::from(cut.start) + index as u64 * u64::from(cut.size);
             match State::of(byte) {
-                Some(State::Free) => (has_room, self.free) = (true, self.free + u64::from(cut.size)),
+                Some(State::Free) => {
+                    (has_room, self.free) = (true, self.free + u64::from(cut.size))
+                }
                 Some(State::Limbo) => has_room = true,
                 Some(State::Private) => private += 1,
                 Some(State::Raw) => {}
                 Some(State::Published) => {
-                    self.check_block(unit, word, SlabBlock { head: unit, class, index: index as u32 }, start);
+                    self.check_block(
+                        unit,
+                        word,
+                        SlabBlock { head: unit, class, index: index as u32 },
+                        start,
+                    );
                 }
                 None => {
-                    let text = format!("block {index} of the slab of {class} is in state {byte}, which is none");
+                    let text = format!(
+                        "block {index} of the slab of {class} is in state {byte}, which is none"
+                    );
                     self.damage(FindingKind::BlockState, unit, text);
                 }
             }
@@ -162,7 +200,8 @@ impl Pass<'_> {
         }
         // SAFETY: a slab whose states lie in its unit has room for one more; the unit is held since
         // its states were read, and was this slab then.
-        let byte = unsafe { (*self.arena.states(unit, class).add(cut.count as usize)).load(Relaxed) };
+        let byte =
+            unsafe { (*self.arena.states(unit, class).add(cut.count as usize)).load(Relaxed) };
         if byte != State::Free as u8 && self.arena.unit_word(unit).load(Acquire) == word {
             let text = format!("the state behind its last block is {byte}, not FREE");
             self.damage(FindingKind::BlockState, unit, text);
@@ -189,7 +228,8 @@ impl Pass<'_> {
         let is_still = || {
             // SAFETY: the state of a block of a slab of this class: in the dense table, or in a unit
             // that is held.
-            let state = unsafe { (*arena.states(unit, class).add(block.index as usize)).load(Acquire) };
+            let state =
+                unsafe { (*arena.states(unit, class).add(block.index as usize)).load(Acquire) };
             state == State::Published as u8 && arena.unit_word(unit).load(Acquire) == word
         };
         // Behind the hazard's fence, so that the memory is there when it is looked at.
@@ -214,7 +254,12 @@ impl Pass<'_> {
                 self.check_private_run(head, len, lane);
             }
             State::Limbo if lane != LaneId::NOBODY => {
-                self.unfinished(FindingKind::Claim, head, lane, "giving back a block that was freed");
+                self.unfinished(
+                    FindingKind::Claim,
+                    head,
+                    lane,
+                    "giving back a block that was freed",
+                );
             }
             State::Limbo => {
                 if !arena.set(SetId::LimboRuns).shows(head.0 as usize) && is_same() {
@@ -226,7 +271,8 @@ impl Pass<'_> {
                 self.looker.hold(head.offset());
                 if is_same() {
                     let bytes = u64::from(len) * UNIT as u64;
-                    let place = Place { start: head.offset(), bytes, kind: PlaceKind::Run(head, found) };
+                    let place =
+                        Place { start: head.offset(), bytes, kind: PlaceKind::Run(head, found) };
                     self.check_published(head.offset(), &place, is_same);
                 }
             }
@@ -241,7 +287,11 @@ impl Pass<'_> {
                 self.dead.entry(slot).or_default().private_bytes += u64::from(len) * UNIT as u64;
             }
             Standing::Nobody => {
-                self.damage(FindingKind::Owner, head, format!("it is private to {lane}, which nobody uses"));
+                self.damage(
+                    FindingKind::Owner,
+                    head,
+                    format!("it is private to {lane}, which nobody uses"),
+                );
             }
         }
     }
@@ -260,7 +310,11 @@ impl Pass<'_> {
                     let unit = UnitIndex((leaf * FANOUT) as u32 + bits.trailing_zeros());
                     bits &= bits - 1;
                     if unit < first || unit >= self.arena.frontier() {
-                        self.damage(FindingKind::ForeignHint, unit, format!("{set:?} names it, but it is not in use"));
+                        self.damage(
+                            FindingKind::ForeignHint,
+                            unit,
+                            format!("{set:?} names it, but it is not in use"),
+                        );
                     } else {
                         stale += u64::from(!is_member(set, self.arena.unit(unit)));
                     }
@@ -277,7 +331,9 @@ impl Pass<'_> {
 fn is_member(set: SetId, unit: Option<Unit>) -> bool {
     match (set, unit) {
         (SetId::Free, Some(Unit::Free | Unit::Decommitted)) => true,
-        (SetId::LimboRuns, Some(Unit::Run { lane: LaneId::NOBODY, state: State::Limbo, .. })) => true,
+        (SetId::LimboRuns, Some(Unit::Run { lane: LaneId::NOBODY, state: State::Limbo, .. })) => {
+            true
+        }
         (SetId::Orphans(class), Some(Unit::Orphan { class: of })) => class == of,
         _ => false,
     }

@@ -27,7 +27,8 @@ impl Pass<'_> {
 
     pub(super) fn check_header(&mut self) {
         let (header, layout) = (self.arena.header(), self.arena.layout());
-        let room = (layout.units - layout.first_unit).saturating_mul(crate::heap::unit::UNIT as u64);
+        let room =
+            (layout.units - layout.first_unit).saturating_mul(crate::heap::unit::UNIT as u64);
         let fixed = [
             (header.magic == MAGIC, "the magic number"),
             (header.version == VERSION, "the version"),
@@ -38,7 +39,11 @@ impl Pass<'_> {
         ];
         for (is_right, what) in fixed {
             if !is_right {
-                self.damage(FindingKind::Header, FindingPlace::Header, format!("{what} is not what it should be"));
+                self.damage(
+                    FindingKind::Header,
+                    FindingPlace::Header,
+                    format!("{what} is not what it should be"),
+                );
             }
         }
         let Header { frontier, lanes_high, participants_high, .. } = header;
@@ -56,7 +61,9 @@ impl Pass<'_> {
         }
         let (_, reaper) = oldest_of(header.names_oldest.load(Acquire));
         if usize::from(reaper) >= MAX_LANES {
-            let text = format!("the oldest array of names is being given back by lane {reaper}, which cannot be");
+            let text = format!(
+                "the oldest array of names is being given back by lane {reaper}, which cannot be"
+            );
             self.damage(FindingKind::Header, FindingPlace::Header, text);
         }
     }
@@ -70,11 +77,19 @@ impl Pass<'_> {
             let word = match ParticipantWord::of(found) {
                 Some(ParticipantWord::Free { .. }) => continue,
                 Some(_) if slot as u64 >= high => {
-                    self.damage(FindingKind::Participant, place, format!("in use, though only {high} were ever"));
+                    self.damage(
+                        FindingKind::Participant,
+                        place,
+                        format!("in use, though only {high} were ever"),
+                    );
                     continue;
                 }
                 None => {
-                    self.damage(FindingKind::Participant, place, format!("its word is {found:#x}, which is none"));
+                    self.damage(
+                        FindingKind::Participant,
+                        place,
+                        format!("its word is {found:#x}, which is none"),
+                    );
                     continue;
                 }
                 Some(word) => word,
@@ -97,7 +112,12 @@ impl Pass<'_> {
             let text = format!(
                 "process {pid} died and left {lanes} lanes, {slabs} slabs and {private_bytes} private bytes, which are to be recovered"
             );
-            self.add(Severity::Leftover, FindingKind::DeadProcess, FindingPlace::Participant(slot), text);
+            self.add(
+                Severity::Leftover,
+                FindingKind::DeadProcess,
+                FindingPlace::Participant(slot),
+                text,
+            );
         }
     }
 
@@ -111,7 +131,11 @@ impl Pass<'_> {
                 Some(LaneOwner::Free) => Standing::Nobody,
                 Some(owner) => self.standing_of_owner(lane, owner),
                 None => {
-                    self.damage(FindingKind::LaneOwner, lane, format!("its owner word is {word:#x}, which is none"));
+                    self.damage(
+                        FindingKind::LaneOwner,
+                        lane,
+                        format!("its owner word is {word:#x}, which is none"),
+                    );
                     Standing::Nobody
                 }
             };
@@ -127,7 +151,8 @@ impl Pass<'_> {
                     self.dead.entry(slot).or_default().lanes += 1;
                 }
             }
-            let is_parked = matches!((owner, standing), (Some(LaneOwner::Parked(_)), Standing::Live(_)));
+            let is_parked =
+                matches!((owner, standing), (Some(LaneOwner::Parked(_)), Standing::Live(_)));
             if is_parked || lane == me {
                 self.resting.insert(lane.0);
             }
@@ -140,7 +165,9 @@ impl Pass<'_> {
     }
 
     fn standing_of_owner(&mut self, lane: LaneId, owner: LaneOwner) -> Standing {
-        let Some(slot) = owner.participant().map(|participant| participant.0) else { return Standing::Nobody };
+        let Some(slot) = owner.participant().map(|participant| participant.0) else {
+            return Standing::Nobody;
+        };
         if self.dead.contains_key(&slot) {
             return Standing::Dead(slot);
         }
@@ -149,25 +176,35 @@ impl Pass<'_> {
         if matches!(word, Some(ParticipantWord::Live { .. })) {
             return Standing::Live(slot);
         }
-        self.damage(FindingKind::LaneOwner, lane, format!("it belongs to participant {slot}, who is not attached"));
+        self.damage(
+            FindingKind::LaneOwner,
+            lane,
+            format!("it belongs to participant {slot}, who is not attached"),
+        );
         Standing::Nobody
     }
 
     /// A lane between two threads: no thread is inside an operation.
     fn check_rest(&mut self, lane: LaneId, record: &LaneRecord, owner: u64) {
-        let hazards: Vec<(usize, u64)> = record.hazards.iter().map(|hazard| hazard.load(Acquire)).enumerate().collect();
+        let hazards: Vec<(usize, u64)> =
+            record.hazards.iter().map(|hazard| hazard.load(Acquire)).enumerate().collect();
         let (high, array) = (record.hazards_high.load(Acquire), record.array.load(Acquire));
         if record.owner.load(Acquire) != owner {
             return; // a thread took it meanwhile
         }
         for (index, hazard) in hazards {
             if hazard != 0 {
-                let text = format!("nobody uses it, but its hazard {index} keeps offset {hazard:#x}");
+                let text =
+                    format!("nobody uses it, but its hazard {index} keeps offset {hazard:#x}");
                 self.damage(FindingKind::Hazard, lane, text);
             }
         }
         if high > HAZARDS as u64 {
-            self.damage(FindingKind::Hazard, lane, format!("it says that it set {high} hazards of {HAZARDS}"));
+            self.damage(
+                FindingKind::Hazard,
+                lane,
+                format!("it says that it set {high} hazards of {HAZARDS}"),
+            );
         }
         if array != 0 {
             let text = format!("nobody uses it, but it keeps the array of names at {array:#x}");
@@ -179,14 +216,20 @@ impl Pass<'_> {
         let intent = match record.journal.read() {
             None => return,
             Some(Err(kind)) => {
-                self.damage(FindingKind::Journal, lane, format!("its journal is of kind {kind}, which is none"));
+                self.damage(
+                    FindingKind::Journal,
+                    lane,
+                    format!("its journal is of kind {kind}, which is none"),
+                );
                 return;
             }
             Some(Ok(intent)) => intent,
         };
         let (doing, offsets) = match intent {
             Intent::Link { entry, object } => ("giving an object a known name", [entry, object, 0]),
-            Intent::Intern { entry, object, array, .. } => ("giving an object a new name", [entry, object, array]),
+            Intent::Intern { entry, object, array, .. } => {
+                ("giving an object a new name", [entry, object, array])
+            }
             Intent::Destroy { entry, object } => ("destroying an object", [entry, object, 0]),
             Intent::Reap { entry, array, .. } => ("giving back a name", [entry, array, 0]),
             Intent::Grow { array, new } => ("enlarging the table of names", [array, new, 0]),
@@ -199,7 +242,11 @@ impl Pass<'_> {
             }
         }
         if is_at_rest {
-            self.damage(FindingKind::Journal, lane, format!("no operation is under way, but by its journal it is {doing}"));
+            self.damage(
+                FindingKind::Journal,
+                lane,
+                format!("no operation is under way, but by its journal it is {doing}"),
+            );
         } else {
             self.unfinished(FindingKind::Journal, lane, lane, doing);
         }

@@ -7,11 +7,11 @@ use crate::layout::MAX_LANES;
 use crate::names::array::{Array, Slot, tag};
 use crate::names::entry::{Entry, Key, Life, ObjectHeader, Space, Value};
 use crate::shareable::Shareable;
-use crate::stats::Arrays;
+use crate::stats::look::Arrays;
 use crate::sync::{Acquire, Relaxed};
 use core::mem::size_of;
-use std::collections::{HashMap, HashSet};
 use std::collections::hash_map;
+use std::collections::{HashMap, HashSet};
 
 /// Entries in use, by hash.
 type Known<'a> = HashMap<u64, Entry<'a>>;
@@ -54,7 +54,12 @@ impl<'a> Pass<'a> {
         }
         if let Some((reaper, word)) = chain.reaping {
             let place = FindingPlace::Offset(crate::layout::oldest_of(word).0);
-            self.unfinished(FindingKind::Array, place, reaper, "giving back the oldest array of names");
+            self.unfinished(
+                FindingKind::Array,
+                place,
+                reaper,
+                "giving back the oldest array of names",
+            );
         }
         if !chain.arrays.iter().any(|array| array.offset == current) {
             let text = "the current array of names does not follow the oldest one";
@@ -66,7 +71,11 @@ impl<'a> Pass<'a> {
             self.arrays.insert(array.offset);
             let is_reaped = number == 0 && chain.reaping.is_some();
             self.check_array(array, is_reaped);
-            let mut walk = Walk { array, here: HashSet::new(), gap: (!is_reaped).then(|| last_gap(array)).flatten() };
+            let mut walk = Walk {
+                array,
+                here: HashSet::new(),
+                gap: (!is_reaped).then(|| last_gap(array)).flatten(),
+            };
             for slot in 0..array.len() {
                 if !chain.is_kept(arena, number) {
                     break;
@@ -81,10 +90,15 @@ impl<'a> Pass<'a> {
 
     /// `is_reaped`: it is being given back, so that its block may be in Limbo already.
     fn check_array(&mut self, array: &Array<'_>, is_reaped: bool) {
-        let fits = |place: &Place| place.start == array.offset && Array::bytes(array.len()) as u64 <= place.bytes;
-        let state = locate(self.arena, array.offset).filter(fits).and_then(|place| state_of(self.arena, &place));
+        let fits = |place: &Place| {
+            place.start == array.offset && Array::bytes(array.len()) as u64 <= place.bytes
+        };
+        let state = locate(self.arena, array.offset)
+            .filter(fits)
+            .and_then(|place| state_of(self.arena, &place));
         if state != Some(State::Published) && !(is_reaped && state == Some(State::Limbo)) {
-            let text = format!("an array of {} slots has no published block of its size", array.len());
+            let text =
+                format!("an array of {} slots has no published block of its size", array.len());
             self.damage(FindingKind::Array, FindingPlace::Offset(array.offset), text);
         }
     }
@@ -95,33 +109,49 @@ impl<'a> Pass<'a> {
         let Slot::Entry { tag: found, entry: offset } = Slot::of(word) else { return };
         let place = FindingPlace::Offset(offset);
         let block = locate(arena, offset).filter(|place| place.start == offset);
-        let is_published = block.as_ref().and_then(|block| state_of(arena, block)) == Some(State::Published);
-        let entry = Entry::at(arena, offset)
-            .filter(|entry| block.is_some_and(|block| Entry::bytes(entry.name()) as u64 <= block.bytes));
+        let is_published =
+            block.as_ref().and_then(|block| state_of(arena, block)) == Some(State::Published);
+        let entry = Entry::at(arena, offset).filter(|entry| {
+            block.is_some_and(|block| Entry::bytes(entry.name()) as u64 <= block.bytes)
+        });
         // A reaper freezes the slot before it gives the entry back.
         if array.slot(slot).load(Acquire) != word {
             return;
         }
         let Some(entry) = entry.filter(|_| is_published) else {
-            let text = format!("slot {slot} of the array at {:#x} leads here, but no published entry is", array.offset);
+            let text = format!(
+                "slot {slot} of the array at {:#x} leads here, but no published entry is",
+                array.offset
+            );
             self.damage(FindingKind::Slot, place, text);
             return;
         };
         self.entries.insert(offset);
         if !walk.here.insert(offset) {
-            let text = format!("a second slot, {slot}, of the array at {:#x} leads to the same entry", array.offset);
+            let text = format!(
+                "a second slot, {slot}, of the array at {:#x} leads to the same entry",
+                array.offset
+            );
             self.damage(FindingKind::Slot, place.clone(), text);
         }
         let Some(key) = entry.key(arena).filter(is_nameable) else {
-            self.damage(FindingKind::Entry, place, "the hash, kind or length of a name does not fit the name");
+            self.damage(
+                FindingKind::Entry,
+                place,
+                "the hash, kind or length of a name does not fit the name",
+            );
             return;
         };
         let name = FindingPlace::Name(shown(&key));
         if found != tag(key.hash) {
-            let text = format!("slot {slot} of the array at {:#x} shows other bits than its hash has", array.offset);
+            let text = format!(
+                "slot {slot} of the array at {:#x} shows other bits than its hash has",
+                array.offset
+            );
             self.damage(FindingKind::Slot, name, text);
         } else if walk.is_cut_off(slot, key.hash) {
-            let text = format!("no search comes by slot {slot} of the array at {:#x}", array.offset);
+            let text =
+                format!("no search comes by slot {slot} of the array at {:#x}", array.offset);
             self.damage(FindingKind::Path, name, text);
         }
         self.check_entry(entry, &key, known);
@@ -137,8 +167,11 @@ impl<'a> Pass<'a> {
             hash_map::Entry::Occupied(first) if first.get().offset == entry.offset => return,
             hash_map::Entry::Occupied(first) => {
                 if first.get().matches(key) && first.get().value() != Value::Dead {
-                    let text =
-                        format!("it has two entries, at {:#x} and {:#x}", first.get().offset, entry.offset);
+                    let text = format!(
+                        "it has two entries, at {:#x} and {:#x}",
+                        first.get().offset,
+                        entry.offset
+                    );
                     self.damage(FindingKind::TwoEntries, FindingPlace::Name(shown(key)), text);
                 }
             }
@@ -168,9 +201,14 @@ impl<'a> Pass<'a> {
         if !is_linked() {
             return;
         }
-        let (Some(block), Some(State::Published), Some((life, fingerprint))) = (block, state, life) else {
+        let (Some(block), Some(State::Published), Some((life, fingerprint))) = (block, state, life)
+        else {
             let state = state.map_or("is no block".into(), |state| format!("is {state:?}"));
-            self.damage(FindingKind::Value, name, format!("it leads to offset {object:#x}, which {state}"));
+            self.damage(
+                FindingKind::Value,
+                name,
+                format!("it leads to offset {object:#x}, which {state}"),
+            );
             return;
         };
         if !self.objects.insert(object) {
@@ -182,12 +220,21 @@ impl<'a> Pass<'a> {
         if let Err(what) = fits(life, fingerprint, &block) {
             self.damage(FindingKind::Object, name, format!("the object at {object:#x} {what}"));
         } else if !life.named {
-            self.damage(FindingKind::Object, name, format!("the object at {object:#x} says that it has no name"));
+            self.damage(
+                FindingKind::Object,
+                name,
+                format!("the object at {object:#x} says that it has no name"),
+            );
         } else if !life.is_whole() {
             match self.announced.get(&object).copied() {
-                Some(lane) => self.unfinished(FindingKind::Object, name, lane, "destroying its object"),
+                Some(lane) => {
+                    self.unfinished(FindingKind::Object, name, lane, "destroying its object")
+                }
                 None => {
-                    let text = format!("it leads to the object at {object:#x}, which {} destroyed", life.retired_by);
+                    let text = format!(
+                        "it leads to the object at {object:#x}, which {} destroyed",
+                        life.retired_by
+                    );
                     self.damage(FindingKind::Object, name, text);
                 }
             }
@@ -195,8 +242,16 @@ impl<'a> Pass<'a> {
     }
 
     /// A published block, in a unit that is held: what is it?
-    pub(super) fn check_published(&mut self, offset: u64, block: &Place, is_still: impl Fn() -> bool) {
-        if self.arrays.contains(&offset) || self.entries.contains(&offset) || self.objects.contains(&offset) {
+    pub(super) fn check_published(
+        &mut self,
+        offset: u64,
+        block: &Place,
+        is_still: impl Fn() -> bool,
+    ) {
+        if self.arrays.contains(&offset)
+            || self.entries.contains(&offset)
+            || self.objects.contains(&offset)
+        {
             return;
         }
         let Some(header) = ObjectHeader::at(self.arena, offset) else { return };
@@ -210,10 +265,17 @@ impl<'a> Pass<'a> {
         } else if let Err(what) = fits(life, fingerprint, block) {
             self.damage(FindingKind::Block, place, format!("a published block {what}"));
         } else if !life.is_whole() {
-            let text = format!("{} destroyed this object, but its block is still published", life.retired_by);
+            let text = format!(
+                "{} destroyed this object, but its block is still published",
+                life.retired_by
+            );
             self.damage(FindingKind::Block, place, text);
         } else if life.named {
-            self.damage(FindingKind::Block, place, "an object says that it has a name, but no name leads to it");
+            self.damage(
+                FindingKind::Block,
+                place,
+                "an object says that it has a name, but no name leads to it",
+            );
         } else {
             self.looked.unnamed += 1;
         }
@@ -224,7 +286,9 @@ impl<'a> Pass<'a> {
 fn is_nameable(key: &Key<'_>) -> bool {
     match key.space {
         Space::Types => key.name.len() == size_of::<u64>(),
-        Space::Named | Space::Unique => !key.name.is_empty() && core::str::from_utf8(key.name).is_ok(),
+        Space::Named | Space::Unique => {
+            !key.name.is_empty() && core::str::from_utf8(key.name).is_ok()
+        }
     }
 }
 
@@ -257,10 +321,17 @@ fn fits(life: Life, fingerprint: u64, block: &Place) -> Result<(), String> {
     if usize::from(life.retired_by.0) >= MAX_LANES {
         return Err(format!("was destroyed by {}, which cannot be", life.retired_by));
     }
-    let value = KNOWN.iter().find(|(known, _)| *known == fingerprint).map_or(0, |(_, bytes)| *bytes);
-    let bytes = life.count.checked_mul(value).and_then(|bytes| bytes.checked_add(size_of::<ObjectHeader>() as u64));
+    let value =
+        KNOWN.iter().find(|(known, _)| *known == fingerprint).map_or(0, |(_, bytes)| *bytes);
+    let bytes = life
+        .count
+        .checked_mul(value)
+        .and_then(|bytes| bytes.checked_add(size_of::<ObjectHeader>() as u64));
     if bytes.is_none_or(|bytes| bytes > block.bytes) {
-        return Err(format!("has {} values of {value} bytes, which do not fit its {} bytes", life.count, block.bytes));
+        return Err(format!(
+            "has {} values of {value} bytes, which do not fit its {} bytes",
+            life.count, block.bytes
+        ));
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Laws: a segment that only this crate wrote to is clean, whatever it went through. Each invariant
 //! that is broken, by one word that is changed, is found and named; with the word as it was, the
-//! segment is clean again. Any bytes can be checked.
+//! segment is clean again.
 
 use super::*;
 use crate::heap::unit::{State, UNIT, Unit};
@@ -34,7 +34,7 @@ fn anonymous() -> Segment {
     Options::new().capacity(1 << 20).create_anonymous().unwrap()
 }
 
-fn raw(segment: &Segment, bytes: usize) -> u64 {
+pub(super) fn raw(segment: &Segment, bytes: usize) -> u64 {
     segment.allocate(Layout::from_size_align(bytes, 8).unwrap()).unwrap().to_bits()
 }
 
@@ -80,8 +80,11 @@ fn busy() -> Busy {
     on_thread(&segment, |segment| drop((0..10).map(|_| raw(segment, 400)).collect::<Vec<_>>()));
     on_thread(&segment, |segment| forget(segment.own([1u64; 100]).unwrap()));
     let arena = &segment.attached().arena;
-    let orphan = arena.units().find(|unit| matches!(arena.unit(*unit), Some(Unit::Orphan { .. }))).unwrap();
-    let is_parked = |owner: &AtomicU64| matches!(LaneOwner::of(owner.load(Relaxed)), Some(LaneOwner::Parked(_)));
+    let orphan =
+        arena.units().find(|unit| matches!(arena.unit(*unit), Some(Unit::Orphan { .. }))).unwrap();
+    let is_parked = |owner: &AtomicU64| {
+        matches!(LaneOwner::of(owner.load(Relaxed)), Some(LaneOwner::Parked(_)))
+    };
     let parked = arena.lanes().find(|(_, record)| is_parked(&record.owner)).unwrap().0;
     let freed = Offset::from_bits(raw(&segment, 12 * UNIT)).unwrap();
     segment.deallocate(freed).unwrap();
@@ -116,19 +119,24 @@ impl Busy {
     fn free_unit(&self) -> UnitIndex {
         let arena = self.arena();
         let behind_the_run = self.raw_run.plus(4);
-        let is_free = |unit: &UnitIndex| arena.unit(*unit) == Some(Unit::Free) && *unit != behind_the_run;
+        let is_free =
+            |unit: &UnitIndex| arena.unit(*unit) == Some(Unit::Free) && *unit != behind_the_run;
         arena.units().find(is_free).unwrap()
     }
 
     /// An owned slab whose states lie in it, with its class.
     fn slabs(&self) -> Vec<(UnitIndex, Unit)> {
         let arena = self.arena();
-        let is_slab = |unit: Option<Unit>| unit.filter(|unit| matches!(unit, Unit::Slab { class, .. } if !class.cut().dense));
+        let is_slab = |unit: Option<Unit>| {
+            unit.filter(|unit| matches!(unit, Unit::Slab { class, .. } if !class.cut().dense))
+        };
         arena.units().filter_map(|unit| Some((unit, is_slab(arena.unit(unit))?))).collect()
     }
 
     fn state(&self, block: u64) -> &AtomicU8 {
-        let crate::heap::PlaceKind::Slab(block, _) = crate::heap::locate(self.arena(), block).unwrap().kind else {
+        let crate::heap::PlaceKind::Slab(block, _) =
+            crate::heap::locate(self.arena(), block).unwrap().kind
+        else {
             panic!("a block of a slab")
         };
         // SAFETY: the state of a block of a slab.
@@ -136,13 +144,20 @@ impl Busy {
     }
 
     fn current(&self) -> crate::names::array::Array<'_> {
-        crate::names::array::Array::at(self.arena(), self.arena().header().names_current.load(Relaxed)).unwrap()
+        crate::names::array::Array::at(
+            self.arena(),
+            self.arena().header().names_current.load(Relaxed),
+        )
+        .unwrap()
     }
 
     /// The entry of a name.
     fn entry(&self, name: &str) -> u64 {
         let mut entries = self.current().entries_in_slots(self.arena());
-        entries.find_map(|entry| entry.ok().filter(|entry| entry.name() == name.as_bytes())).unwrap().offset
+        entries
+            .find_map(|entry| entry.ok().filter(|entry| entry.name() == name.as_bytes()))
+            .unwrap()
+            .offset
     }
 
     fn object(&self, name: &str) -> u64 {
@@ -163,7 +178,10 @@ impl Busy {
     fn removed(&self, id: SetId, unit: UnitIndex) -> Plant<'_> {
         let (set, unit) = (self.arena().set(id), unit.0 as usize);
         assert!(set.contains(unit));
-        Plant { apply: Box::new(move || set.remove(unit)), undo: Box::new(move || set.insert(unit)) }
+        Plant {
+            apply: Box::new(move || set.remove(unit)),
+            undo: Box::new(move || set.insert(unit)),
+        }
     }
 
     fn participant(&self, slot: usize) -> &AtomicU64 {
@@ -194,7 +212,7 @@ fn set_byte(byte: &AtomicU8, value: u8) -> Plant<'_> {
     Plant { apply: Box::new(store(value)), undo: Box::new(store(was)) }
 }
 
-fn assert_clean(segment: &Segment, when: &str) {
+pub(super) fn assert_clean(segment: &Segment, when: &str) {
     let report = segment.check().unwrap();
     assert!(report.is_clean(), "{when}: {report}");
 }
@@ -213,27 +231,38 @@ fn plants(busy: &Busy) -> Vec<(FindingKind, Vec<Plant<'_>>)> {
         Unit::Slab { class: c, lane: l, slot: s } if (l, s) != (lane, slot) || c != class => busy
             .slabs()
             .into_iter()
-            .find(|(at, third)| *at != unit && matches!(third, Unit::Slab { class: d, lane: m, .. } if *d == c && *m == l))
+            .find(|(at, third)| {
+                *at != unit
+                    && matches!(third, Unit::Slab { class: d, lane: m, .. } if *d == c && *m == l)
+            })
             .map(|(at, _)| (at, Unit::Slab { class: c, lane: l, slot: s })),
         _ => None,
     });
     let (twin, twin_word) = twin.expect("two slabs of a class");
-    let Some(Unit::Orphan { class: orphan_class }) = arena.unit(busy.orphan) else { panic!("an orphan") };
+    let Some(Unit::Orphan { class: orphan_class }) = arena.unit(busy.orphan) else {
+        panic!("an orphan")
+    };
     let orphan_states = arena.states(busy.orphan, orphan_class);
     // SAFETY: states of blocks of these slabs; behind the last one there is one more.
     let (behind, in_orphan) = unsafe {
-        let free = (0..orphan_class.cut().count as usize).find(|i| (*orphan_states.add(*i)).load(Relaxed) == 0);
-        (&*arena.states(slab, class).add(class.cut().count as usize), &*orphan_states.add(free.unwrap()))
+        let free = (0..orphan_class.cut().count as usize)
+            .find(|i| (*orphan_states.add(*i)).load(Relaxed) == 0);
+        (
+            &*arena.states(slab, class).add(class.cut().count as usize),
+            &*orphan_states.add(free.unwrap()),
+        )
     };
     let array = busy.current();
     let displaced = (0..array.len()).find(|slot| {
         let home = |slot: u64| match Slot::of(array.slot(slot).load(Relaxed)) {
-            Slot::Entry { entry, .. } => {
-                Some(crate::names::entry::Entry::at(arena, entry).unwrap().key(arena).unwrap().hash & (array.len() - 1))
-            }
+            Slot::Entry { entry, .. } => Some(
+                crate::names::entry::Entry::at(arena, entry).unwrap().key(arena).unwrap().hash
+                    & (array.len() - 1),
+            ),
             _ => None,
         };
-        home(*slot) == Some(slot.wrapping_sub(1) & (array.len() - 1)) && home(slot.wrapping_sub(1)).is_some()
+        home(*slot) == Some(slot.wrapping_sub(1) & (array.len() - 1))
+            && home(slot.wrapping_sub(1)).is_some()
     });
     let displaced = displaced.expect("a table with collisions");
     let vacant = (0..array.len()).find(|slot| array.slot(*slot).load(Relaxed) == 0).unwrap();
@@ -247,13 +276,25 @@ fn plants(busy: &Busy) -> Vec<(FindingKind, Vec<Plant<'_>>)> {
         (K::Header, vec![set(&header.participants_high, MAX_PARTICIPANTS as u64 + 1)]),
         (K::Header, vec![set(&header.lanes_high, 0)]),
         (K::Header, vec![set(&header.frontier, arena.layout().units + 1)]),
-        (K::Header, vec![set(&header.names_oldest, crate::layout::oldest_word(array.offset, 9999))]),
+        (
+            K::Header,
+            vec![set(&header.names_oldest, crate::layout::oldest_word(array.offset, 9999))],
+        ),
         (K::Participant, vec![set(busy.participant(1), 0xf)]),
-        (K::Participant, vec![set(busy.participant(40), ParticipantWord::Dead { counter: 1 }.word())]),
+        (
+            K::Participant,
+            vec![set(busy.participant(40), ParticipantWord::Dead { counter: 1 }.word())],
+        ),
         (K::DeadProcess, vec![dead(1)]),
         (K::LaneOwner, vec![set(busy.owner(busy.parked), 0x77)]),
-        (K::LaneOwner, vec![set(busy.owner(busy.parked), LaneOwner::Active(ParticipantId(40)).word())]),
-        (K::LaneOwner, vec![set(busy.owner(busy.parked), LaneOwner::Active(ParticipantId(9999)).word())]),
+        (
+            K::LaneOwner,
+            vec![set(busy.owner(busy.parked), LaneOwner::Active(ParticipantId(40)).word())],
+        ),
+        (
+            K::LaneOwner,
+            vec![set(busy.owner(busy.parked), LaneOwner::Active(ParticipantId(9999)).word())],
+        ),
         (K::Hazard, vec![set(&arena.lane(busy.parked).hazards[255], 0x1230)]),
         (K::Hazard, vec![set(&arena.lane(busy.parked).hazards_high, 300)]),
         (K::Hazard, vec![set(&arena.lane(busy.parked).array, array.offset)]),
@@ -269,11 +310,23 @@ fn plants(busy: &Busy) -> Vec<(FindingKind, Vec<Plant<'_>>)> {
         (K::Claim, vec![busy.unit(raw_run, run(3))]),
         (K::Claim, vec![busy.unit(free, Unit::Claimed { lane: busy.parked })]),
         (K::Claim, vec![busy.unit(free, Unit::Freeing { len: 1, lane: NOT_TAKEN })]),
-        (K::Claim, vec![busy.unit(free, Unit::Run { len: 1, lane: NOT_TAKEN, state: State::Limbo })]),
+        (
+            K::Claim,
+            vec![busy.unit(free, Unit::Run { len: 1, lane: NOT_TAKEN, state: State::Limbo })],
+        ),
         (K::Owner, vec![busy.unit(slab, Unit::Slab { class, lane: NOT_TAKEN, slot })]),
         (K::Owner, vec![busy.unit(twin, twin_word)]),
-        (K::Owner, vec![busy.unit(busy.private_run, Unit::Run { len: 5, lane: NOT_TAKEN, state: State::Private })]),
-        (K::Owner, vec![busy.unit(free, Unit::Run { len: 1, lane: NOT_TAKEN, state: State::Private })]),
+        (
+            K::Owner,
+            vec![busy.unit(
+                busy.private_run,
+                Unit::Run { len: 5, lane: NOT_TAKEN, state: State::Private },
+            )],
+        ),
+        (
+            K::Owner,
+            vec![busy.unit(free, Unit::Run { len: 1, lane: NOT_TAKEN, state: State::Private })],
+        ),
         (K::BlockState, vec![set_byte(busy.state(busy.raw_block), 9)]),
         (K::BlockState, vec![set_byte(in_orphan, State::Private as u8)]),
         (K::BlockState, vec![set_byte(behind, State::Raw as u8)]),
@@ -307,8 +360,14 @@ fn plants(busy: &Busy) -> Vec<(FindingKind, Vec<Plant<'_>>)> {
         (K::Value, vec![set(busy.word_at(one), u64::MAX)]),
         (K::Value, vec![set_byte(busy.state(busy.object("n001")), State::Raw as u8)]),
         (K::Object, vec![busy.life(busy.object("n003"), |life| Life { named: false, ..life })]),
-        (K::Object, vec![busy.life(busy.object("n003"), |life| Life { retired_by: LaneId(1), ..life })]),
-        (K::Object, vec![busy.life(busy.object("n003"), |life| Life { retired_by: LaneId(9999), ..life })]),
+        (
+            K::Object,
+            vec![busy.life(busy.object("n003"), |life| Life { retired_by: LaneId(1), ..life })],
+        ),
+        (
+            K::Object,
+            vec![busy.life(busy.object("n003"), |life| Life { retired_by: LaneId(9999), ..life })],
+        ),
         (K::Object, vec![u64_count(5)]),
         (K::Object, vec![u64_count((1 << 47) - 1)]),
         (K::TwoNames, vec![set(busy.word_at(other), busy.object("n001"))]),
@@ -335,8 +394,10 @@ fn each_broken_invariant_is_named() {
         plants.iter().for_each(|plant| (plant.apply)());
         let report = busy.segment.check().unwrap();
         plants.iter().rev().for_each(|plant| (plant.undo)());
-        let severity = if *kind == FindingKind::DeadProcess { Severity::Leftover } else { Severity::Damage };
-        let is_named = report.findings.iter().any(|found| found.kind == *kind && found.severity == severity);
+        let severity =
+            if *kind == FindingKind::DeadProcess { Severity::Leftover } else { Severity::Damage };
+        let is_named =
+            report.findings.iter().any(|found| found.kind == *kind && found.severity == severity);
         assert!(is_named, "{kind:?}, planted as number {number}: {report}");
         assert!(!report.is_clean());
         assert_clean(&busy.segment, &format!("after {kind:?}, number {number}"));
@@ -356,7 +417,10 @@ fn findings_say_where() {
         report.findings.into_iter().find(|found| found.kind == kind).expect("a finding").place
     };
     let free = busy.free_unit();
-    assert_eq!(find(vec![set(busy.arena().unit_word(free), 0xf)], FindingKind::UnitWord), FindingPlace::Unit(free.0));
+    assert_eq!(
+        find(vec![set(busy.arena().unit_word(free), 0xf)], FindingKind::UnitWord),
+        FindingPlace::Unit(free.0)
+    );
     let hazard = &busy.arena().lane(busy.parked).hazards[3];
     assert_eq!(find(vec![set(hazard, 16)], FindingKind::Hazard), FindingPlace::Lane(busy.parked.0));
     let value = busy.word_at(busy.entry("n007"));
@@ -381,7 +445,12 @@ fn what_the_dead_left_is_no_damage() {
         set(&busy.arena().lane(parked).hazards[0], busy.unnamed),
         busy.removed(SetId::LimboRuns, busy.limbo_run),
         Plant {
-            apply: Box::new(|| journal.open(Intent::Destroy { entry: busy.entry("n005"), object: busy.object("n005") })),
+            apply: Box::new(|| {
+                journal.open(Intent::Destroy {
+                    entry: busy.entry("n005"),
+                    object: busy.object("n005"),
+                })
+            }),
             undo: Box::new(|| journal.close()),
         },
         busy.life(busy.object("n005"), |life| Life { retired_by: parked, ..life }),
@@ -425,7 +494,9 @@ fn what_is_under_way_is_a_note() {
     let report = busy.segment.check().unwrap();
     plants.iter().rev().for_each(|plant| (plant.undo)());
     assert!(report.is_clean(), "{report}");
-    for kind in [FindingKind::Claim, FindingKind::Journal, FindingKind::Object, FindingKind::ForeignHint] {
+    for kind in
+        [FindingKind::Claim, FindingKind::Journal, FindingKind::Object, FindingKind::ForeignHint]
+    {
         assert!(report.notes.iter().any(|note| note.kind == kind), "{kind:?}: {report}");
     }
 }
@@ -466,7 +537,9 @@ fn nothing_false_is_found_beside_threads_at_work() {
                     round += 1;
                     let name = format!("{}", round % 97 * 3 + thread);
                     let _ = segment.find_or_construct(&name, || round).unwrap();
-                    let big = segment.own_slice(100_000 + (round % 7) as usize * 40_000, |_| 0u8).unwrap();
+                    let big = segment
+                        .own_slice(100_000 + (round % 7) as usize * 40_000, |_| 0u8)
+                        .unwrap();
                     let small = segment.own(round).unwrap().publish();
                     drop(big);
                     let _ = segment.destroy::<u64>(&name).unwrap();
@@ -486,80 +559,4 @@ fn nothing_false_is_found_beside_threads_at_work() {
         stop.store(true, Ordering::Relaxed);
     });
     assert_clean(&segment, "at rest");
-}
-
-/// Numbers as from dice (xorshift).
-fn dice(state: &mut u64) -> u64 {
-    *state ^= *state << 13;
-    *state ^= *state >> 7;
-    *state ^= *state << 17;
-    *state
-}
-
-#[test]
-fn any_bytes_can_be_checked() {
-    use std::os::unix::fs::FileExt;
-    let scratch = crate::file::tests::Scratch::new("check-any-bytes");
-    let path = scratch.path("image");
-    let segment = Options::new().capacity(1 << 20).create_at(&path).unwrap();
-    for i in 0..300 {
-        segment.construct(&format!("n{i}"), i as u64).unwrap();
-    }
-    segment.construct_slice_default::<u8>("run", 300_000).unwrap();
-    segment.own_slice(1_000_000, |i| i as u8).unwrap().publish();
-    raw(&segment, 5 * UNIT);
-    let arena = &segment.attached().arena;
-    let (layout, first, end) = (*arena.layout(), arena.first_unit(), arena.frontier());
-    let current = arena.header().names_current.load(Relaxed);
-    let lane_records = (layout.lanes + crate::layout::Layout::lane_stride(), 4096);
-    drop(segment);
-    let units = u64::from(end.0 - first.0);
-    // Where words are that mean something, and how many bytes of them.
-    let areas = [
-        (128, 256),
-        (layout.participants, 256),
-        lane_records,
-        (layout.unit_words + u64::from(first.0) * 8, units * 8),
-        (layout.doorbells + u64::from(first.0) * 8, units * 8),
-        (layout.state_lines + u64::from(first.0) * 32, units * 32),
-        (current, 5000),
-        (first.offset(), units << 16),
-    ];
-    let file = std::fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
-    let (mut state, mut opened) = (0x9e37_79b9_7f4a_7c15, 0);
-    for round in 0..400 {
-        let mut changed = Vec::new();
-        for _ in 0..=dice(&mut state) % 6 {
-            let (start, bytes) = areas[dice(&mut state) as usize % areas.len()];
-            let at = start + dice(&mut state) % bytes / 8 * 8;
-            let mut was = [0; 8];
-            file.read_exact_at(&mut was, at).unwrap();
-            let old = u64::from_ne_bytes(was);
-            let new = match dice(&mut state) % 5 {
-                0 => dice(&mut state),
-                1 => old ^ 1 << (dice(&mut state) % 64),
-                2 => old.wrapping_add(1 << (dice(&mut state) % 40)),
-                3 => dice(&mut state) % 16 | dice(&mut state) % 4096 << 4 | dice(&mut state) % 64 << 20 | dice(&mut state) % 64 << 28,
-                _ => (first.offset() + dice(&mut state) % (units << 16)) & !15,
-            };
-            file.write_all_at(&new.to_ne_bytes(), at).unwrap();
-            changed.push((at, was));
-        }
-        if let Ok(segment) = Segment::open_at(&path) {
-            opened += 1;
-            let report = segment.check().unwrap_or_else(|error| panic!("round {round}: {error}"));
-            assert!(!report.to_string().is_empty());
-            segment.stats().unwrap();
-            drop(segment);
-        }
-        for (at, was) in changed.into_iter().rev() {
-            file.write_all_at(&was, at).unwrap();
-        }
-        for word in 0..32 {
-            file.write_all_at(&[0; 64], layout.participants + word * 64).unwrap();
-        }
-        file.write_all_at(&vec![0; 8 * 4096], lane_records.0).unwrap();
-    }
-    assert!(opened > 200, "most images can be opened: {opened}");
-    assert_clean(&Segment::open_at(&path).unwrap(), "as it was");
 }

@@ -197,11 +197,24 @@ impl<'a> Heap<'a> {
 
     /// Frees a block that this process holds PRIVATE.
     pub fn free_private(&self, block: u64) {
-        if Self::free_own(self.lane, block, State::Private) {
+        if self.free_own_with_room(block, State::Private) {
             return;
         }
         let place = locate(self.arena, block).expect("a block that is held");
         self.free_place(place);
+    }
+
+    /// [`free_own`](Self::free_own), after a full magazine has been flushed.
+    fn free_own_with_room(&self, block: u64, was: State) -> bool {
+        if let Some(word) = self.lane.unit_word(block).map(|word| word.load(Relaxed))
+            && word & OWNER == self.lane.tag()
+        {
+            let class = class_code(word);
+            if self.lane.magazine(class).is_full() {
+                self.flush(class, class.cut().magazine.div_ceil(2));
+            }
+        }
+        Self::free_own(self.lane, block, was)
     }
 
     fn free_place(&self, place: Place) {
@@ -227,6 +240,9 @@ impl<'a> Heap<'a> {
 
     /// Frees a block in state RAW, from whatever process it came.
     pub fn free_raw(&self, offset: u64) -> Result<(), FreeError> {
+        if self.free_own_with_room(offset, State::Raw) {
+            return Ok(());
+        }
         let place = raw_place(self.arena, offset)?;
         match place.kind {
             PlaceKind::Run(head, unit) if !self.free_run(head, unit) => Err(FreeError::DoubleFree { offset }),

@@ -41,10 +41,6 @@ impl SlabBlock {
     }
 }
 
-/// Offsets that hazards name, looked up once per refill and only if a Limbo is met.
-#[derive(Default)]
-struct Named(Option<Vec<u64>>);
-
 /// Whether the first eight blocks are neighbours, up or down, with states in one aligned eight: the
 /// index of the lowest. `index` is that of the first block.
 #[inline(always)]
@@ -55,16 +51,30 @@ fn eight_in_a_row(blocks: &[u64], index: usize, size: u64) -> Option<usize> {
         7 => (index - 7, size.wrapping_neg()),
         _ => return None,
     };
-    let in_a_row = (1..8).fold(true, |all, i| all & (eight[i] == eight[i - 1].wrapping_add(step)));
+    let mut expected = eight[0];
+    let differing = eight.iter().fold(0, |differing, block| {
+        let differs = block ^ expected;
+        expected = expected.wrapping_add(step);
+        differing | differs
+    });
+    let in_a_row = differing == 0;
     in_a_row.then_some(lowest)
 }
 
-/// The bits of eight state bytes, as [`load_eight`] gives them, that are FREE, and that are LIMBO.
-fn classify(bytes: u64) -> (u8, u8) {
+/// Of eight state bytes, as [`load_eight`] gives them: the lowest bit of each that is FREE, and of
+/// each that is LIMBO.
+#[inline(always)]
+fn flags(bytes: u64) -> (u64, u64) {
     const ONES: u64 = 0x0101_0101_0101_0101;
     // The states are 0, 1, 2, 3 and 6: FREE has neither of the two low bits, LIMBO both.
+    (!(bytes | bytes >> 1) & ONES, bytes & (bytes >> 1) & ONES)
+}
+
+/// The same, eight bits each.
+fn classify(bytes: u64) -> (u8, u8) {
     let gather = |flags: u64| (flags.wrapping_mul(0x0102_0408_1020_4080) >> 56) as u8;
-    (gather(!(bytes | bytes >> 1) & ONES), gather(bytes & (bytes >> 1) & ONES))
+    let (free, limbo) = flags(bytes);
+    (gather(free), gather(limbo))
 }
 
 impl Heap<'_> {
@@ -82,22 +92,21 @@ impl Heap<'_> {
         let mut book = self.lane.book().borrow_mut();
         self.notice_recoveries(&mut book);
         let notes = &mut book.classes[class.index()];
-        let mut named = Named::default();
         self.answer_bells(class, notes);
-        if self.take_ready(class, notes, &mut named) {
+        if self.take_ready(class, notes) {
             return Ok(());
         }
         self.look_by_cursor(class, notes);
-        if self.take_ready(class, notes, &mut named) {
+        if self.take_ready(class, notes) {
             return Ok(());
         }
         while self.adopt(class, notes, 0).is_some() {
-            if self.take_ready(class, notes, &mut named) {
+            if self.take_ready(class, notes) {
                 return Ok(());
             }
         }
         self.cut_fresh(class, notes)?;
-        let took = self.take_ready(class, notes, &mut named);
+        let took = self.take_ready(class, notes);
         debug_assert!(took, "a fresh slab has free blocks");
         Ok(())
     }
@@ -165,18 +174,22 @@ impl Heap<'_> {
         notes.cursor = slot + 1;
         let slab = notes.slots[slot as usize].as_ref().expect("found above");
         self.arena.doorbell(slab.unit).swap(0, Acquire);
-        notes.announce(slot, class.cut().groups());
+        let (unit, groups) = (slab.unit, class.cut().groups());
+        let found = (0..groups.count_ones() as usize)
+            .filter(|group| self.look_at_group(class, unit, *group) != (0, 0))
+            .fold(0, |found, group| found | 1 << group);
+        notes.announce(slot, found);
     }
 
     /// Takes from the announced groups until half the magazine is full; whether anything is in it.
-    fn take_ready(&self, class: ClassId, notes: &mut ClassBook, named: &mut Named) -> bool {
+    fn take_ready(&self, class: ClassId, notes: &mut ClassBook) -> bool {
         let magazine = self.lane.magazine(class);
         let want = class.cut().magazine.div_ceil(2);
         while magazine.at_hand() < want {
             let Some(slot) = notes.next_ready() else { break };
             let slab = notes.slots[slot as usize].as_mut().expect("a ready slot is owned");
             let was_empty = slab.outstanding == 0;
-            self.take_group(class, slab, slab.pending.trailing_zeros() as usize, named);
+            self.take_group(class, slab, slab.pending.trailing_zeros() as usize);
             match (was_empty, slab.outstanding == 0) {
                 (true, false) => notes.empties -= 1,
                 (false, true) => notes.count_empty(slot),
@@ -187,11 +200,15 @@ impl Heap<'_> {
     }
 
     /// FREE → PRIVATE in one group, as far as the magazine has room.
-    fn take_group(&self, class: ClassId, slab: &mut Notes, group: usize, named: &mut Named) {
+    fn take_group(&self, class: ClassId, slab: &mut Notes, group: usize) {
         let cut = class.cut();
         let first = group * GROUP;
         let states = self.arena.states(slab.unit, class);
         let (free, limbo) = self.look_at_group(class, slab.unit, group);
+        if free | limbo == 0 {
+            slab.pending &= !(1 << group);
+            return;
+        }
         let block = |i: u32| {
             slab.unit.offset() + u64::from(cut.start) + u64::from(first as u32 + i) * u64::from(cut.size)
         };
@@ -200,10 +217,13 @@ impl Heap<'_> {
         slab.outstanding -= found - found.min(u32::from(slab.known_free[group]));
         let mut takeable = free;
         let mut rest = limbo;
+        // Looked up anew for each group, behind its look: an older answer knows nothing of who pinned
+        // a block since, which was whole then and is LIMBO now.
+        let named = if limbo == 0 { Vec::new() } else { pin::named(self.arena) };
         while rest != 0 {
             let i = rest.trailing_zeros();
             rest &= rest - 1;
-            if !named.contains(self, block(i)) {
+            if named.binary_search(&block(i)).is_err() {
                 takeable |= 1 << i;
             }
         }
@@ -238,6 +258,11 @@ impl Heap<'_> {
     ///
     /// Relaxed: only the owner takes, and a later owner sees it by the unit word.
     fn mark_private(&self, states: *const AtomicU8, blocks: u64) {
+        if blocks == u64::MAX {
+            // SAFETY: as below.
+            (0..8).for_each(|eight| unsafe { store_eight(states.add(8 * eight), State::Private as u8) });
+            return;
+        }
         for eight in 0..8 {
             let mut rest = (blocks >> (8 * eight)) as u8;
             if rest == u8::MAX {
@@ -260,11 +285,19 @@ impl Heap<'_> {
         let count = class.cut().count as usize;
         let (first, end) = (group * GROUP, count.min(group * GROUP + GROUP));
         let states = self.arena.states(unit, class);
-        // SAFETY: a whole group's state bytes, aligned to eight.
-        let eight = |i: usize| unsafe { load_eight(states.add(first + 8 * i)) };
-        if end - first == GROUP && (0..8).fold(0, |all, i| all | eight(i)) == 0 {
-            fence(Acquire); // as below
-            return (u64::MAX, 0);
+        if end - first == GROUP {
+            // Mostly all are FREE, or none is.
+            let (mut all, mut any) = (0, 0);
+            for eight in 0..8 {
+                // SAFETY: a whole group's state bytes, aligned to eight.
+                let bytes = unsafe { load_eight(states.add(first + 8 * eight)) };
+                let (free, limbo) = flags(bytes);
+                (all, any) = (all | bytes, any | free | limbo);
+            }
+            if all == 0 || any == 0 {
+                fence(Acquire); // as below
+                return (if all == 0 { u64::MAX } else { 0 }, 0);
+            }
         }
         let (mut free, mut limbo) = (0, 0);
         for at in (first..end).step_by(8) {
@@ -573,13 +606,19 @@ impl Heap<'_> {
     /// LIMBO → FREE where no hazard names the block, in a slab that this lane owns.
     fn take_limbo(&self, class: ClassId, notes: &ClassBook, slot: u32) {
         let unit = notes.slots[slot as usize].as_ref().expect("an owned slab").unit;
-        let mut named = Named::default();
         let cut = class.cut();
-        for index in 0..cut.count {
-            let state = self.state(SlabBlock { head: unit, class, index });
+        let state = |index| self.state(SlabBlock { head: unit, class, index });
+        let is_limbo = |index: &u32| state(*index).load(Acquire) == State::Limbo as u8;
+        let limbo: Vec<u32> = (0..cut.count).filter(is_limbo).collect();
+        if limbo.is_empty() {
+            return;
+        }
+        // Behind the looks at all of them, as in `take_group`.
+        let named = pin::named(self.arena);
+        for index in limbo {
             let block = unit.offset() + u64::from(cut.start) + u64::from(index) * u64::from(cut.size);
-            if state.load(Acquire) == State::Limbo as u8 && !named.contains(self, block) {
-                state.store(State::Free as u8, Release);
+            if named.binary_search(&block).is_err() {
+                state(index).store(State::Free as u8, Release);
             }
         }
     }
@@ -605,12 +644,6 @@ impl Heap<'_> {
             }
             self.release_empties(class, notes, 0);
         }
-    }
-}
-
-impl Named {
-    fn contains(&mut self, heap: &Heap<'_>, block: u64) -> bool {
-        self.0.get_or_insert_with(|| pin::named(heap.arena)).binary_search(&block).is_ok()
     }
 }
 
