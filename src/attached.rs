@@ -224,11 +224,16 @@ impl Attached {
     }
 
     /// A lane that this thread has, but that a fork has wiped since: makes it one of this process.
+    ///
+    /// Those who led to it before the fork (the thread-local entry, handles) still do, but the count
+    /// of them was wiped and they do not count down. They stay one user for good: the lane is not
+    /// parked when the thread ends but given back when the segment is closed.
     #[cold]
     pub fn revive(&self, lane: &Lane) -> Result<(), AllocError> {
         self.join().map_err(|_| AllocError::NotAttached)?;
         lane.busy.store(1, atomic::Ordering::Relaxed);
         self.make_live(lane)?;
+        lane.users.set(1);
         self.enlist(lane);
         Ok(())
     }

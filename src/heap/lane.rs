@@ -77,8 +77,14 @@ impl Magazine {
     /// False: the stack is full, and the block is still the caller's.
     #[inline(always)]
     pub fn push(&self, block: u64) -> bool {
+        self.push_if(block, || true)
+    }
+
+    /// The same, if `proceed` says so, which is asked only if the stack is not full.
+    #[inline(always)]
+    pub fn push_if(&self, block: u64, proceed: impl FnOnce() -> bool) -> bool {
         let top = self.top.get();
-        if top == self.limit.get() {
+        if top == self.limit.get() || !proceed() {
             return false;
         }
         // SAFETY: as in `pop`; below `limit`.

@@ -130,17 +130,20 @@ impl<'a> Heap<'a> {
             return false;
         }
         let magazine = lane.magazine(class_code(word));
-        if was != State::Private {
+        magazine.push_if(block, || {
+            if was == State::Private {
+                return true;
+            }
             let Some(state) = magazine.state_of(block) else { return false };
             // SAFETY: in a slab that this lane owns, so in backed memory of its segment.
             let state = unsafe { &*lane.at(state).cast::<AtomicU8>() };
-            if state.load(Relaxed) != was as u8 || magazine.is_full() {
-                return false;
+            let freed = state.load(Relaxed) == was as u8;
+            if freed {
+                // Relaxed: the block stays with this lane; dead from here on, its recovery frees it.
+                state.store(State::Private as u8, Relaxed);
             }
-            // Relaxed: the block stays with this lane; dead from here on, its recovery frees it.
-            state.store(State::Private as u8, Relaxed);
-        }
-        magazine.push(block)
+            freed
+        })
     }
 
     /// Takes a block of `class`, or refills first.

@@ -113,15 +113,17 @@ impl<'a> Names<'a> {
         let depth = pins.depth.get();
         pins.depth.set(depth + 1);
         let current = &self.heap.arena.header().names_current;
-        while depth == 0 {
+        if depth != 0 {
+            return Entered(*self);
+        }
+        loop {
             let array = current.load(Acquire);
             self.record().array.store(array, Release);
             fence(SeqCst); // [1], partner: the reaper's, between its look at `current` and its scan
             if current.load(Acquire) == array {
-                break;
+                return Entered(*self);
             }
         }
-        Entered(*self)
     }
 
     /// The entry of a name, or where it would stand; `insert`: closes paths that a migration is on.
