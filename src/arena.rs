@@ -157,13 +157,16 @@ impl Arena {
 
     pub fn participants(&self) -> &[ParticipantRecord] {
         // SAFETY: the table lies in the head, which is backed; the records are atomics only.
-        unsafe { core::slice::from_raw_parts(self.at(self.layout.participants).cast(), MAX_PARTICIPANTS) }
+        unsafe {
+            core::slice::from_raw_parts(self.at(self.layout.participants).cast(), MAX_PARTICIPANTS)
+        }
     }
 
-    /// Makes the words of fresh tables: nothing in the real world, where they are zero.
+    /// Makes the words of fresh tables, for loom, whose atomics are not plain zeros.
     ///
     /// # Safety
     /// Nobody else uses the segment yet, and its head and the tables of all zones are backed and zero.
+    #[cfg(loom)]
     pub unsafe fn construct_tables(&self) {
         use crate::sync::{construct_zeroed, construct_zeroed_bytes};
         // SAFETY: the caller's promises, and offsets from the layout.
@@ -201,7 +204,10 @@ impl Arena {
                 let (units, first) = (self.layout.units as usize, self.layout.first_unit as usize);
                 construct_zeroed(self.unit_words.cast_mut().add(first), units - first);
                 construct_zeroed(self.doorbells.cast_mut().add(first), units - first);
-                construct_zeroed_bytes(self.state_lines.cast_mut().add(first * LINE), (units - first) * LINE);
+                construct_zeroed_bytes(
+                    self.state_lines.cast_mut().add(first * LINE),
+                    (units - first) * LINE,
+                );
             }
         }
     }
@@ -214,7 +220,9 @@ unsafe fn index_set(base: *mut u8, layout: &Layout, set: SetId) -> IndexSet {
     let mut count = 0;
     for (level, (at, words, shift, stride)) in levels.iter_mut().zip(layout.set_levels(set)) {
         // SAFETY: the layout keeps its tables inside the bytes that the caller vouches for.
-        *level = Some(unsafe { Level::new(base.wrapping_add(at as usize).cast(), words, shift, stride) });
+        *level = Some(unsafe {
+            Level::new(base.wrapping_add(at as usize).cast(), words, shift, stride)
+        });
         count += 1;
     }
     let first = levels[0].expect("a set has leaves");

@@ -60,7 +60,12 @@ fn register(attached: &Attached) -> Option<u32> {
         let birth = NEXT.fetch_add(1, atomic::Ordering::Relaxed) as usize % BIRTHS.len();
         let free = birth != 0
             && BIRTHS[birth]
-                .compare_exchange(ptr::null_mut(), me, atomic::Ordering::AcqRel, atomic::Ordering::Acquire)
+                .compare_exchange(
+                    ptr::null_mut(),
+                    me,
+                    atomic::Ordering::AcqRel,
+                    atomic::Ordering::Acquire,
+                )
                 .is_ok();
         free.then_some(birth as u32)
     })
@@ -131,7 +136,11 @@ impl Attached {
         }
         let Some(birth) = register(self) else {
             drop(window);
-            return Err(Error::os("attach more segments to", &*file.shown(), rustix::io::Errno::MFILE));
+            return Err(Error::os(
+                "attach more segments to",
+                &*file.shown(),
+                rustix::io::Errno::MFILE,
+            ));
         };
         // SAFETY: only touched within the window, of which there is one at a time.
         let known = unsafe { &mut *self.known.get() };
@@ -143,7 +152,7 @@ impl Attached {
             Err(fault) => {
                 BIRTHS[birth as usize].store(ptr::null_mut(), atomic::Ordering::Release);
                 drop(window);
-                return Err(fault.explain(file, records.len()));
+                return Err(fault.explain(file, records));
             }
         };
         *known = participant.copy();
@@ -181,7 +190,8 @@ impl Attached {
     }
 
     fn new_lane(&self) -> Result<&Lane, AllocError> {
-        let memory = wiped_on_fork::<Lane>().map_err(|_| AllocError::FileSystemFull { asked: size_of::<Lane>() })?;
+        let memory = wiped_on_fork::<Lane>()
+            .map_err(|_| AllocError::FileSystemFull { asked: size_of::<Lane>() })?;
         // SAFETY: fresh zeroed memory, and all zero is a lane that is not live.
         let lane = unsafe { &*memory };
         lane.busy.store(1, atomic::Ordering::Relaxed);
@@ -251,7 +261,10 @@ impl Attached {
                 lane.end();
                 lane::give_back(&self.arena, id);
             } else {
-                self.arena.lane(lane.id()).owner.store(LaneOwner::Parked(participant).word(), Release);
+                self.arena
+                    .lane(lane.id())
+                    .owner
+                    .store(LaneOwner::Parked(participant).word(), Release);
             }
         }
         lane.busy.store(0, atomic::Ordering::Release);
@@ -261,7 +274,10 @@ impl Attached {
         lane.made_runs.get() && self.private_runs(lane.id()).next().is_some()
     }
 
-    fn private_runs(&self, of: LaneId) -> impl Iterator<Item = (crate::heap::unit::UnitIndex, Unit)> {
+    fn private_runs(
+        &self,
+        of: LaneId,
+    ) -> impl Iterator<Item = (crate::heap::unit::UnitIndex, Unit)> {
         self.arena.units().filter_map(move |unit| match self.arena.unit(unit)? {
             run @ Unit::Run { lane, state: State::Private, .. } if lane == of => Some((unit, run)),
             _ => None,
@@ -279,7 +295,12 @@ impl Attached {
 
     /// Before the answer is no: what threads of this process, and nobody at all, hold for nothing.
     #[cold]
-    fn allocate_at_last(&self, heap: Heap<'_>, bytes: usize, align: usize) -> Result<u64, AllocError> {
+    fn allocate_at_last(
+        &self,
+        heap: Heap<'_>,
+        bytes: usize,
+        align: usize,
+    ) -> Result<u64, AllocError> {
         self.release_idle(heap);
         heap.allocate(bytes, align)
             .or_else(|_| {
@@ -322,7 +343,10 @@ impl Attached {
 fn claim_lane(lane: &Lane) -> bool {
     // Acquire pairs with the Release of who parked it.
     lane.busy.load(atomic::Ordering::Relaxed) == 0
-        && lane.busy.compare_exchange(0, 1, atomic::Ordering::AcqRel, atomic::Ordering::Acquire).is_ok()
+        && lane
+            .busy
+            .compare_exchange(0, 1, atomic::Ordering::AcqRel, atomic::Ordering::Acquire)
+            .is_ok()
 }
 
 impl Drop for Attached {
@@ -371,7 +395,12 @@ fn wiped_on_fork<T>() -> Result<*mut T, rustix::io::Errno> {
     let bytes = size_of::<T>();
     // SAFETY: a fresh mapping at an address that the kernel chooses harms nobody.
     unsafe {
-        let memory = mmap_anonymous(ptr::null_mut(), bytes, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE)?;
+        let memory = mmap_anonymous(
+            ptr::null_mut(),
+            bytes,
+            ProtFlags::READ | ProtFlags::WRITE,
+            MapFlags::PRIVATE,
+        )?;
         if let Err(error) = madvise(memory, bytes, Advice::LinuxWipeOnFork) {
             let _ = rustix::mm::munmap(memory, bytes);
             return Err(error);

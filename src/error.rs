@@ -128,6 +128,8 @@ pub enum Error {
         path: PathBuf,
         /// How many that is.
         limit: usize,
+        /// How many of them are dead, as far as can be told from here.
+        dead: usize,
     },
     /// Another program holds a classic record lock on the file, which keeps this process from
     /// taking its own.
@@ -298,9 +300,9 @@ impl fmt::Display for Error {
                 "no room to {action} {} ({source}); free space in its file system, or enlarge it",
                 path.display()
             ),
-            Error::TooManyProcesses { path, limit } => write!(
+            Error::TooManyProcesses { path, limit, dead } => write!(
                 f,
-                "{limit} processes are attached to {}, more cannot be; detach some, or recover those that died",
+                "{limit} processes are attached to {}, of which {dead} are dead, more cannot be; detach some, or remove the segment and create it anew",
                 path.display()
             ),
             Error::ForeignLock { path, pid } => write!(

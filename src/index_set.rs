@@ -35,7 +35,12 @@ impl Level {
     ///
     /// # Safety
     /// All those words stay valid for shared use while the level is.
-    pub unsafe fn new(base: *const AtomicU64, words: usize, block_shift: u32, stride: usize) -> Level {
+    pub unsafe fn new(
+        base: *const AtomicU64,
+        words: usize,
+        block_shift: u32,
+        stride: usize,
+    ) -> Level {
         Level { base, words, block_shift, stride }
     }
 
@@ -118,7 +123,8 @@ impl IndexSet {
             if index >= self.levels[level].words {
                 return None;
             }
-            let bits = self.levels[level].word(index).load(Acquire) & (u64::MAX << (position & (FANOUT - 1)));
+            let bits = self.levels[level].word(index).load(Acquire)
+                & (u64::MAX << (position & (FANOUT - 1)));
             if bits == 0 {
                 if level + 1 == self.count {
                     return None;
@@ -129,6 +135,9 @@ impl IndexSet {
             let hit = (index << FANOUT_SHIFT) + bits.trailing_zeros() as usize;
             if level == 0 {
                 return Some(hit);
+            }
+            if hit >= self.levels[level - 1].words {
+                return None; // only damage sets a bit for a word that is not there
             }
             if self.levels[level - 1].word(hit).load(Acquire) == 0 {
                 self.lower(level, hit);
@@ -141,7 +150,8 @@ impl IndexSet {
 
     /// Clears the bit of word `below` in `level`, then looks again.
     fn lower(&self, level: usize, below: usize) {
-        let (word, bit) = (self.levels[level].word(below >> FANOUT_SHIFT), 1u64 << (below & (FANOUT - 1)));
+        let (word, bit) =
+            (self.levels[level].word(below >> FANOUT_SHIFT), 1u64 << (below & (FANOUT - 1)));
         word.fetch_and(!bit, AcqRel);
         // By read-modify-write: a load could still read the old zero while an inserter, who wrote
         // the word below before, read the old summary.
@@ -169,17 +179,19 @@ impl IndexSet {
         }
     }
 
-    /// At rest: the first item below `end` whose leaf bit cannot be seen from the top.
+    /// At rest, for the models: the first item below `end` whose leaf bit cannot be seen from the top.
+    #[cfg(loom)]
     pub fn first_hidden(&self, end: usize) -> Option<usize> {
-        (0..end.div_ceil(FANOUT)).find(|word| self.leaf(*word) != 0 && !self.is_visible(*word)).map(|word| {
-            (word << FANOUT_SHIFT) + self.leaf(word).trailing_zeros() as usize
-        })
+        (0..end.div_ceil(FANOUT))
+            .find(|word| self.leaf(*word) != 0 && !self.is_visible(*word))
+            .map(|word| (word << FANOUT_SHIFT) + self.leaf(word).trailing_zeros() as usize)
     }
 
     fn is_visible(&self, leaf: usize) -> bool {
         let mut index = leaf;
         self.levels[1..self.count].iter().all(|level| {
-            let seen = level.word(index >> FANOUT_SHIFT).load(Acquire) >> (index & (FANOUT - 1)) & 1 == 1;
+            let seen =
+                level.word(index >> FANOUT_SHIFT).load(Acquire) >> (index & (FANOUT - 1)) & 1 == 1;
             index >>= FANOUT_SHIFT;
             seen
         })

@@ -119,7 +119,8 @@ impl Header {
     pub fn new(layout: &Layout, asked: u64, creation: [u64; 2], hash_seed: u64) -> Header {
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
         let boot = u128::from_str_radix(&boot.trim().replace('-', ""), 16).unwrap_or(0);
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let now =
+            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         Header {
             magic: MAGIC,
             version: VERSION,
@@ -168,7 +169,8 @@ pub struct Layout {
 }
 
 /// Bytes of one zone's leaves and second-level words of all sets, rounded to whole pages.
-const ZONE_LEAVES: u64 = ((FANOUT + 1) * SETS * size_of::<AtomicU64>()).next_multiple_of(PAGE as usize) as u64;
+const ZONE_LEAVES: u64 =
+    ((FANOUT + 1) * SETS * size_of::<AtomicU64>()).next_multiple_of(PAGE as usize) as u64;
 
 impl Layout {
     /// A segment with at least `room` bytes of units; `None`: larger than offsets can say.
@@ -210,8 +212,17 @@ impl Layout {
         let state_lines = take(units * (LINE * size_of::<AtomicU8>()) as u64, PAGE);
         let leaves = take(zones * ZONE_LEAVES, PAGE);
         let first_unit = at.div_ceil(UNIT as u64);
-        let layout =
-            Layout { units, first_unit, participants, summaries, lanes, unit_words, doorbells, state_lines, leaves };
+        let layout = Layout {
+            units,
+            first_unit,
+            participants,
+            summaries,
+            lanes,
+            unit_words,
+            doorbells,
+            state_lines,
+            leaves,
+        };
         Some(layout)
     }
 
@@ -243,7 +254,8 @@ impl Layout {
 
     /// Bytes of the upper levels of one set: whole cache lines, so that sets do not disturb each other.
     fn summary_stride(zones: u64) -> u64 {
-        (Self::upper_levels(zones).sum::<u64>() * size_of::<AtomicU64>() as u64).next_multiple_of(64)
+        (Self::upper_levels(zones).sum::<u64>() * size_of::<AtomicU64>() as u64)
+            .next_multiple_of(64)
     }
 
     /// Offset, words, words per block (a power of two's exponent) and bytes between blocks of each
@@ -311,7 +323,9 @@ impl Layout {
         facts.extend(crate::names::layout_facts());
         for class in ClassId::all() {
             let cut = class.cut();
-            facts.extend([cut.size, cut.start, cut.count, cut.span, u32::from(cut.dense)].map(u64::from));
+            facts.extend(
+                [cut.size, cut.start, cut.count, cut.span, u32::from(cut.dense)].map(u64::from),
+            );
         }
         let bytes: Vec<u8> = facts.iter().flat_map(|fact| fact.to_le_bytes()).collect();
         xxhash_rust::xxh3::xxh3_64(&bytes)
@@ -335,7 +349,8 @@ mod tests {
     fn parts_follow_each_other_and_do_not_overlap() {
         for units in [300, 4096, 4097, 1 << 20, MAX_CAPACITY >> UNIT_SHIFT] {
             let l = Layout::for_units(units).unwrap();
-            let mut parts: Vec<(u64, u64)> = vec![l.head(), (l.lanes, MAX_LANES as u64 * Layout::lane_stride())];
+            let mut parts: Vec<(u64, u64)> =
+                vec![l.head(), (l.lanes, MAX_LANES as u64 * Layout::lane_stride())];
             for set in SetId::all() {
                 for (level, (at, words, shift, stride)) in l.set_levels(set).enumerate() {
                     if level < 2 {

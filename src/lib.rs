@@ -33,19 +33,6 @@ mod shareable;
 mod stats;
 mod sync;
 
-#[cfg(not(loom))]
-pub use {
-    check::{Finding, FindingKind, FindingPlace, Looked, Report, Severity},
-    error::{CapacityLimit, Error, FileKind},
-    heap::error::{AllocError, FreeError},
-    memory::{Block, Handle},
-    names::error::ObjectError,
-    objects::{ObjectInfo, Owned, Ref},
-    segment::{Listed, Opened, Options, Segment, exists, exists_at, list, remove, remove_at},
-    stats::{
-        BlockCounts, ClassStats, Liveness, NameStats, ParticipantStats, RunStats, Stats, Sum, UnitStats,
-    },
-};
 pub use offset::Offset;
 #[cfg(feature = "zerocopy")]
 pub use plain::Plain;
@@ -56,3 +43,17 @@ pub use shareable::derive_support;
 pub use shareable::{LayoutHash, Shareable, type_name};
 #[cfg(feature = "derive")]
 pub use sharena_derive::Shareable;
+#[cfg(not(loom))]
+pub use {
+    check::{Finding, FindingKind, FindingPlace, Looked, Report, Severity},
+    error::{CapacityLimit, Error, FileKind},
+    heap::error::{AllocError, FreeError},
+    memory::{Block, Handle},
+    names::error::ObjectError,
+    objects::{ObjectInfo, Owned, Ref},
+    segment::{Listed, Opened, Options, Segment, exists, exists_at, list, remove, remove_at},
+    stats::{
+        BlockCounts, ClassStats, Liveness, NameStats, ParticipantStats, RunStats, Stats, Sum,
+        UnitStats,
+    },
+};

@@ -46,7 +46,8 @@ impl<'s> Block<'s> {
 
     /// Bytes that may be used: as many as were asked for, or a few more.
     pub fn usable_size(&self) -> usize {
-        let place = heap::locate(&self.attached().arena, self.offset()).expect("a block that is held");
+        let place =
+            heap::locate(&self.attached().arena, self.offset()).expect("a block that is held");
         place.bytes as usize
     }
 
@@ -168,7 +169,11 @@ fn allocate_on(attached: &Attached, lane: &Lane, layout: Layout) -> Result<Offse
 
 #[cold]
 #[inline(never)]
-fn allocate_slow(attached: &Attached, lane: &Lane, layout: Layout) -> Result<Offset<u8>, AllocError> {
+fn allocate_slow(
+    attached: &Attached,
+    lane: &Lane,
+    layout: Layout,
+) -> Result<Offset<u8>, AllocError> {
     let block = take_slow(attached, lane, layout)?;
     Heap::set_state(&attached.arena, block, State::Raw);
     Ok(offset_of_block(block))
@@ -207,7 +212,8 @@ impl Segment {
     #[inline]
     pub fn allocate_block(&self, layout: Layout) -> Result<Block<'_>, AllocError> {
         with_lane(self.attached(), |lane| {
-            take(self.attached(), lane, layout).map(|block| Block::new(self.attached(), lane, block))
+            take(self.attached(), lane, layout)
+                .map(|block| Block::new(self.attached(), lane, block))
         })?
     }
 
@@ -263,7 +269,11 @@ impl Segment {
     ///
     /// # Errors
     /// [`FreeError`] if no raw block starts there.
-    pub fn resize_in_place(&self, offset: Offset<u8>, bytes: usize) -> Result<Option<usize>, FreeError> {
+    pub fn resize_in_place(
+        &self,
+        offset: Offset<u8>,
+        bytes: usize,
+    ) -> Result<Option<usize>, FreeError> {
         let arena = &self.attached().arena;
         let resized = with_lane(self.attached(), |lane| {
             if !lane.is_live() {
@@ -289,7 +299,8 @@ impl Segment {
     /// The offset of an address inside the segment's memory; `None`: it lies elsewhere.
     pub fn offset_of(&self, address: *const u8) -> Option<Offset<u8>> {
         let arena = &self.attached().arena;
-        Offset::from_bits(arena.offset_of(address)).filter(|offset| arena.holds(offset.to_bits(), 1))
+        Offset::from_bits(arena.offset_of(address))
+            .filter(|offset| arena.holds(offset.to_bits(), 1))
     }
 
     /// A handle for hot loops: the calling thread's lane without the look-up.

@@ -88,7 +88,9 @@ impl World {
     pub fn lanes_of(&self, participants: u16) -> Vec<usize> {
         let of = |p| LaneOwner::Active(ParticipantId(p)).word();
         (0..participants)
-            .map(|p| self.arena.lanes().filter(|(_, record)| record.owner.load(Relaxed) == of(p)).count())
+            .map(|p| {
+                self.arena.lanes().filter(|(_, record)| record.owner.load(Relaxed) == of(p)).count()
+            })
             .collect()
     }
 
@@ -110,25 +112,36 @@ impl World {
         let mut at = arena.first_unit().0;
         while at < end {
             let unit = UnitIndex(at);
-            let is = arena.unit(unit).unwrap_or_else(|| panic!("the word of {unit} makes no sense"));
+            let is =
+                arena.unit(unit).unwrap_or_else(|| panic!("the word of {unit} makes no sense"));
             match is {
                 Unit::Free | Unit::Decommitted => {
                     census.free_units += 1;
-                    assert!(arena.set(SetId::Free).contains(at as usize), "{unit} is free and no hint says so");
+                    assert!(
+                        arena.set(SetId::Free).contains(at as usize),
+                        "{unit} is free and no hint says so"
+                    );
                 }
                 Unit::Slab { class, .. } | Unit::Orphan { class } => {
                     let is_orphan = matches!(is, Unit::Orphan { .. });
-                    *(if is_orphan { &mut census.orphans } else { &mut census.owned }) += is.length();
+                    *(if is_orphan { &mut census.orphans } else { &mut census.owned }) +=
+                        is.length();
                     let takeable = self.count_blocks(unit, class, &mut census.blocks);
                     let shown = arena.set(SetId::Orphans(class)).contains(at as usize);
-                    assert!(!is_orphan || !takeable || shown, "{unit} is an orphan with room and no hint says so");
+                    assert!(
+                        !is_orphan || !takeable || shown,
+                        "{unit} is an orphan with room and no hint says so"
+                    );
                 }
                 Unit::Run { len, .. } => census.runs += len,
                 _ => panic!("{unit} is left as {is:?}"),
             }
             for back in 1..is.length() {
                 let tail = arena.unit(unit.plus(back));
-                assert!(matches!(tail, Some(Unit::Tail { back: of, .. }) if of == back), "{unit} covers {tail:?}");
+                assert!(
+                    matches!(tail, Some(Unit::Tail { back: of, .. }) if of == back),
+                    "{unit} covers {tail:?}"
+                );
             }
             at += is.length().max(1);
         }
@@ -214,7 +227,9 @@ impl Worker {
 
     /// Frees raw memory, whosever slab it lies in.
     pub fn free_raw(&self, block: u64) {
-        self.heap().free_raw(block).unwrap_or_else(|refused| panic!("the holder's free was refused: {refused}"));
+        self.heap()
+            .free_raw(block)
+            .unwrap_or_else(|refused| panic!("the holder's free was refused: {refused}"));
     }
 
     /// Frees a block that this lane's process holds PRIVATE.
@@ -291,8 +306,10 @@ impl Worker {
 
     /// The object of a name, pinned.
     pub fn find(&self, name: &str) -> Option<Found> {
-        let found: Option<Pinned> =
-            self.names().find(&self.key(name)).unwrap_or_else(|refused| panic!("{name}: {refused:?}"));
+        let found: Option<Pinned> = self
+            .names()
+            .find(&self.key(name))
+            .unwrap_or_else(|refused| panic!("{name}: {refused:?}"));
         found.map(|pinned| Found { object: pinned.object, hazard: pinned.hazard })
     }
 

@@ -192,8 +192,10 @@ impl Options {
         if self.capacity == 0 {
             return Err(Error::CapacityZero);
         }
-        let too_large =
-            || Error::CapacityTooLarge { asked: self.capacity, limit: CapacityLimit::Format(MAX_CAPACITY) };
+        let too_large = || Error::CapacityTooLarge {
+            asked: self.capacity,
+            limit: CapacityLimit::Format(MAX_CAPACITY),
+        };
         Layout::for_room(room_for(self.capacity).ok_or_else(too_large)?).ok_or_else(too_large)
     }
 }
@@ -292,7 +294,12 @@ impl Segment {
     }
 
     /// Makes a new file a complete segment, of which this process is a participant.
-    fn lay_out(file: SegmentFile, layout: Layout, asked: u64, place: Place) -> Result<Segment, Error> {
+    fn lay_out(
+        file: SegmentFile,
+        layout: Layout,
+        asked: u64,
+        place: Place,
+    ) -> Result<Segment, Error> {
         let path = file.shown();
         let failed = |action| {
             let path = path.clone();
@@ -373,7 +380,9 @@ impl Segment {
     pub fn trim(&self) -> Result<u64, ObjectError> {
         self.forget_unused_types()?;
         self.with_names(|names| {
-            names.shed().map_err(|refused| ObjectError::of(refused, String::new, self.attached.room()))?;
+            names
+                .shed()
+                .map_err(|refused| ObjectError::of(refused, String::new, self.attached.room()))?;
             names.heap.remake_hints();
             self.attached.release_idle(names.heap);
             Ok(u64::from(names.heap.decommit_free_units()) << UNIT_SHIFT)
@@ -420,7 +429,10 @@ fn read_header(file: &SegmentFile) -> Result<Layout, Error> {
         .ok_or_else(|| corrupt(format!("the header says {units} units")))?;
     let size = file.size()?;
     if size < layout.bytes() {
-        return Err(corrupt(format!("it was cut to {size} bytes, the header says {}", layout.bytes())));
+        return Err(corrupt(format!(
+            "it was cut to {size} bytes, the header says {}",
+            layout.bytes()
+        )));
     }
     Ok(layout)
 }
@@ -520,11 +532,19 @@ pub fn list() -> Result<Vec<Listed>, Error> {
             file.read_at(core::mem::offset_of!(Header, asked) as u64, &mut asked)?;
             Ok(u64::from_ne_bytes(asked))
         });
-        let committed = std::fs::metadata(&path).map_or(0, |data| std::os::unix::fs::MetadataExt::blocks(&data) * 512);
+        let committed = std::fs::metadata(&path)
+            .map_or(0, |data| std::os::unix::fs::MetadataExt::blocks(&data) * 512);
         match looked {
             Err(Error::NotFound { .. }) => {} // removed meanwhile
-            Ok(asked) => listed.push(Listed { name, committed, capacity: Some(asked), problem: None }),
-            Err(error) => listed.push(Listed { name, committed, capacity: None, problem: Some(error.to_string()) }),
+            Ok(asked) => {
+                listed.push(Listed { name, committed, capacity: Some(asked), problem: None })
+            }
+            Err(error) => listed.push(Listed {
+                name,
+                committed,
+                capacity: None,
+                problem: Some(error.to_string()),
+            }),
         }
     }
     listed.sort_by(|a, b| a.name.cmp(&b.name));

@@ -11,10 +11,10 @@
 
 use core::mem::size_of;
 
-#[cfg(loom)]
-use loom::sync::atomic as world;
 #[cfg(not(loom))]
 use core::sync::atomic as world;
+#[cfg(loom)]
+use loom::sync::atomic as world;
 
 pub use world::Ordering::{self, AcqRel, Acquire, Relaxed, Release, SeqCst};
 
@@ -55,14 +55,6 @@ macro_rules! facade_atomic {
         pub struct $name(world::$name);
 
         impl $name {
-            #[cfg(not(loom))]
-            pub const fn new(value: $value) -> Self {
-                Self(world::$name::new(value))
-            }
-            #[cfg(loom)]
-            pub fn new(value: $value) -> Self {
-                Self(world::$name::new(value))
-            }
             #[inline(always)]
             pub fn load(&self, order: Ordering) -> $value {
                 self.0.load(order)
@@ -71,37 +63,6 @@ macro_rules! facade_atomic {
             pub fn store(&self, value: $value, order: Ordering) {
                 step();
                 self.0.store(value, order);
-            }
-            #[inline(always)]
-            pub fn swap(&self, value: $value, order: Ordering) -> $value {
-                step();
-                self.0.swap(value, order)
-            }
-            /// The value found, as `Ok` if it was `current` and is now `new`.
-            #[inline(always)]
-            pub fn compare_exchange(&self, current: $value, new: $value, success: Ordering, failure: Ordering) -> Result<$value, $value> {
-                step();
-                self.0.compare_exchange(current, new, success, failure)
-            }
-            #[inline(always)]
-            pub fn fetch_or(&self, bits: $value, order: Ordering) -> $value {
-                step();
-                self.0.fetch_or(bits, order)
-            }
-            #[inline(always)]
-            pub fn fetch_and(&self, bits: $value, order: Ordering) -> $value {
-                step();
-                self.0.fetch_and(bits, order)
-            }
-            #[inline(always)]
-            pub fn fetch_add(&self, by: $value, order: Ordering) -> $value {
-                step();
-                self.0.fetch_add(by, order)
-            }
-            #[inline(always)]
-            pub fn fetch_sub(&self, by: $value, order: Ordering) -> $value {
-                step();
-                self.0.fetch_sub(by, order)
             }
         }
     };
@@ -113,27 +74,74 @@ facade_atomic!(
     u64
 );
 facade_atomic!(
-    /// A shared byte: the state of a block.
+    /// A shared byte: the state of a block. It is never changed by read-modify-write.
     AtomicU8,
     u8
 );
 
+impl AtomicU64 {
+    pub fn new(value: u64) -> Self {
+        Self(world::AtomicU64::new(value))
+    }
+    #[inline(always)]
+    pub fn swap(&self, value: u64, order: Ordering) -> u64 {
+        step();
+        self.0.swap(value, order)
+    }
+    /// The value found, as `Ok` if it was `current` and is now `new`.
+    #[inline(always)]
+    pub fn compare_exchange(
+        &self,
+        current: u64,
+        new: u64,
+        success: Ordering,
+        failure: Ordering,
+    ) -> Result<u64, u64> {
+        step();
+        self.0.compare_exchange(current, new, success, failure)
+    }
+    #[inline(always)]
+    pub fn fetch_or(&self, bits: u64, order: Ordering) -> u64 {
+        step();
+        self.0.fetch_or(bits, order)
+    }
+    #[inline(always)]
+    pub fn fetch_and(&self, bits: u64, order: Ordering) -> u64 {
+        step();
+        self.0.fetch_and(bits, order)
+    }
+    #[inline(always)]
+    pub fn fetch_add(&self, by: u64, order: Ordering) -> u64 {
+        step();
+        self.0.fetch_add(by, order)
+    }
+    #[inline(always)]
+    pub fn fetch_sub(&self, by: u64, order: Ordering) -> u64 {
+        step();
+        self.0.fetch_sub(by, order)
+    }
+}
+
+#[cfg(loom)]
+impl AtomicU8 {
+    pub fn new(value: u8) -> Self {
+        Self(world::AtomicU8::new(value))
+    }
+}
+
 #[cfg(not(loom))]
 const _: () = assert!(size_of::<AtomicU64>() == 8 && size_of::<AtomicU8>() == 1);
 
-/// Makes `count` words at `at`, each zero.
-///
-/// Memory fresh from the kernel is zero already, so in the real world this does nothing; loom's
-/// atomics must be constructed.
+/// Makes `count` words at `at`, each zero: memory from the kernel is that already, but loom's atomics
+/// are more than their value.
 ///
 /// # Safety
-/// `at` is valid for writes of `count` words, aligned, all zero bytes, and nobody else uses it.
+/// `at` is valid for writes of `count` words, aligned, and nobody else uses it.
+#[cfg(loom)]
 pub unsafe fn construct_zeroed(at: *mut AtomicU64, count: usize) {
-    if cfg!(loom) {
-        for i in 0..count {
-            // SAFETY: in range by the caller's promise, which also makes us the only user.
-            unsafe { at.add(i).write(AtomicU64::new(0)) };
-        }
+    for i in 0..count {
+        // SAFETY: in range by the caller's promise, which also makes us the only user.
+        unsafe { at.add(i).write(AtomicU64::new(0)) };
     }
 }
 
@@ -141,12 +149,11 @@ pub unsafe fn construct_zeroed(at: *mut AtomicU64, count: usize) {
 ///
 /// # Safety
 /// As [`construct_zeroed`].
+#[cfg(loom)]
 pub unsafe fn construct_zeroed_bytes(at: *mut AtomicU8, count: usize) {
-    if cfg!(loom) {
-        for i in 0..count {
-            // SAFETY: in range by the caller's promise, which also makes us the only user.
-            unsafe { at.add(i).write(AtomicU8::new(0)) };
-        }
+    for i in 0..count {
+        // SAFETY: in range by the caller's promise, which also makes us the only user.
+        unsafe { at.add(i).write(AtomicU8::new(0)) };
     }
 }
 

@@ -332,7 +332,7 @@ fn run(steps: &[(usize, Op)]) {
 fn config() -> ProptestConfig {
     let persistence = FileFailurePersistence::Direct("tests/heap_model.regressions");
     let defaults = ProptestConfig::default();
-    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { defaults.cases } else { 60 };
+    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { defaults.cases } else { 200 };
     ProptestConfig { cases, failure_persistence: Some(Box::new(persistence)), max_shrink_time: 60_000, ..defaults }
 }
 

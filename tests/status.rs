@@ -84,7 +84,9 @@ fn child() {
                 round += 1;
                 let name = format!("{}", round % 61);
                 let _ = segment.find_or_construct(&name, || round).unwrap();
-                let block = segment.allocate(Layout::from_size_align(16 + round as usize % 5000, 8).unwrap()).unwrap();
+                let block = segment
+                    .allocate(Layout::from_size_align(16 + round as usize % 5000, 8).unwrap())
+                    .unwrap();
                 let run = segment.own_slice(150_000, |_| 0u8).unwrap();
                 let _ = segment.destroy::<u64>(&name).unwrap();
                 segment.deallocate(block).unwrap();
@@ -111,8 +113,9 @@ fn numbers_add_up_to_the_byte() {
     assert_eq!(first.capacity, 16 << 20);
     assert!(first.total >= first.capacity && first.total.is_multiple_of(65_536));
     assert_eq!((first.names.objects, first.names.arrays, first.lanes), (0, 1, 1));
-    let blocks: Vec<_> =
-        (0..1000).map(|_| segment.allocate(Layout::from_size_align(64, 8).unwrap()).unwrap()).collect();
+    let blocks: Vec<_> = (0..1000)
+        .map(|_| segment.allocate(Layout::from_size_align(64, 8).unwrap()).unwrap())
+        .collect();
     let large = segment.allocate(Layout::from_size_align(300_000, 8).unwrap()).unwrap();
     let busy = segment.stats().unwrap();
     assert_eq!(busy.free + busy.used, busy.total);
@@ -120,11 +123,15 @@ fn numbers_add_up_to_the_byte() {
     assert_eq!((class.slabs, class.blocks.raw), (1, 1000));
     assert_eq!((busy.runs.raw.count, busy.runs.raw.bytes), (1, 5 << 16));
     let [me] = &busy.participants[..] else { panic!("{:?}", busy.participants) };
-    assert_eq!((me.pid, me.liveness, me.is_self, me.lanes), (std::process::id(), Liveness::Alive, true, 1));
+    assert_eq!(
+        (me.pid, me.liveness, me.is_self, me.lanes),
+        (std::process::id(), Liveness::Alive, true, 1)
+    );
     let sum: u64 = busy.classes.iter().map(|class| class.block * class.blocks.private).sum();
     assert_eq!(me.private, sum + busy.runs.private.bytes);
     let units = busy.units;
-    let all = units.free + units.decommitted + units.untouched + units.slabs + units.runs + units.other;
+    let all =
+        units.free + units.decommitted + units.untouched + units.slabs + units.runs + units.other;
     assert_eq!(all << 16, busy.total);
     for block in blocks {
         segment.deallocate(block).unwrap();
@@ -146,7 +153,7 @@ fn beside_processes_at_work_nothing_false_is_found() {
     let (name, segment) = Name::create("at-work");
     let holder = Process::start("hold", &name);
     let workers: Vec<_> = (0..2).map(|_| Process::start("work", &name)).collect();
-    for _ in 0..20 {
+    for _ in 0..200 {
         let report = segment.check().unwrap();
         assert!(report.is_clean(), "{report}");
         assert_eq!(report.looked.participants, 4);
@@ -161,7 +168,11 @@ fn beside_processes_at_work_nothing_false_is_found() {
     holder.end();
     let report = segment.check().unwrap();
     assert_eq!(report.damages().count(), 0, "{report}");
-    assert_eq!(report.leftovers().filter(|found| found.kind == FindingKind::DeadProcess).count(), 2, "{report}");
+    assert_eq!(
+        report.leftovers().filter(|found| found.kind == FindingKind::DeadProcess).count(),
+        2,
+        "{report}"
+    );
 }
 
 #[test]
@@ -189,6 +200,7 @@ fn a_killed_process_is_dead_and_what_it_left_is_no_damage() {
     let report = segment.check().unwrap();
     assert!(!report.is_clean());
     assert!(report.findings.iter().all(|found| found.severity == Severity::Leftover), "{report}");
-    let found = report.findings.iter().find(|found| found.kind == FindingKind::DeadProcess).unwrap();
+    let found =
+        report.findings.iter().find(|found| found.kind == FindingKind::DeadProcess).unwrap();
     assert!(found.text.contains(&pid.to_string()), "{found}");
 }

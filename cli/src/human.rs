@@ -6,7 +6,11 @@ use std::fmt::Write;
 use std::time::SystemTime;
 
 /// A table without lines, its columns named; `numbers`: those that are aligned to the right.
-fn table<const N: usize>(titles: [&str; N], numbers: &[usize], rows: impl Iterator<Item = [String; N]>) -> String {
+fn table<const N: usize>(
+    titles: [&str; N],
+    numbers: &[usize],
+    rows: impl Iterator<Item = [String; N]>,
+) -> String {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_header(titles);
     table.add_rows(rows);
@@ -21,7 +25,9 @@ fn table<const N: usize>(titles: [&str; N], numbers: &[usize], rows: impl Iterat
 
 /// Text from a segment, with what could disturb a terminal spelled out.
 pub fn plain(text: &str) -> String {
-    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+    text.chars()
+        .flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] })
+        .collect()
 }
 
 /// A number of bytes, to three digits.
@@ -34,7 +40,12 @@ fn size(bytes: u64) -> String {
     }
     match unit {
         0 => format!("{bytes} B"),
-        _ => format!("{:.*} {}", if value < 10.0 { 2 } else { usize::from(value < 100.0) }, value, UNITS[unit]),
+        _ => format!(
+            "{:.*} {}",
+            if value < 10.0 { 2 } else { usize::from(value < 100.0) },
+            value,
+            UNITS[unit]
+        ),
     }
 }
 
@@ -77,7 +88,13 @@ pub fn stats(name: &str, stats: &Stats) -> String {
         ("free", format!("{} ({} bytes)", size(stats.free), stats.free)),
         ("used", format!("{} ({} bytes)", size(stats.used), stats.used)),
         ("memory committed", size(stats.committed)),
-        ("objects", format!("{} of {} names; {} types described", names.objects, names.entries, names.types)),
+        (
+            "objects",
+            format!(
+                "{} of {} names; {} types described",
+                names.objects, names.entries, names.types
+            ),
+        ),
         ("table of names", format!("{} slots, {} arrays", names.slots, names.arrays)),
         ("slabs without owner", stats.orphan_slabs.to_string()),
     ];
@@ -91,17 +108,32 @@ pub fn stats(name: &str, stats: &Stats) -> String {
             &[0, 1, 2, 3, 4, 5, 6],
             stats.classes.iter().map(|class| {
                 let blocks = class.blocks;
-                [class.block, class.slabs, blocks.free, blocks.private, blocks.published, blocks.raw, blocks.limbo]
-                    .map(|number| number.to_string())
+                [
+                    class.block,
+                    class.slabs,
+                    blocks.free,
+                    blocks.private,
+                    blocks.published,
+                    blocks.raw,
+                    blocks.limbo,
+                ]
+                .map(|number| number.to_string())
             }),
         );
     }
     let runs = stats.runs;
-    let runs = [("private", runs.private), ("published", runs.published), ("raw", runs.raw), ("limbo", runs.limbo)];
+    let runs = [
+        ("private", runs.private),
+        ("published", runs.published),
+        ("raw", runs.raw),
+        ("limbo", runs.limbo),
+    ];
     if runs.iter().any(|(_, sum)| sum.count != 0) {
         text.push('\n');
         let rows = runs.iter().filter(|(_, sum)| sum.count != 0);
-        let row = |(state, sum): &(&str, sharena::Sum)| [(*state).into(), sum.count.to_string(), size(sum.bytes)];
+        let row = |(state, sum): &(&str, sharena::Sum)| {
+            [(*state).into(), sum.count.to_string(), size(sum.bytes)]
+        };
         text += &table(["LARGE BLOCKS", "COUNT", "SIZE"], &[1, 2], rows.map(row));
     }
     text.push('\n');
@@ -144,7 +176,12 @@ pub fn report(name: &str, report: &Report) -> String {
             ["SEVERITY", "KIND", "PLACE", "WHAT"],
             &[],
             all.iter().map(|one| {
-                [one.severity.to_string(), one.kind.name().into(), plain(&one.place.to_string()), plain(&one.text)]
+                [
+                    one.severity.to_string(),
+                    one.kind.name().into(),
+                    plain(&one.place.to_string()),
+                    plain(&one.text),
+                ]
             }),
         );
         text.push('\n');
@@ -165,7 +202,11 @@ pub fn report(name: &str, report: &Report) -> String {
         looked.participants
     );
     if report.others != 0 {
-        let _ = writeln!(text, "{} other threads use the segment: exact only if they are at rest", report.others);
+        let _ = writeln!(
+            text,
+            "{} other threads use the segment: exact only if they are at rest",
+            report.others
+        );
     }
     text
 }
@@ -176,8 +217,12 @@ mod tests {
 
     #[test]
     fn sizes_are_short() {
-        let shown = [0, 999, 1000, 1024, 65_536, 1 << 20, 1_409_286_144, 1 << 40, u64::MAX].map(size);
-        let expected = ["0 B", "999 B", "0.98 KiB", "1.00 KiB", "64.0 KiB", "1.00 MiB", "1.31 GiB", "1.00 TiB", "16.0 EiB"];
+        let shown =
+            [0, 999, 1000, 1024, 65_536, 1 << 20, 1_409_286_144, 1 << 40, u64::MAX].map(size);
+        let expected = [
+            "0 B", "999 B", "0.98 KiB", "1.00 KiB", "64.0 KiB", "1.00 MiB", "1.31 GiB", "1.00 TiB",
+            "16.0 EiB",
+        ];
         assert_eq!(shown, expected);
     }
 

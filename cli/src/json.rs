@@ -5,9 +5,7 @@ use sharena::{Finding, Listed, Looked, ObjectInfo, ParticipantStats, Report, Sta
 use std::time::UNIX_EPOCH;
 
 pub fn list(listed: &[Listed]) -> Value {
-    let row = |one: &Listed| {
-        json!({ "name": one.name, "capacity": one.capacity, "committed": one.committed, "problem": one.problem })
-    };
+    let row = |one: &Listed| json!({ "name": one.name, "capacity": one.capacity, "committed": one.committed, "problem": one.problem });
     listed.iter().map(row).collect()
 }
 
@@ -101,7 +99,19 @@ fn finding(one: &Finding) -> Value {
 }
 
 pub fn report(report: &Report) -> Value {
-    let Looked { units, slabs, blocks, runs, participants, lanes, arrays, names, objects, unnamed, .. } = report.looked;
+    let Looked {
+        units,
+        slabs,
+        blocks,
+        runs,
+        participants,
+        lanes,
+        arrays,
+        names,
+        objects,
+        unnamed,
+        ..
+    } = report.looked;
     json!({
         "clean": report.is_clean(),
         "findings": report.findings.iter().map(finding).collect::<Value>(),

@@ -151,7 +151,8 @@ impl Target {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    match answer(&cli.command).and_then(|answer| print(&answer, cli.json).map(|()| answer.is_well)) {
+    match answer(&cli.command).and_then(|answer| print(&answer, cli.json).map(|()| answer.is_well))
+    {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(failure) => {
@@ -166,7 +167,11 @@ fn answer(command: &Command) -> Result<Answer, Failure> {
     Ok(match command {
         Command::Ls => {
             let listed = sharena::list()?;
-            Answer { text: human::list(&listed), json: json::list(&listed), is_well: !listed.is_empty() }
+            Answer {
+                text: human::list(&listed),
+                json: json::list(&listed),
+                is_well: !listed.is_empty(),
+            }
         }
         Command::Stat(target) => {
             let stats = target.open()?.stats()?;
@@ -176,7 +181,11 @@ fn answer(command: &Command) -> Result<Answer, Failure> {
         Command::Objects(target) => {
             let mut objects = target.open()?.objects()?;
             objects.sort_by(|a, b| (&a.name, a.unique).cmp(&(&b.name, b.unique)));
-            Answer { text: human::objects(&objects), json: json::objects(&objects), is_well: !objects.is_empty() }
+            Answer {
+                text: human::objects(&objects),
+                json: json::objects(&objects),
+                is_well: !objects.is_empty(),
+            }
         }
         Command::Check(target) => {
             let report = target.open()?.check()?;
@@ -193,7 +202,8 @@ fn answer(command: &Command) -> Result<Answer, Failure> {
 
 /// Removes a segment; with `force` any regular file of that name.
 fn remove(target: &Target, force: bool) -> Result<(), Failure> {
-    let refused = |why: &str| Failure::Refused(format!("{why}; to remove it all the same, use --force"));
+    let refused =
+        |why: &str| Failure::Refused(format!("{why}; to remove it all the same, use --force"));
     match (&target.name, &target.path) {
         (Some(name), _) => {
             let listed = sharena::list()?.into_iter().find(|listed| listed.name == *name);
@@ -209,8 +219,9 @@ fn remove(target: &Target, force: bool) -> Result<(), Failure> {
                 }
                 // An error if it is no regular file.
                 if sharena::exists_at(path)? {
-                    std::fs::remove_file(path)
-                        .map_err(|error| Failure::Refused(format!("could not remove {}: {error}", path.display())))?;
+                    std::fs::remove_file(path).map_err(|error| {
+                        Failure::Refused(format!("could not remove {}: {error}", path.display()))
+                    })?;
                 }
             }
             done => done?,

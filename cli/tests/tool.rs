@@ -23,7 +23,8 @@ fn errors(output: &Output) -> &str {
 /// The JSON that a command prints, and its exit code.
 fn json(arguments: &[&str]) -> (Value, i32) {
     let output = run(&[arguments, &["--json"]].concat());
-    let value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
+    let value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {output:?}"));
     (value, output.status.code().unwrap())
 }
 
@@ -61,7 +62,8 @@ fn ls_lists_segments_and_leftovers_with_the_reason() {
     let _segment = good.create();
     std::fs::write(bad.file(), "something else").unwrap();
     let (listed, code) = json(&["ls"]);
-    let find = |name: &Name| listed.as_array().unwrap().iter().find(|one| one["name"] == *name.0).unwrap();
+    let find =
+        |name: &Name| listed.as_array().unwrap().iter().find(|one| one["name"] == *name.0).unwrap();
     assert_eq!(code, 0);
     assert_eq!(find(&good)["capacity"], 1 << 20);
     assert!(find(&good)["committed"].as_u64().unwrap() > 65_536);
@@ -69,7 +71,8 @@ fn ls_lists_segments_and_leftovers_with_the_reason() {
     assert_eq!(find(&bad)["capacity"], Value::Null);
     assert!(find(&bad)["problem"].as_str().unwrap().contains("not a segment"));
     let human = run(&["ls"]);
-    let line = text(&human).lines().find(|line| line.contains(&good.0) && !line.contains(&bad.0)).unwrap();
+    let line =
+        text(&human).lines().find(|line| line.contains(&good.0) && !line.contains(&bad.0)).unwrap();
     assert!(line.contains("1.00 MiB"), "{line}");
     assert!(text(&human).contains("not a segment"));
 }
@@ -90,7 +93,11 @@ fn stat_counts_what_is_there() {
     assert_eq!(of(false)["liveness"], "alive");
     let human = run(&["stat", &name.0]);
     assert_eq!(human.status.code(), Some(0));
-    assert!(text(&human).contains("this tool") && text(&human).contains("PUBLISHED"), "{}", text(&human));
+    assert!(
+        text(&human).contains("this tool") && text(&human).contains("PUBLISHED"),
+        "{}",
+        text(&human)
+    );
     let before = number("used");
     segment.construct_slice_default::<u8>("more", 1_000_000).unwrap();
     let after = json(&["stat", &name.0]).0["used"].as_u64().unwrap();
@@ -103,10 +110,14 @@ fn objects_are_listed_by_name() {
     let segment = name.create();
     let (objects, code) = json(&["objects", &name.0]);
     assert_eq!(code, 0);
-    let names: Vec<_> = objects.as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
+    let names: Vec<_> =
+        objects.as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["answer", "bytes", "u32"]);
     assert_eq!(objects[0]["type"], "u64");
-    assert_eq!((&objects[1]["count"], &objects[1]["unique"], &objects[2]["unique"]), (&1000.into(), &false.into(), &true.into()));
+    assert_eq!(
+        (&objects[1]["count"], &objects[1]["unique"], &objects[2]["unique"]),
+        (&1000.into(), &false.into(), &true.into())
+    );
     let human = run(&["objects", &name.0]);
     assert!(text(&human).contains("answer") && text(&human).contains("(unique)"));
     segment.clear().unwrap();
@@ -135,7 +146,11 @@ fn check_says_whether_it_is_whole() {
     assert!(finding["place"].as_str().unwrap().contains("answer"), "{finding}");
     let human = run(&["check", &name.0]);
     assert_eq!(human.status.code(), Some(1));
-    assert!(text(&human).contains("not clean") && text(&human).contains("answer"), "{}", text(&human));
+    assert!(
+        text(&human).contains("not clean") && text(&human).contains("answer"),
+        "{}",
+        text(&human)
+    );
 }
 
 #[test]
@@ -152,7 +167,11 @@ fn rm_removes_segments_and_nothing_else() {
     for target in [&["rm", &name.0][..], &["rm", "--path", path.to_str().unwrap()]] {
         let refused = run(target);
         assert_eq!(refused.status.code(), Some(2), "{target:?}");
-        assert!(errors(&refused).contains("--force") && errors(&refused).contains("not a segment"), "{}", errors(&refused));
+        assert!(
+            errors(&refused).contains("--force") && errors(&refused).contains("not a segment"),
+            "{}",
+            errors(&refused)
+        );
         assert!(name.file().exists());
         assert_eq!(run(&[target, &["--force"]].concat()).status.code(), Some(0), "{target:?}");
         assert!(!name.file().exists());
@@ -169,7 +188,9 @@ fn what_cannot_be_opened_is_an_error_with_its_reason() {
     let bad = Name::new("bad");
     std::fs::write(bad.file(), "something else").unwrap();
     for command in ["stat", "objects", "check"] {
-        for (target, reason) in [("tool-absent", "no segment"), (&*bad.0, "not a segment"), ("a/b", "a/b")] {
+        for (target, reason) in
+            [("tool-absent", "no segment"), (&*bad.0, "not a segment"), ("a/b", "a/b")]
+        {
             for form in [&[][..], &["--json"]] {
                 let output = run(&[&[command, target], form].concat());
                 assert_eq!(output.status.code(), Some(2), "{command} {target}");
@@ -183,7 +204,9 @@ fn what_cannot_be_opened_is_an_error_with_its_reason() {
 
 #[test]
 fn wrong_usage_is_explained() {
-    for arguments in [&[][..], &["stat"], &["stat", "x", "--path", "y"], &["frobnicate"], &["ls", "--colour"]] {
+    for arguments in
+        [&[][..], &["stat"], &["stat", "x", "--path", "y"], &["frobnicate"], &["ls", "--colour"]]
+    {
         let output = run(arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         assert!(errors(&output).contains("Usage"), "{}", errors(&output));

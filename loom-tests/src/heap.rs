@@ -33,7 +33,7 @@ pub fn models() -> Vec<Model> {
             name: "heap/orphan",
             law: "a free into a slab that is being given away: who adopts finds the block",
             threads: 2,
-            bound: None,
+            bound: Some(3),
             long: None,
             check: orphan,
         },
@@ -41,7 +41,7 @@ pub fn models() -> Vec<Model> {
             name: "heap/adopt",
             law: "two frees into an orphan that is being adopted: each refill of the adopter finds one until it has both",
             threads: 2,
-            bound: None,
+            bound: Some(3),
             long: None,
             check: adopt,
         },
@@ -205,8 +205,8 @@ fn builder_like(builder: &Builder) -> Builder {
 /// A slab of four blocks that `owner` gives away, `concurrently` with all else or before: one block
 /// of it is free, one freer frees two others one after the other, and somebody adopts it.
 ///
-/// The adopter has another slab, and refills twice meanwhile, so that its cursor has been at the
-/// adopted one: what is freed after that must be announced.
+/// The adopter has another slab, and takes three times meanwhile, so that its cursor has passed the
+/// adopted one when it found two blocks there: what is freed after that must be announced.
 fn change_of_owner(concurrently: bool) {
     let world = World::new(2);
     let cells = Cells::new(world.places());
@@ -220,7 +220,7 @@ fn change_of_owner(concurrently: bool) {
     let freer = spawn(move || to_free.into_iter().for_each(|block| give(&freer, &c, block)));
     let c = cells.clone();
     let adopt = move || {
-        let taken: Vec<u64> = (0..2).filter_map(|_| adopter.take(BLOCK)).collect();
+        let taken: Vec<u64> = (0..3).filter_map(|_| adopter.take(BLOCK)).collect();
         taken.iter().for_each(|block| hold(adopter.world(), &c, *block));
         (adopter, taken)
     };
@@ -377,6 +377,7 @@ fn run_free(builder: Builder) {
         let again = worker.take_run(1);
         hold_run(&world, &cells, again, 1);
         let (other, others) = other.join().unwrap();
+        world.census();
         assert!(again.is_some(), "two units have room for two");
         let others = others.or_else(|| other.take_run(1));
         assert!(others.is_some(), "two units have room for two");

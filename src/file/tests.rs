@@ -205,8 +205,7 @@ fn what_is_no_segment_file_is_named_precisely() {
         ("/dev/null".into(), FileKind::CharacterDevice),
     ];
     for (path, expected) in kinds {
-        for error in [SegmentFile::open(&path).err(), remove(&path).err(), exists(&path).err()]
-        {
+        for error in [SegmentFile::open(&path).err(), remove(&path).err(), exists(&path).err()] {
             let error = error.expect("no regular file");
             assert!(
                 matches!(&error, Error::NotARegularFile { kind, .. } if *kind == expected),
@@ -290,8 +289,7 @@ fn a_passed_descriptor_must_be_a_file_open_for_reading_and_writing() {
         let adopted = SegmentFile::from_fd(fd);
         assert!(matches!(adopted, Err(Error::DescriptorNotReadWrite { .. })), "{flags:?}");
     }
-    let adopted =
-        SegmentFile::from_fd(open(&scratch.0, OFlags::RDONLY, Mode::empty()).unwrap());
+    let adopted = SegmentFile::from_fd(open(&scratch.0, OFlags::RDONLY, Mode::empty()).unwrap());
     let directory = FileKind::Directory;
     assert!(matches!(adopted, Err(Error::NotARegularFile { kind, .. }) if kind == directory));
     let file = SegmentFile::from_fd(open(&path, OPEN, Mode::empty()).unwrap()).unwrap();

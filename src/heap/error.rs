@@ -110,17 +110,28 @@ impl fmt::Display for FreeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             FreeError::Foreign { offset } => {
-                write!(f, "offset {offset:#x} is no block of this segment; was it allocated in another?")
+                write!(
+                    f,
+                    "offset {offset:#x} is no block of this segment; was it allocated in another?"
+                )
             }
             FreeError::Misaligned { offset, start } => {
-                write!(f, "offset {offset:#x} lies inside the block at {start:#x}; free it by its start")
+                write!(
+                    f,
+                    "offset {offset:#x} lies inside the block at {start:#x}; free it by its start"
+                )
             }
-            FreeError::DoubleFree { offset } => write!(f, "the block at {offset:#x} is free already"),
+            FreeError::DoubleFree { offset } => {
+                write!(f, "the block at {offset:#x} is free already")
+            }
             FreeError::IsObject { offset } => {
                 write!(f, "a typed object stands at {offset:#x}; use destroy or destroy_at")
             }
             FreeError::IsPrivate { offset } => {
-                write!(f, "the block at {offset:#x} is private to a process: freed already, or not yet published")
+                write!(
+                    f,
+                    "the block at {offset:#x} is private to a process: freed already, or not yet published"
+                )
             }
             FreeError::NoLane(error) => write!(f, "no lane to free with: {error}"),
         }

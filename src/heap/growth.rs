@@ -91,7 +91,10 @@ impl Heap<'_> {
         if head.0 + wanted > frontier.0 {
             let missing = head.0 + wanted - frontier.0;
             // Growth counts the free units below the frontier in; a run that ends there has none.
-            if head.0 + len < frontier.0 || self.grow(missing).is_err() || head.0 + wanted > self.arena.frontier().0 {
+            if head.0 + len < frontier.0
+                || self.grow(missing).is_err()
+                || head.0 + wanted > self.arena.frontier().0
+            {
                 return false;
             }
         }
@@ -100,7 +103,11 @@ impl Heap<'_> {
 
     /// Claims the units of `range`, counted from `head`, ascending. `Err`: the unit at which it
     /// failed; nothing is claimed then.
-    fn try_claim(&self, head: UnitIndex, range: Range<u32>) -> Result<Result<(), UnitIndex>, Exhausted> {
+    fn try_claim(
+        &self,
+        head: UnitIndex,
+        range: Range<u32>,
+    ) -> Result<Result<(), UnitIndex>, Exhausted> {
         let lane = self.lane.id();
         let mut decommitted = Vec::new();
         for back in range.clone() {
@@ -153,7 +160,9 @@ impl Heap<'_> {
             for unit in self.arena.units() {
                 match self.arena.unit(unit) {
                     Some(Unit::Free | Unit::Decommitted) => row += 1,
-                    Some(Unit::Claimed { .. } | Unit::Freeing { .. }) => (row, transient) = (0, true),
+                    Some(Unit::Claimed { .. } | Unit::Freeing { .. }) => {
+                        (row, transient) = (0, true)
+                    }
                     _ => row = 0,
                 }
                 if row == len {
@@ -233,13 +242,17 @@ impl Heap<'_> {
             let set = match self.arena.unit(unit) {
                 Some(Unit::Free | Unit::Decommitted) => SetId::Free,
                 Some(Unit::Orphan { class }) => SetId::Orphans(class),
-                Some(Unit::Run { lane: LaneId::NOBODY, state: State::Limbo, .. }) => SetId::LimboRuns,
+                Some(Unit::Run { lane: LaneId::NOBODY, state: State::Limbo, .. }) => {
+                    SetId::LimboRuns
+                }
                 _ => continue,
             };
             self.arena.set(set).insert(unit.0 as usize);
         }
         for set in SetId::all() {
-            self.arena.set(set).repair(self.arena.first_unit().0 as usize, self.arena.frontier().0 as usize);
+            self.arena
+                .set(set)
+                .repair(self.arena.first_unit().0 as usize, self.arena.frontier().0 as usize);
         }
     }
 

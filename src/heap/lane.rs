@@ -164,7 +164,11 @@ impl Magazine {
         let count = count.min(self.len()) as usize;
         // SAFETY: those below `top` were written by `push`; a borrow of this thread, which neither
         // pushes nor pops while it looks at them.
-        if count == 0 { &[] } else { unsafe { core::slice::from_raw_parts(self.bottom.get(), count) } }
+        if count == 0 {
+            &[]
+        } else {
+            unsafe { core::slice::from_raw_parts(self.bottom.get(), count) }
+        }
     }
 
     /// Takes out the `count` blocks that lay longest on the stack.
@@ -238,7 +242,8 @@ impl Lane {
     pub fn begin(&self, arena: &Arena, id: LaneId, birth: u32) {
         assert!(birth != 0 && birth < 1 << Self::BIRTH_BITS);
         for class in ClassId::all() {
-            self.magazine(class).begin(class.cut(), self.storage[STORAGE.0[class.index()]].as_ptr());
+            self.magazine(class)
+                .begin(class.cut(), self.storage[STORAGE.0[class.index()]].as_ptr());
         }
         self.book.set(Box::into_raw(Box::new(RefCell::new(Book::default()))));
         self.types.set(Box::into_raw(Box::default()));
@@ -436,7 +441,10 @@ impl ClassBook {
 
     /// The owned slabs, each with its slot.
     pub fn owned(&self) -> impl Iterator<Item = (u32, &Notes)> {
-        self.slots.iter().enumerate().filter_map(|(slot, notes)| Some((slot as u32, notes.as_ref()?)))
+        self.slots
+            .iter()
+            .enumerate()
+            .filter_map(|(slot, notes)| Some((slot as u32, notes.as_ref()?)))
     }
 
     /// The slabs whose ring bit is `ring`.

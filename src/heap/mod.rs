@@ -17,13 +17,13 @@ pub mod slab;
 pub mod unit;
 
 use crate::arena::Arena;
+use crate::sync::{Acquire, AtomicU8, Relaxed, Release};
 use error::FreeError;
 pub use growth::Exhausted;
 use lane::Lane;
 use size_class::ClassId;
 use slab::SlabBlock;
 use unit::{OWNER, State, UNIT, Unit, UnitIndex, class_code, class_field, is_owned_slab};
-use crate::sync::{Acquire, AtomicU8, Relaxed, Release};
 
 /// The heap as one live lane uses it.
 #[derive(Clone, Copy)]
@@ -67,7 +67,8 @@ pub fn locate(arena: &Arena, offset: u64) -> Option<Place> {
             let cut = class.cut();
             let at = u32::try_from(offset - head.offset()).ok()?.checked_sub(cut.start)?;
             let index = cut.index_of(at);
-            let start = head.offset() + u64::from(cut.start) + u64::from(index) * u64::from(cut.size);
+            let start =
+                head.offset() + u64::from(cut.start) + u64::from(index) * u64::from(cut.size);
             let block = SlabBlock { head, class, index };
             let kind = PlaceKind::Slab(block, unit);
             (index < cut.count).then_some(Place { start, bytes: u64::from(cut.size), kind })
@@ -85,7 +86,8 @@ pub fn state_of(arena: &Arena, place: &Place) -> Option<State> {
     match place.kind {
         PlaceKind::Slab(block, _) => {
             // SAFETY: `locate` read that the head is a slab of this class, and made the index.
-            let state = unsafe { &*arena.states(block.head, block.class).add(block.index as usize) };
+            let state =
+                unsafe { &*arena.states(block.head, block.class).add(block.index as usize) };
             State::of(state.load(Acquire))
         }
         PlaceKind::Run(_, Unit::Run { state, .. }) => Some(state),
@@ -175,9 +177,12 @@ impl<'a> Heap<'a> {
         match class_field(word) {
             Some(class) if is_owned_slab(word) => {
                 let cut = class.cut();
-                let index = cut.index_of((block as u32 & (UNIT as u32 - 1)).wrapping_sub(cut.start));
+                let index =
+                    cut.index_of((block as u32 & (UNIT as u32 - 1)).wrapping_sub(cut.start));
                 // SAFETY: the word says slab of this class, and the holder vouches for the block.
-                unsafe { (*arena.states(unit, class).add(index as usize)).store(state as u8, Release) };
+                unsafe {
+                    (*arena.states(unit, class).add(index as usize)).store(state as u8, Release)
+                };
             }
             _ => Self::set_state_elsewhere(arena, block, state),
         }
@@ -193,7 +198,10 @@ impl<'a> Heap<'a> {
             PlaceKind::Run(head, unit) => unreachable!("{head} is a run, not {unit:?}"),
             PlaceKind::Slab(block, _) => {
                 // SAFETY: `locate` read the slab's class, and made the index.
-                unsafe { (*arena.states(block.head, block.class).add(block.index as usize)).store(state as u8, Release) };
+                unsafe {
+                    (*arena.states(block.head, block.class).add(block.index as usize))
+                        .store(state as u8, Release)
+                };
             }
         }
     }
@@ -248,7 +256,9 @@ impl<'a> Heap<'a> {
         }
         let place = raw_place(self.arena, offset)?;
         match place.kind {
-            PlaceKind::Run(head, unit) if !self.free_run(head, unit) => Err(FreeError::DoubleFree { offset }),
+            PlaceKind::Run(head, unit) if !self.free_run(head, unit) => {
+                Err(FreeError::DoubleFree { offset })
+            }
             PlaceKind::Run(..) => Ok(()),
             PlaceKind::Slab(..) => {
                 self.free_place(place);

@@ -27,7 +27,12 @@ impl Heap<'_> {
         let len = expected.length();
         let freeing = Unit::Freeing { len, lane: self.lane.id() };
         // Acquire pairs with the Release of whoever gave it this state: his use of it is before.
-        let mine = self.arena.unit_word(head).compare_exchange(expected.word(), freeing.word(), AcqRel, Acquire);
+        let mine = self.arena.unit_word(head).compare_exchange(
+            expected.word(),
+            freeing.word(),
+            AcqRel,
+            Acquire,
+        );
         if mine.is_ok() {
             self.free_units(head, len);
         }
@@ -54,7 +59,9 @@ impl Heap<'_> {
         while let Some(item) = limbos.find(from) {
             from = item + 1;
             let head = UnitIndex(item as u32);
-            let ownerless = |unit| matches!(unit, Some(Unit::Run { lane: LaneId::NOBODY, state: State::Limbo, .. }));
+            let ownerless = |unit| {
+                matches!(unit, Some(Unit::Run { lane: LaneId::NOBODY, state: State::Limbo, .. }))
+            };
             let found = self.arena.unit(head);
             let Some(Unit::Run { len, .. }) = found.filter(|_| ownerless(found)) else {
                 limbos.drop_stale(item, || ownerless(self.arena.unit(head)));
@@ -63,7 +70,10 @@ impl Heap<'_> {
             let limbo = |lane| Unit::Run { len, lane, state: State::Limbo };
             let word = self.arena.unit_word(head);
             let mine = limbo(self.lane.id());
-            if word.compare_exchange(limbo(LaneId::NOBODY).word(), mine.word(), AcqRel, Acquire).is_err() {
+            if word
+                .compare_exchange(limbo(LaneId::NOBODY).word(), mine.word(), AcqRel, Acquire)
+                .is_err()
+            {
                 continue; // another is at it
             }
             limbos.remove(item);

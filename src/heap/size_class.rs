@@ -221,15 +221,10 @@ impl core::fmt::Display for ClassId {
 }
 
 impl Class {
-    /// Bytes of a slab.
-    pub fn slab_bytes(&self) -> usize {
-        self.span as usize * UNIT
-    }
-
     /// Index of the block that holds the byte `at` of a slab, `at` counted from its first block.
     #[inline(always)]
     pub fn index_of(&self, at: u32) -> u32 {
-        (u64::from(at) * self.reciprocal >> 40) as u32
+        ((u64::from(at) * self.reciprocal) >> 40) as u32
     }
 
     /// ⌈2³² / size⌉, which does the same with a shift of 32 in a slab of one unit whose blocks are
@@ -255,7 +250,10 @@ mod tests {
         for size in 1..=LARGEST {
             let class = ClassId::of(size, 1).unwrap();
             assert!(class.cut().size as usize >= size, "{size} in {class}");
-            assert!(class.index() == 0 || size_of_class(class.index() - 1) < size, "{size} in {class}");
+            assert!(
+                class.index() == 0 || size_of_class(class.index() - 1) < size,
+                "{size} in {class}"
+            );
         }
         assert_eq!(ClassId::of(LARGEST + 1, 1), None);
     }
@@ -278,12 +276,13 @@ mod tests {
         for class in ClassId::all() {
             let cut = class.cut();
             let used = cut.start as usize + cut.count as usize * cut.size as usize;
-            assert!(used <= cut.slab_bytes() && cut.count >= 1, "{class}: {cut:?}");
+            assert!(used <= cut.span as usize * UNIT && cut.count >= 1, "{class}: {cut:?}");
             assert!(cut.dense || cut.start > cut.count);
             assert!(!cut.dense || cut.count as usize <= LINE);
             assert!((cut.count as usize).div_ceil(GROUP) <= 64);
-            let wasted = cut.slab_bytes() - cut.count as usize * cut.size as usize;
-            assert!(wasted * 100 <= cut.slab_bytes() * 7, "{class} wastes {wasted} of {}", cut.slab_bytes());
+            let bytes = cut.span as usize * UNIT;
+            let wasted = bytes - cut.count as usize * cut.size as usize;
+            assert!(wasted * 100 <= bytes * 7, "{class} wastes {wasted} of {bytes}");
         }
     }
 
@@ -296,7 +295,10 @@ mod tests {
             }
             if !cut.dense {
                 let short = u64::from(cut.short_reciprocal());
-                assert!((0..UNIT as u64).all(|at| at * short >> 32 == at / u64::from(cut.size)), "{class}");
+                assert!(
+                    (0..UNIT as u64).all(|at| (at * short) >> 32 == at / u64::from(cut.size)),
+                    "{class}"
+                );
             }
         }
     }

@@ -120,7 +120,8 @@ impl Heap<'_> {
         }
         for class in ClassId::all() {
             let notes = &mut book.classes[class.index()];
-            (0..notes.slots.len() as u32).for_each(|slot| notes.announce(slot, class.cut().groups()));
+            (0..notes.slots.len() as u32)
+                .for_each(|slot| notes.announce(slot, class.cut().groups()));
         }
     }
 
@@ -210,7 +211,9 @@ impl Heap<'_> {
             return;
         }
         let block = |i: u32| {
-            slab.unit.offset() + u64::from(cut.start) + u64::from(first as u32 + i) * u64::from(cut.size)
+            slab.unit.offset()
+                + u64::from(cut.start)
+                + u64::from(first as u32 + i) * u64::from(cut.size)
         };
         // FREE blocks that we did not know of were freed by others: they are out no longer.
         let found = free.count_ones();
@@ -260,7 +263,9 @@ impl Heap<'_> {
     fn mark_private(&self, states: *const AtomicU8, blocks: u64) {
         if blocks == u64::MAX {
             // SAFETY: as below.
-            (0..8).for_each(|eight| unsafe { store_eight(states.add(8 * eight), State::Private as u8) });
+            (0..8).for_each(|eight| unsafe {
+                store_eight(states.add(8 * eight), State::Private as u8)
+            });
             return;
         }
         for eight in 0..8 {
@@ -368,7 +373,9 @@ impl Heap<'_> {
     /// Gives back wholly free slabs of a class beyond `keep` of them.
     fn release_empties(&self, class: ClassId, notes: &mut ClassBook, keep: u32) {
         while notes.empties > keep {
-            let Some(slot) = notes.next_empty() else { unreachable!("an empty slab is in the list of such") };
+            let Some(slot) = notes.next_empty() else {
+                unreachable!("an empty slab is in the list of such")
+            };
             self.release(class, notes, slot);
         }
     }
@@ -403,15 +410,22 @@ impl Heap<'_> {
     }
 
     /// PRIVATE → FREE: of blocks of this lane, those at the front that start in one unit; the rest.
-    fn free_in_slab<'b>(&self, class: ClassId, notes: &mut ClassBook, blocks: &'b [u64]) -> &'b [u64] {
+    fn free_in_slab<'b>(
+        &self,
+        class: ClassId,
+        notes: &mut ClassBook,
+        blocks: &'b [u64],
+    ) -> &'b [u64] {
         let cut = class.cut();
         let unit = UnitIndex::containing(blocks[0]);
         let (head, slot) = self.own_slab(unit);
         let first = head.offset() + u64::from(cut.start);
         let states = self.arena.states(head, class);
-        let slab = notes.slots[slot as usize].as_mut().expect("a magazine holds blocks of owned slabs");
+        let slab =
+            notes.slots[slot as usize].as_mut().expect("a magazine holds blocks of owned slabs");
         let (mut rest, mut groups) = (blocks, 0u64);
-        while let Some(&block) = rest.first().filter(|block| UnitIndex::containing(**block) == unit) {
+        while let Some(&block) = rest.first().filter(|block| UnitIndex::containing(**block) == unit)
+        {
             let index = cut.index_of((block - first) as u32) as usize;
             groups |= 1 << (index / GROUP);
             if let Some(lowest) = eight_in_a_row(rest, index, u64::from(cut.size)) {
@@ -440,7 +454,9 @@ impl Heap<'_> {
         if word & OWNER == self.lane.tag() {
             return (unit, slot_field(word));
         }
-        let Some(Unit::Tail { back, .. }) = Unit::of(word) else { unreachable!("{unit} is of a slab of ours") };
+        let Some(Unit::Tail { back, .. }) = Unit::of(word) else {
+            unreachable!("{unit} is of a slab of ours")
+        };
         let head = UnitIndex(unit.0 - back);
         (head, slot_field(self.arena.unit_word(head).load(Relaxed)))
     }
@@ -473,7 +489,9 @@ impl Heap<'_> {
                 // words only this order keeps the doorbell before the bell.
                 self.arena.lane(lane).bells[class.index()].fetch_or(1 << (slot % 64), Release);
             }
-            Some(Unit::Orphan { class }) => self.arena.set(SetId::Orphans(class)).insert(block.head.0 as usize),
+            Some(Unit::Orphan { class }) => {
+                self.arena.set(SetId::Orphans(class)).insert(block.head.0 as usize)
+            }
             _ => {} // it serves something else by now, or nothing: harmless
         }
     }
@@ -545,7 +563,12 @@ impl Heap<'_> {
             return false;
         }
         let mine = Unit::Slab { class, lane: self.lane.id(), slot }.word();
-        let gave = self.arena.unit_word(unit).compare_exchange(mine, Unit::Orphan { class }.word(), AcqRel, Acquire);
+        let gave = self.arena.unit_word(unit).compare_exchange(
+            mine,
+            Unit::Orphan { class }.word(),
+            AcqRel,
+            Acquire,
+        );
         assert!(gave.is_ok(), "only its owner changes the word of a slab");
         // The unit is another's from here on: dense tables only. p4 touches and never clears, as
         // the ring may be meant for an adopter who was quicker.
@@ -596,7 +619,9 @@ impl Heap<'_> {
             let mut from = 0;
             while let Some(unit) = self.adopt(class, notes, from) {
                 from = unit.0 as usize + 1;
-                let Some((slot, _)) = notes.owned().find(|(_, slab)| slab.unit == unit) else { continue };
+                let Some((slot, _)) = notes.owned().find(|(_, slab)| slab.unit == unit) else {
+                    continue;
+                };
                 self.take_limbo(class, notes, slot);
                 self.orphan(class, notes, slot);
             }
@@ -616,7 +641,8 @@ impl Heap<'_> {
         // Behind the looks at all of them, as in `take_group`.
         let named = pin::named(self.arena);
         for index in limbo {
-            let block = unit.offset() + u64::from(cut.start) + u64::from(index) * u64::from(cut.size);
+            let block =
+                unit.offset() + u64::from(cut.start) + u64::from(index) * u64::from(cut.size);
             if named.binary_search(&block).is_err() {
                 state(index).store(State::Free as u8, Release);
             }
@@ -636,7 +662,8 @@ impl Heap<'_> {
                 self.arena.doorbell(slab.unit).swap(0, Acquire);
                 let was_empty = slab.outstanding == 0;
                 self.recount(class, slab);
-                let (is_empty, pending) = (slab.outstanding == 0, core::mem::take(&mut slab.pending));
+                let (is_empty, pending) =
+                    (slab.outstanding == 0, core::mem::take(&mut slab.pending));
                 if is_empty && !was_empty {
                     notes.count_empty(slot);
                 }
@@ -658,7 +685,9 @@ mod tests {
             for (j, high) in states.into_iter().enumerate() {
                 let bytes = u64::from_le_bytes([low as u8, 1, 1, 2, high as u8, 6, 2, low as u8]);
                 let expect = |state: State| {
-                    u8::from(low == state) | u8::from(high == state) << 4 | u8::from(low == state) << 7
+                    u8::from(low == state)
+                        | u8::from(high == state) << 4
+                        | u8::from(low == state) << 7
                 };
                 assert_eq!(classify(bytes), (expect(State::Free), expect(State::Limbo)), "{i} {j}");
             }

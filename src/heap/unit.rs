@@ -144,7 +144,9 @@ pub fn slot_field(word: u64) -> u32 {
 impl Unit {
     pub fn word(self) -> u64 {
         let pack = |kind: u64, lane: LaneId, class: usize, rest: u32| {
-            kind | u64::from(lane.0) << LANE_SHIFT | (class as u64) << CLASS_SHIFT | u64::from(rest) << REST_SHIFT
+            kind | u64::from(lane.0) << LANE_SHIFT
+                | (class as u64) << CLASS_SHIFT
+                | u64::from(rest) << REST_SHIFT
         };
         match self {
             Unit::Free => 0,
@@ -153,7 +155,8 @@ impl Unit {
             Unit::Slab { class, lane, slot } => pack(SLAB, lane, class.index(), slot),
             Unit::Orphan { class } => pack(4, LaneId::NOBODY, class.index(), 0),
             Unit::Run { len, lane, state } => {
-                let state = RUNS.iter().position(|s| *s == state).expect("a run is never in state Free");
+                let state =
+                    RUNS.iter().position(|s| *s == state).expect("a run is never in state Free");
                 pack(5, lane, state, len)
             }
             Unit::Freeing { len, lane } => pack(6, lane, 0, len),

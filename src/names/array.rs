@@ -113,17 +113,27 @@ impl<'a> Array<'a> {
     /// The caller has pinned it, or an older one, or holds its block.
     #[inline]
     pub fn at(arena: &'a Arena, offset: u64) -> Option<Array<'a>> {
-        if offset % 16 != 0 || !arena.holds(offset, size_of::<ArrayHead>() as u64) {
+        if !offset.is_multiple_of(16) || !arena.holds(offset, size_of::<ArrayHead>() as u64) {
             return None;
         }
         // SAFETY: inside units that may be touched, aligned; the words are atomics.
         let head = unsafe { &*arena.at(offset).cast::<ArrayHead>() };
         let len = head.len.load(Relaxed);
-        if !len.is_power_of_two() || len >= 1 << OFFSET_BITS || !arena.holds(offset, Self::bytes(len) as u64) {
+        if !len.is_power_of_two()
+            || len >= 1 << OFFSET_BITS
+            || !arena.holds(offset, Self::bytes(len) as u64)
+        {
             return None;
         }
-        let done = arena.at(offset).wrapping_add(size_of::<ArrayHead>()).cast::<AtomicU64>().cast_const();
-        Some(Array { head, done, slots: done.wrapping_add(Self::done_words(len) as usize), len, offset })
+        let done =
+            arena.at(offset).wrapping_add(size_of::<ArrayHead>()).cast::<AtomicU64>().cast_const();
+        Some(Array {
+            head,
+            done,
+            slots: done.wrapping_add(Self::done_words(len) as usize),
+            len,
+            offset,
+        })
     }
 
     pub fn len(&self) -> u64 {
@@ -205,7 +215,10 @@ impl<'a> Array<'a> {
     }
 
     /// The entries in the slots, each once; `Err` with the slot's number: nothing can be there.
-    pub fn entries_in_slots(self, arena: &'a Arena) -> impl Iterator<Item = Result<Entry<'a>, u64>> {
+    pub fn entries_in_slots(
+        self,
+        arena: &'a Arena,
+    ) -> impl Iterator<Item = Result<Entry<'a>, u64>> {
         (0..self.len).filter_map(move |i| match Slot::of(self.slot(i).load(Acquire)) {
             Slot::Entry { entry, .. } => Some(Entry::at(arena, entry).ok_or(i)),
             _ => None,

@@ -100,9 +100,12 @@ impl<'a> Entry<'a> {
         let at = arena.at(block);
         // SAFETY: the block is the caller's alone and has `bytes(name)` bytes, aligned to 16.
         unsafe {
-            at.cast::<EntryHead>()
-                .write(EntryHead { value: AtomicU64::new(value.word()), meta: AtomicU64::new(key.meta()) });
-            at.add(size_of::<EntryHead>()).copy_from_nonoverlapping(key.name.as_ptr(), key.name.len());
+            at.cast::<EntryHead>().write(EntryHead {
+                value: AtomicU64::new(value.word()),
+                meta: AtomicU64::new(key.meta()),
+            });
+            at.add(size_of::<EntryHead>())
+                .copy_from_nonoverlapping(key.name.as_ptr(), key.name.len());
         }
         Self::at(arena, block).expect("a block that was just allocated lies in the segment")
     }
@@ -112,14 +115,16 @@ impl<'a> Entry<'a> {
     /// The caller has pinned the array in whose slot it found the entry (or holds the block).
     #[inline]
     pub fn at(arena: &'a Arena, offset: u64) -> Option<Entry<'a>> {
-        if offset % 16 != 0 || !arena.holds(offset, size_of::<EntryHead>() as u64) {
+        if !offset.is_multiple_of(16) || !arena.holds(offset, size_of::<EntryHead>() as u64) {
             return None;
         }
         // SAFETY: inside units that may be touched, aligned; the words are atomics.
         let head = unsafe { &*arena.at(offset).cast::<EntryHead>() };
-        let entry = Entry { head, name: arena.at(offset).wrapping_add(size_of::<EntryHead>()), offset };
+        let entry =
+            Entry { head, name: arena.at(offset).wrapping_add(size_of::<EntryHead>()), offset };
         let len = entry.name_len();
-        (len <= MAX_NAME && arena.holds(offset, (size_of::<EntryHead>() + len) as u64)).then_some(entry)
+        (len <= MAX_NAME && arena.holds(offset, (size_of::<EntryHead>() + len) as u64))
+            .then_some(entry)
     }
 
     #[inline]
@@ -197,6 +202,7 @@ impl Life {
 }
 
 const _: () = assert!(MAX_LANES <= 1 << 16);
+const _: () = assert!(MAX_NAME < 1 << 14, "an entry says its name's length in 14 bits");
 
 /// Stands before the values of every typed object.
 #[repr(C)]
@@ -231,7 +237,8 @@ impl ObjectHeader {
     /// The caller has pinned the object, or holds its block.
     #[inline]
     pub fn at(arena: &Arena, offset: u64) -> Option<&ObjectHeader> {
-        let fits = offset % 16 == 0 && arena.holds(offset, size_of::<ObjectHeader>() as u64);
+        let fits =
+            offset.is_multiple_of(16) && arena.holds(offset, size_of::<ObjectHeader>() as u64);
         // SAFETY: inside units that may be touched, aligned; the words are atomics.
         fits.then(|| unsafe { &*arena.at(offset).cast::<ObjectHeader>() })
     }
@@ -257,10 +264,5 @@ mod tests {
                 }
             }
         }
-    }
-
-    #[test]
-    fn a_name_fits_its_field() {
-        assert!(MAX_NAME < 1 << 14);
     }
 }

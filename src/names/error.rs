@@ -75,19 +75,32 @@ impl fmt::Display for ObjectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ObjectError::InvalidName { bytes } => {
-                write!(f, "the name of an object has 1 to {} bytes, not {bytes}", super::entry::MAX_NAME)
+                write!(
+                    f,
+                    "the name of an object has 1 to {} bytes, not {bytes}",
+                    super::entry::MAX_NAME
+                )
             }
             ObjectError::AlreadyExists { name } => {
-                write!(f, "an object named {name:?} exists; find it, destroy it first, or use find_or_construct")
+                write!(
+                    f,
+                    "an object named {name:?} exists; find it, destroy it first, or use find_or_construct"
+                )
             }
             ObjectError::WrongType { name, found, expected } => {
-                write!(f, "{name:?} is of type {found}, not {expected}; both programs must declare the same type")
+                write!(
+                    f,
+                    "{name:?} is of type {found}, not {expected}; both programs must declare the same type"
+                )
             }
             ObjectError::WrongCount { name, found } => {
                 write!(f, "{name:?} is a slice of {found} values, not a single one; use find_slice")
             }
             ObjectError::InvalidValue { name, expected } => {
-                write!(f, "the bytes of {name:?} are no {expected}; the segment is damaged, check it with `sharena check`")
+                write!(
+                    f,
+                    "the bytes of {name:?} are no {expected}; the segment is damaged, check it with `sharena check`"
+                )
             }
             ObjectError::NoObject { offset } => {
                 write!(f, "no published object stands at {offset:#x}; it may have been destroyed")
@@ -98,7 +111,9 @@ impl fmt::Display for ObjectError {
             ObjectError::TooManyRefs { limit } => {
                 write!(f, "this thread holds {limit} references into the segment; drop some")
             }
-            ObjectError::TooLarge { count } => write!(f, "{count} values are more than any segment holds"),
+            ObjectError::TooLarge { count } => {
+                write!(f, "{count} values are more than any segment holds")
+            }
             ObjectError::Alloc(error) => error.fmt(f),
             ObjectError::Corrupt { what } => {
                 write!(f, "the segment is damaged: {what}; see what is left with `sharena check`")
@@ -124,11 +139,19 @@ impl From<AllocError> for ObjectError {
 
 impl ObjectError {
     /// What `refused` means for the object called `name` in a segment with so much room.
-    pub(crate) fn of(refused: Refused, name: impl FnOnce() -> String, capacity: u64) -> ObjectError {
+    pub(crate) fn of(
+        refused: Refused,
+        name: impl FnOnce() -> String,
+        capacity: u64,
+    ) -> ObjectError {
         match refused {
             Refused::Taken => ObjectError::AlreadyExists { name: name() },
-            Refused::Exhausted(reason, asked) => ObjectError::Alloc(exhausted(reason, asked, capacity)),
-            Refused::TooManyPins => ObjectError::TooManyRefs { limit: crate::process::lane::HAZARDS },
+            Refused::Exhausted(reason, asked) => {
+                ObjectError::Alloc(exhausted(reason, asked, capacity))
+            }
+            Refused::TooManyPins => {
+                ObjectError::TooManyRefs { limit: crate::process::lane::HAZARDS }
+            }
             Refused::Corrupt(what) => ObjectError::Corrupt { what },
         }
     }

@@ -74,7 +74,8 @@ impl<'a> Names<'a> {
             len *= 2;
         }
         let bytes = Array::bytes(len);
-        let block = self.heap.allocate(bytes, 16).map_err(|reason| Refused::Exhausted(reason, bytes))?;
+        let block =
+            self.heap.allocate(bytes, 16).map_err(|reason| Refused::Exhausted(reason, bytes))?;
         Array::write(self.heap.arena, block, len, expected);
         let journal = &self.record().journal;
         journal.open(Intent::Grow { array: array.offset, new: block });
@@ -123,7 +124,12 @@ impl<'a> Names<'a> {
             return Ok(false);
         }
         // Release pairs with the Acquire of whoever enters: all copies are in.
-        let _ = self.heap.arena.header().names_current.compare_exchange(current.offset, next, AcqRel, Acquire);
+        let _ = self.heap.arena.header().names_current.compare_exchange(
+            current.offset,
+            next,
+            AcqRel,
+            Acquire,
+        );
         Ok(true)
     }
 
@@ -143,14 +149,17 @@ impl<'a> Names<'a> {
                 Value::Absent => {
                     // Left behind. Release pairs with the Acquire of who finds it dead: he sees `next`.
                     // Lost: it has an object again and must be copied.
-                    if entry.word().compare_exchange(0, Value::Dead.word(), AcqRel, Acquire).is_ok() {
+                    if entry.word().compare_exchange(0, Value::Dead.word(), AcqRel, Acquire).is_ok()
+                    {
                         return Ok(());
                     }
                 }
                 Value::Live(_) => break,
             }
         }
-        let key = entry.key(self.heap.arena).ok_or(Refused::Corrupt("an entry's hash is not its name's"))?;
+        let key = entry
+            .key(self.heap.arena)
+            .ok_or(Refused::Corrupt("an entry's hash is not its name's"))?;
         let copy = Slot::entry(key.hash, entry.offset).word();
         for i in 0..to.len() {
             let place = to.slot(key.hash.wrapping_add(i));
@@ -187,7 +196,12 @@ impl<'a> Names<'a> {
             if reaper != 0 || array == arena.header().names_current.load(Acquire) {
                 return;
             }
-            let claimed = oldest.compare_exchange(oldest_word(array, 0), oldest_word(array, me), AcqRel, Acquire);
+            let claimed = oldest.compare_exchange(
+                oldest_word(array, 0),
+                oldest_word(array, me),
+                AcqRel,
+                Acquire,
+            );
             if claimed.is_err() {
                 return;
             }
@@ -221,8 +235,13 @@ impl<'a> Names<'a> {
         let arena: &Arena = self.heap.arena;
         let journal = &self.record().journal;
         for slot in 0..array.len() {
-            let Slot::Entry { entry, .. } = Slot::of(array.slot(slot).load(Acquire)) else { continue };
-            let Some(dead) = Entry::at(arena, entry).filter(|entry| entry.value() == Value::Dead) else { continue };
+            let Slot::Entry { entry, .. } = Slot::of(array.slot(slot).load(Acquire)) else {
+                continue;
+            };
+            let Some(dead) = Entry::at(arena, entry).filter(|entry| entry.value() == Value::Dead)
+            else {
+                continue;
+            };
             // Final: no helper from this array to the next is left, as they all pin this one.
             if dead.key(arena).is_none_or(|key| next.has(key.hash, entry)) {
                 continue;

@@ -96,7 +96,8 @@ impl<'a> Names<'a> {
     }
 
     fn array(&self, offset: u64) -> Result<Array<'a>, Refused> {
-        Array::at(self.heap.arena, offset).ok_or(Refused::Corrupt("an array of names lies outside the segment"))
+        Array::at(self.heap.arena, offset)
+            .ok_or(Refused::Corrupt("an array of names lies outside the segment"))
     }
 
     fn current(&self) -> Result<Array<'a>, Refused> {
@@ -144,7 +145,12 @@ impl<'a> Names<'a> {
                         break;
                     }
                     // No new name may come in behind the migration's back.
-                    word = match array.slot(at).compare_exchange(0, Slot::Frozen.word(), AcqRel, Acquire) {
+                    word = match array.slot(at).compare_exchange(
+                        0,
+                        Slot::Frozen.word(),
+                        AcqRel,
+                        Acquire,
+                    ) {
                         Ok(_) => Slot::Frozen.word(),
                         Err(now) => now,
                     };
@@ -232,13 +238,18 @@ impl<'a> Names<'a> {
         drop(entered);
         // Who ends a migration tries to give the old array back; if a lane had it pinned then, others
         // try later, now and then.
-        if ended == Ok(true) || key.hash % 64 == 0 {
+        if ended == Ok(true) || key.hash.is_multiple_of(64) {
             self.reap();
         }
         made
     }
 
-    fn construct_entered(&self, key: &Key<'_>, object: u64, spare: &mut Option<u64>) -> Result<(), Refused> {
+    fn construct_entered(
+        &self,
+        key: &Key<'_>,
+        object: u64,
+        spare: &mut Option<u64>,
+    ) -> Result<(), Refused> {
         loop {
             match self.locate(key, true)? {
                 Spot::Found(entry) => match entry.value() {
@@ -267,7 +278,8 @@ impl<'a> Names<'a> {
         journal.open(Intent::Link { entry: entry.offset, object });
         Heap::set_state(self.heap.arena, object, State::Published);
         // Release: partner of every Acquire of the value; the object is whole.
-        let linked = entry.word().compare_exchange(Value::Absent.word(), object, AcqRel, Acquire).is_ok();
+        let linked =
+            entry.word().compare_exchange(Value::Absent.word(), object, AcqRel, Acquire).is_ok();
         if !linked {
             Heap::set_state(self.heap.arena, object, State::Private);
         }
@@ -299,12 +311,18 @@ impl<'a> Names<'a> {
         }
         let entry = Entry::write(arena, block, key, Value::Live(object));
         let journal = &self.record().journal;
-        journal.open(Intent::Intern { entry: block, object, array: array.offset, slot: slot & (array.len() - 1) });
+        journal.open(Intent::Intern {
+            entry: block,
+            object,
+            array: array.offset,
+            slot: slot & (array.len() - 1),
+        });
         Heap::set_state(arena, block, State::Published);
         Heap::set_state(arena, object, State::Published);
         let word = Slot::entry(key.hash, entry.offset).word();
         // Release: partner of every Acquire of the slot; entry and object are whole.
-        let interned = array.slot(slot).compare_exchange(Slot::Empty.word(), word, AcqRel, Acquire).is_ok();
+        let interned =
+            array.slot(slot).compare_exchange(Slot::Empty.word(), word, AcqRel, Acquire).is_ok();
         if !interned {
             Heap::set_state(arena, block, State::Private);
             Heap::set_state(arena, object, State::Private);
@@ -368,11 +386,19 @@ impl<'a> Names<'a> {
         journal.open(Intent::Destroy { entry: pinned.entry, object: pinned.object });
         let whole = Life { retired_by: crate::heap::unit::LaneId::NOBODY, ..pinned.life };
         let retired = Life { retired_by: self.heap.lane.id(), ..pinned.life };
-        let won = header.life.compare_exchange(whole.word(), retired.word(), AcqRel, Acquire).is_ok();
+        let won =
+            header.life.compare_exchange(whole.word(), retired.word(), AcqRel, Acquire).is_ok();
         if won {
-            if let Some(entry) = (pinned.entry != 0).then(|| Entry::at(arena, pinned.entry)).flatten() {
+            if let Some(entry) =
+                (pinned.entry != 0).then(|| Entry::at(arena, pinned.entry)).flatten()
+            {
                 // Anybody may have done it; and pinned by us, Live(object) cannot be another's.
-                let _ = entry.word().compare_exchange(pinned.object, Value::Absent.word(), AcqRel, Acquire);
+                let _ = entry.word().compare_exchange(
+                    pinned.object,
+                    Value::Absent.word(),
+                    AcqRel,
+                    Acquire,
+                );
             }
             self.heap.retire(pinned.object);
         }
@@ -383,7 +409,10 @@ impl<'a> Names<'a> {
     /// A retired run is given back at once if nobody else has it pinned.
     fn after_retire(&self, object: u64) {
         use crate::heap::unit::{Unit, UnitIndex};
-        if matches!(self.heap.arena.unit(UnitIndex::containing(object)), Some(Unit::Run { state: State::Limbo, .. })) {
+        if matches!(
+            self.heap.arena.unit(UnitIndex::containing(object)),
+            Some(Unit::Run { state: State::Limbo, .. })
+        ) {
             self.heap.release_limbo_runs();
         }
     }
@@ -417,7 +446,9 @@ impl<'a> Names<'a> {
             let next = array.next().load(Acquire);
             for found in array.entries_in_slots(self.heap.arena) {
                 let entry = found.map_err(|_| Refused::Corrupt("a slot leads to no entry"))?;
-                if next != 0 && !seen.insert(entry.offset) || next == 0 && seen.contains(&entry.offset) {
+                if next != 0 && !seen.insert(entry.offset)
+                    || next == 0 && seen.contains(&entry.offset)
+                {
                     continue;
                 }
                 let Value::Live(object) = entry.value() else { continue };

@@ -127,16 +127,26 @@ impl Segment {
     ///
     /// # Errors
     /// As [`find`](Self::find).
-    pub fn find_slice<T: Shareable>(&self, name: &str) -> Result<Option<Ref<'_, [T]>>, ObjectError> {
+    pub fn find_slice<T: Shareable>(
+        &self,
+        name: &str,
+    ) -> Result<Option<Ref<'_, [T]>>, ObjectError> {
         self.find_in(Space::Named, name, Shape::Slice).map(|found| found.map(Found::slice))
     }
 
-    fn find_in<T: Shareable>(&self, space: Space, name: &str, shape: Shape) -> Result<Option<Found<'_, T>>, ObjectError> {
+    fn find_in<T: Shareable>(
+        &self,
+        space: Space,
+        name: &str,
+        shape: Shape,
+    ) -> Result<Option<Found<'_, T>>, ObjectError> {
         check_name(name)?;
         self.with_names(|names| {
             let key = Key::new(names.heap.arena, space, name.as_bytes());
             match names.find(&key).map_err(|refused| self.attached().explain(refused, name))? {
-                Some(pinned) => self.attached().accept(names, pinned, shape, || name.into()).map(Some),
+                Some(pinned) => {
+                    self.attached().accept(names, pinned, shape, || name.into()).map(Some)
+                }
                 None => Ok(None),
             }
         })
@@ -184,7 +194,8 @@ impl Segment {
         check_name(name)?;
         self.with_names(|names| {
             let key = Key::new(names.heap.arena, Space::Named, name.as_bytes());
-            let found = names.find(&key).map_err(|refused| self.attached().explain(refused, name))?;
+            let found =
+                names.find(&key).map_err(|refused| self.attached().explain(refused, name))?;
             if let Some(pinned) = &found {
                 names.unpin(pinned.hazard);
             }
@@ -209,7 +220,9 @@ impl Segment {
         self.with_names(|names| {
             let key = Key::new(names.heap.arena, space, name.as_bytes());
             let checked = names.destroy(&key, |pinned| {
-                self.attached().check_type::<T>(names, pinned, Shape::Slice, || name.into()).map_err(Stopped::ByType)
+                self.attached()
+                    .check_type::<T>(names, pinned, Shape::Slice, || name.into())
+                    .map_err(Stopped::ByType)
             });
             checked.map_err(|stopped| match stopped {
                 Stopped::ByType(error) => error,
@@ -228,7 +241,9 @@ impl Segment {
             let space = if object.unique { Space::Unique } else { Space::Named };
             destroyed += usize::from(self.with_names(|names| {
                 let key = Key::new(names.heap.arena, space, object.name.as_bytes());
-                names.destroy(&key, |_| Ok(())).map_err(|refused: Refused| self.attached().explain(refused, &object.name))
+                names
+                    .destroy(&key, |_| Ok(()))
+                    .map_err(|refused: Refused| self.attached().explain(refused, &object.name))
             })?);
         }
         Ok(destroyed)
@@ -257,14 +272,18 @@ impl Segment {
                         type_name: String::new(),
                         fingerprint: pinned.fingerprint,
                         count: pinned.life.count,
-                        bytes: crate::heap::locate(arena, pinned.object).map_or(0, |place| place.bytes),
+                        bytes: crate::heap::locate(arena, pinned.object)
+                            .map_or(0, |place| place.bytes),
                         offset: pinned.object,
                     }),
                 }
             };
             names.for_each(each).map_err(|refused| self.attached().explain(refused, ""))?;
             for object in &mut objects {
-                object.type_name = types.get(&object.fingerprint).cloned().unwrap_or_else(|| unknown(object.fingerprint));
+                object.type_name = types
+                    .get(&object.fingerprint)
+                    .cloned()
+                    .unwrap_or_else(|| unknown(object.fingerprint));
             }
             Ok(objects)
         })
@@ -288,7 +307,8 @@ impl Segment {
     /// # Errors
     /// As [`find`](Self::find). `WrongType`: another program's type of that name has another layout.
     pub fn find_unique<T: Shareable>(&self) -> Result<Option<Ref<'_, T>>, ObjectError> {
-        self.find_in(Space::Unique, &unique_name::<T>(), Shape::Single).map(|found| found.map(Found::single))
+        self.find_in(Space::Unique, &unique_name::<T>(), Shape::Single)
+            .map(|found| found.map(Found::single))
     }
 
     /// The unique instance of `T`, constructed from `value()` if there is none; and whether this
@@ -315,7 +335,8 @@ impl Segment {
 impl Segment {
     /// Removes the descriptions of types that no named object has.
     pub(crate) fn forget_unused_types(&self) -> Result<(), ObjectError> {
-        let used: std::collections::HashSet<u64> = self.objects()?.iter().map(|object| object.fingerprint).collect();
+        let used: std::collections::HashSet<u64> =
+            self.objects()?.iter().map(|object| object.fingerprint).collect();
         let attached = self.attached();
         self.with_names(|names| {
             let mut unused = Vec::new();
@@ -325,10 +346,16 @@ impl Segment {
                 }
             };
             names.for_each(each).map_err(|refused| attached.explain(refused, ""))?;
-            unused.retain(|name| name.as_slice().try_into().map_or(true, |bytes| !used.contains(&u64::from_le_bytes(bytes))));
+            unused.retain(|name| {
+                name.as_slice()
+                    .try_into()
+                    .map_or(true, |bytes| !used.contains(&u64::from_le_bytes(bytes)))
+            });
             for name in &unused {
                 let key = Key::new(names.heap.arena, Space::Types, name);
-                names.destroy(&key, |_| Ok(())).map_err(|refused: Refused| attached.explain(refused, ""))?;
+                names
+                    .destroy(&key, |_| Ok(()))
+                    .map_err(|refused: Refused| attached.explain(refused, ""))?;
             }
             if !unused.is_empty() {
                 // Who described such a type describes it again. If a constructor was between the

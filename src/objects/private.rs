@@ -67,7 +67,10 @@ impl Segment {
     ///
     /// # Errors
     /// As [`resolve`](Self::resolve).
-    pub fn resolve_slice<T: Shareable>(&self, offset: Offset<[T]>) -> Result<Ref<'_, [T]>, ObjectError> {
+    pub fn resolve_slice<T: Shareable>(
+        &self,
+        offset: Offset<[T]>,
+    ) -> Result<Ref<'_, [T]>, ObjectError> {
         self.resolve_as::<T, _>(offset.to_bits(), Shape::Slice, |found| found.slice())
     }
 
@@ -87,7 +90,9 @@ impl Segment {
     fn pin_at<T: Shareable>(&self, names: Names<'_>, offset: u64) -> Result<Pinned, ObjectError> {
         let block = offset.checked_sub(ObjectHeader::value_at(align_of::<T>()) as u64);
         let pinned = match block {
-            Some(block) => names.pin_unnamed(block).map_err(|refused| self.attached().explain(refused, "")),
+            Some(block) => {
+                names.pin_unnamed(block).map_err(|refused| self.attached().explain(refused, ""))
+            }
             None => Ok(None),
         }?;
         pinned.ok_or(ObjectError::NoObject { offset })
@@ -115,7 +120,10 @@ impl Segment {
     fn destroy_at_as<T: Shareable>(&self, offset: u64, shape: Shape) -> Result<(), ObjectError> {
         self.with_names(|names| {
             let pinned = self.pin_at::<T>(names, offset)?;
-            let checked = match self.attached().check_type::<T>(names, &pinned, shape, || format!("offset {offset:#x}")) {
+            let checked = match self
+                .attached()
+                .check_type::<T>(names, &pinned, shape, || format!("offset {offset:#x}"))
+            {
                 Ok(()) if pinned.life.named => Err(ObjectError::HasName { offset }),
                 checked => checked,
             };

@@ -2,8 +2,8 @@
 
 use super::Ref;
 use crate::attached::{Attached, with_lane};
-use crate::heap::error::AllocError;
 use crate::heap::Heap;
+use crate::heap::error::AllocError;
 use crate::heap::lane::Lane;
 use crate::memory::{Block, take};
 use crate::names::entry::{Key, ObjectHeader, Space};
@@ -24,7 +24,12 @@ pub(super) struct Recipe<F> {
 
 impl<F> Recipe<F> {
     /// Allocates, writes header and values; the block is PRIVATE.
-    pub(super) fn make<T: Shareable>(self, attached: &Attached, lane: &Lane, named: bool) -> Result<u64, ObjectError>
+    pub(super) fn make<T: Shareable>(
+        self,
+        attached: &Attached,
+        lane: &Lane,
+        named: bool,
+    ) -> Result<u64, ObjectError>
     where
         F: FnMut(usize) -> T,
     {
@@ -74,9 +79,22 @@ pub(super) struct Found<'s, T> {
 }
 
 impl<'s, T> Found<'s, T> {
-    pub(super) fn new(attached: &'s Attached, lane: &Lane, block: u64, count: u64, hazard: HazardIndex) -> Self {
+    pub(super) fn new(
+        attached: &'s Attached,
+        lane: &Lane,
+        block: u64,
+        count: u64,
+        hazard: HazardIndex,
+    ) -> Self {
         lane.users.set(lane.users.get() + 1);
-        Found { attached, lane, birth: lane.birth(), hazard, first: value_of(attached, block), count }
+        Found {
+            attached,
+            lane,
+            birth: lane.birth(),
+            hazard,
+            first: value_of(attached, block),
+            count,
+        }
     }
 
     pub(super) fn single(self) -> Ref<'s, T> {
@@ -132,7 +150,13 @@ impl Attached {
             }
         });
         match checked {
-            Ok(()) => Ok(Found::new(self, names.heap.lane, pinned.object, pinned.life.count, pinned.hazard)),
+            Ok(()) => Ok(Found::new(
+                self,
+                names.heap.lane,
+                pinned.object,
+                pinned.life.count,
+                pinned.hazard,
+            )),
             Err(error) => {
                 names.unpin(pinned.hazard);
                 Err(error)
@@ -154,10 +178,15 @@ impl Attached {
         if shape == Shape::Single && pinned.life.count != 1 {
             return Err(ObjectError::WrongCount { name: name(), found: pinned.life.count });
         }
-        let bytes = usize::try_from(pinned.life.count).ok().and_then(layout::<T>).map(|layout| layout.size() as u64);
+        let bytes = usize::try_from(pinned.life.count)
+            .ok()
+            .and_then(layout::<T>)
+            .map(|layout| layout.size() as u64);
         let place = crate::heap::locate(names.heap.arena, pinned.object);
         match (bytes, place) {
-            (Some(bytes), Some(place)) if place.start == pinned.object && bytes <= place.bytes => Ok(()),
+            (Some(bytes), Some(place)) if place.start == pinned.object && bytes <= place.bytes => {
+                Ok(())
+            }
             _ => Err(ObjectError::Corrupt { what: "an object is larger than its block" }),
         }
     }
@@ -187,7 +216,9 @@ impl Attached {
             return unknown(pinned.fingerprint);
         }
         // SAFETY: so many bytes are in the block, which is pinned; they do not change.
-        let bytes = unsafe { core::slice::from_raw_parts(arena.at(pinned.object + first), pinned.life.count as usize) };
+        let bytes = unsafe {
+            core::slice::from_raw_parts(arena.at(pinned.object + first), pinned.life.count as usize)
+        };
         String::from_utf8_lossy(bytes).into_owned()
     }
 
@@ -209,7 +240,11 @@ impl Attached {
             if let Some(pinned) = found {
                 names.unpin(pinned.hazard);
             } else {
-                let block = Recipe { count: text.len(), write: |i| text[i] }.make::<u8>(self, names.heap.lane, true)?;
+                let block = Recipe { count: text.len(), write: |i| text[i] }.make::<u8>(
+                    self,
+                    names.heap.lane,
+                    true,
+                )?;
                 if let Err(refused) = names.construct(&key, block) {
                     names.heap.free_private(block);
                     if refused != Refused::Taken {

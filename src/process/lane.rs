@@ -121,7 +121,12 @@ pub fn take(arena: &Arena, participant: ParticipantId) -> Result<LaneId, NoLane>
         // Acquire pairs with the Release of `give_back`: what the last holder left in the record.
         if owner.load(Acquire) == LaneOwner::Free.word()
             && owner
-                .compare_exchange(LaneOwner::Free.word(), LaneOwner::Active(participant).word(), AcqRel, Acquire)
+                .compare_exchange(
+                    LaneOwner::Free.word(),
+                    LaneOwner::Active(participant).word(),
+                    AcqRel,
+                    Acquire,
+                )
                 .is_ok()
         {
             return Ok(id);

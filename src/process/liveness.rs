@@ -68,6 +68,20 @@ impl<'a> Judge<'a> {
         Ok(Judge { file, canary: VISITOR_BYTE, _visitor: Some(opened) })
     }
 
+    /// How many of the participants are dead.
+    pub(crate) fn count_dead(&self, records: &[ParticipantRecord]) -> usize {
+        let judge = |(slot, record): (usize, &ParticipantRecord)| {
+            let word = ParticipantWord::of(record.word.load(Acquire))?;
+            Some(self.judge(ParticipantId(slot as u16), record, word))
+        };
+        records
+            .iter()
+            .enumerate()
+            .filter_map(judge)
+            .filter(|verdict| *verdict == Verdict::Dead)
+            .count()
+    }
+
     /// Whether `who`, whose record's word was `word`, is dead. Wait-free but for the kernel's work,
     /// which is linear in the locks on the file.
     ///

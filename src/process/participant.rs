@@ -21,7 +21,7 @@ use std::fmt;
 use {
     crate::error::Error,
     crate::file::{Holder, SegmentFile},
-    crate::process::liveness::{Hold, Identity, NoFork, Take},
+    crate::process::liveness::{Hold, Identity, Judge, NoFork, Take},
     crate::sync::{AcqRel, Acquire, Relaxed, Release},
     rustix::io::Errno,
     std::sync::Arc,
@@ -214,7 +214,7 @@ impl Participant {
         let window = NoFork::enter();
         let done = Self::attach_within(&window, &own, records, high, file);
         drop(window);
-        done.map_err(|fault| fault.explain(file, records.len()))
+        done.map_err(|fault| fault.explain(file, records))
     }
 
     /// Makes this process a participant, in the first free slot of `records`. `high` is the number
@@ -318,6 +318,7 @@ impl Participant {
     }
 
     /// The counter of its word; makes sense only while attached.
+    #[cfg(test)]
     pub fn counter(&self) -> u32 {
         debug_assert!(self.is_attached());
         (self.ticket.load(Relaxed) >> 16) as u32
@@ -400,10 +401,13 @@ pub enum Fault {
 #[cfg(not(loom))]
 impl Fault {
     /// The error to give to the user; `limit` is the size of the table.
-    pub fn explain(self, file: &SegmentFile, limit: usize) -> Error {
+    pub fn explain(self, file: &SegmentFile, records: &[ParticipantRecord]) -> Error {
         let path = file.shown();
         match self {
-            Fault::Full => Error::TooManyProcesses { path, limit },
+            Fault::Full => {
+                let dead = Judge::visitor(file).map_or(0, |judge| judge.count_dead(records));
+                Error::TooManyProcesses { path, limit: records.len(), dead }
+            }
             Fault::ForeignLock(pid) => Error::ForeignLock { path, pid },
             Fault::Reopen(errno) => file.no_reopen(errno),
             Fault::Lock(errno) => Error::LivenessUnsupported {

@@ -33,7 +33,8 @@ impl PinBook {
     ///
     /// The fence is behind it: the caller looks again at the word that led to `offset`.
     pub fn pin(&self, lane: &LaneRecord, offset: u64) -> Option<HazardIndex> {
-        let (index, word) = self.used.iter().enumerate().find(|(_, word)| word.get() != u64::MAX)?;
+        let (index, word) =
+            self.used.iter().enumerate().find(|(_, word)| word.get() != u64::MAX)?;
         let bit = word.get().trailing_ones() as usize;
         let hazard = index * 64 + bit;
         if hazard >= HAZARDS {
@@ -77,7 +78,10 @@ pub fn named(arena: &Arena) -> Vec<u64> {
         .lanes()
         .flat_map(|(_, lane)| {
             let high = (lane.hazards_high.load(Acquire) as usize).min(HAZARDS);
-            lane.hazards[..high].iter().map(|hazard| hazard.load(Acquire)).filter(|offset| *offset != 0)
+            lane.hazards[..high]
+                .iter()
+                .map(|hazard| hazard.load(Acquire))
+                .filter(|offset| *offset != 0)
         })
         .collect();
     // An array that is being reaped is named by the root, until the root names its successor.

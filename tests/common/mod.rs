@@ -12,7 +12,7 @@ const ARGS: &str = "SHARENA_TEST_ARGS";
 /// What a child says to its parent begins so: the test harness writes to the same pipe.
 const SAID: &str = "@@ ";
 /// Seconds after which the kernel ends a child: a hang is a failure, not a hang.
-const PATIENCE: u32 = 240;
+const PATIENCE: u32 = 120;
 
 /// Whether the long form of the tests was asked for.
 pub fn long() -> bool {

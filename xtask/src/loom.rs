@@ -205,7 +205,9 @@ fn planted(root: &Path, target: &Path, loom: Option<&Path>, names: &[String]) ->
         apply(&bug.patch, &tree)?;
         let program = build(&tree.join("loom-tests"), target, loom).with_context(|| bug.name.clone())?;
         for model in &bug.caught_by {
-            let told = Command::new(&program).args(["--one", model]).output()?;
+            let mut command = Command::new(&program);
+            let memory = [("MALLOC_MMAP_THRESHOLD_", "1000000000"), ("MALLOC_TRIM_THRESHOLD_", "1000000000")];
+            let told = command.args(["--one", model]).envs(memory).output()?;
             let told_text = String::from_utf8_lossy(&told.stdout).into_owned();
             let last = told_text.lines().last().unwrap_or_default();
             let mut words = last.splitn(3, ' ');

@@ -10,7 +10,6 @@ use crate::machine::Machine;
 use anyhow::{Context, Result, ensure};
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use load::Counts;
-use pattern::Sealed;
 use serde::Serialize;
 use sharena::{Options, Segment, Stats};
 use std::io::Read;

@@ -10,7 +10,8 @@ fn words_come_back_as_they_went() {
         let free = ParticipantWord::Free { counter };
         let by_descriptor = free.attach(HeldBy::Descriptor).unwrap();
         let live = free.attach(HeldBy::Mapping).unwrap();
-        let (dead, closed) = (ParticipantWord::Dead { counter }, ParticipantWord::Closed { counter });
+        let (dead, closed) =
+            (ParticipantWord::Dead { counter }, ParticipantWord::Closed { counter });
         for word in [free, by_descriptor, live, dead, closed] {
             assert_eq!(ParticipantWord::of(word.word()), Some(word));
         }
@@ -27,7 +28,8 @@ fn a_word_takes_the_steps_of_the_picture_and_no_other() {
     let free = ParticipantWord::Free { counter: u32::MAX };
     let live = free.attach(HeldBy::Mapping).unwrap();
     assert_eq!(live.detach(), Some(next), "it wraps");
-    let (dead, closed) = (ParticipantWord::Dead { counter: 7 }, ParticipantWord::Closed { counter: 7 });
+    let (dead, closed) =
+        (ParticipantWord::Dead { counter: 7 }, ParticipantWord::Closed { counter: 7 });
     for word in [live, dead, closed] {
         assert_eq!(word.attach(HeldBy::Mapping), None);
     }
@@ -54,8 +56,7 @@ fn two_attachments_of_a_process_are_two_participants() {
     assert_eq!(table.word(0), ParticipantWord::Free { counter: 2 });
     assert_eq!(table.high().load(Acquire), 2);
     for byte in [0, 1] {
-        let free =
-            crate::file::holder(table.file().fd(), crate::file::PARTICIPANT_BYTES + byte);
+        let free = crate::file::holder(table.file().fd(), crate::file::PARTICIPANT_BYTES + byte);
         assert_eq!(free, Ok(Holder::Free));
     }
 }
@@ -91,9 +92,8 @@ fn a_strangers_record_lock_is_reported_by_its_process() {
         };
         use rustix::fd::AsRawFd;
         // SAFETY: the structure lives through the call.
-        let done = unsafe {
-            libc::fcntl(table.file().fd().as_raw_fd(), libc::F_SETLK, &raw const whole)
-        };
+        let done =
+            unsafe { libc::fcntl(table.file().fd().as_raw_fd(), libc::F_SETLK, &raw const whole) };
         table.signal().store(done as u64 + 1, Release);
         loop {
             // SAFETY: sleeps until the signal that kills.
@@ -150,10 +150,7 @@ fn processes_that_attach_at_once_get_a_slot_each() {
                 table.signal().fetch_add(1, AcqRel);
                 table.wait_for(24);
                 let word = table.word(usize::from(me.id().0));
-                word == ParticipantWord::Live {
-                    counter: me.counter(),
-                    held_by: HeldBy::Mapping,
-                }
+                word == ParticipantWord::Live { counter: me.counter(), held_by: HeldBy::Mapping }
             })
         })
         .collect();
