@@ -14,8 +14,18 @@ const BARS: [(u64, f64); 2] = [(16, 7.0), (64, 2.0)];
 /// The command; whether every bar that was asked for is met.
 pub fn run(args: &BytesArgs) -> Result<bool> {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
-    table.set_header(["block", "blocks", "asked", "used", "committed", "metadata of used", "of committed", "at most", ""]);
+    table.load_preset(presets::UTF8_FULL_CONDENSED);
+    table.set_header([
+        "block",
+        "blocks",
+        "asked",
+        "used",
+        "committed",
+        "metadata of used",
+        "of committed",
+        "at most",
+        "",
+    ]);
     let mut all = true;
     for (size, limit) in BARS {
         let segment = sharena::Options::new().capacity(1 << 30).create_anonymous()?;

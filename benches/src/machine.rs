@@ -22,9 +22,11 @@ impl Machine {
     /// This machine, now. What it does not tell is `unknown`.
     pub fn here() -> Machine {
         let read = |path| fs::read_to_string(path).unwrap_or_default();
-        let or_unknown = |text: &str| if text.is_empty() { "unknown".into() } else { text.trim().to_owned() };
+        let or_unknown =
+            |text: &str| if text.is_empty() { "unknown".into() } else { text.trim().to_owned() };
         let cpus = read("/proc/cpuinfo");
-        let model = cpus.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
+        let model =
+            cpus.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
         Machine {
             cpu: or_unknown(model.trim_start_matches([' ', '\t', ':'])),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
@@ -40,7 +42,15 @@ impl Machine {
 
 fn commit() -> Option<String> {
     let told = Command::new("git")
-        .args(["-C", env!("CARGO_MANIFEST_DIR"), "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"])
+        .args([
+            "-C",
+            env!("CARGO_MANIFEST_DIR"),
+            "describe",
+            "--always",
+            "--abbrev=40",
+            "--exclude=*",
+            "--dirty",
+        ])
         .output()
         .ok()
         .filter(|told| told.status.success())?;

@@ -2,7 +2,9 @@
 
 use crate::args::QuickArgs;
 use crate::machine::Machine;
-use crate::subjects::{GLIBC, JEMALLOC, MIMALLOC, Noop, Private, PrivateTls, Published, PublishedTls, Subject};
+use crate::subjects::{
+    GLIBC, JEMALLOC, MIMALLOC, Noop, Private, PrivateTls, Published, PublishedTls, Subject,
+};
 use crate::works::{self, Work};
 use anyhow::{Context, Result};
 use comfy_table::{CellAlignment, Table, presets};
@@ -63,7 +65,9 @@ pub fn run(args: &QuickArgs) -> Result<bool> {
     let times = measure(&subjects, args.rounds);
     let rows = works::ALL.iter().zip(&times).flat_map(|(work, times)| {
         let peer = subjects.iter().position(|(name, _)| *name == PEER).expect("it is among them");
-        let subject = |(subject, (name, _)): (usize, &(&'static str, _))| row(*work, name, &times[subject], &times[peer]);
+        let subject = |(subject, (name, _)): (usize, &(&'static str, _))| {
+            row(*work, name, &times[subject], &times[peer])
+        };
         subjects.iter().enumerate().map(subject).collect::<Vec<_>>()
     });
     let results = Results { machine, rows: rows.collect() };
@@ -123,7 +127,7 @@ fn median(of: impl Iterator<Item = f64>) -> f64 {
 
 fn table(rows: &[Row]) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+    table.load_preset(presets::UTF8_FULL_CONDENSED);
     table.set_header(["work", "subject", "median ns", "min ns", "ratio"]);
     for row in rows {
         table.add_row([

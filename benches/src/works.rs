@@ -113,7 +113,8 @@ fn larson<S: Subject>(subject: &S) -> (u32, Duration) {
         let (block, old) = unsafe { slot.assume_init_read() };
         // SAFETY: the layout that is kept beside it.
         unsafe { subject.free(block, old) };
-        let layout = layout(SIZES.start() + scaled((number >> 32) as u32, SIZES.end() - SIZES.start() + 1));
+        let layout =
+            layout(SIZES.start() + scaled((number >> 32) as u32, SIZES.end() - SIZES.start() + 1));
         let block = subject.allocate(layout);
         write_first_byte(subject, &block, i as u8);
         slot.write((block, layout));

@@ -57,8 +57,8 @@ pub fn models() -> Vec<Model> {
             name: "heap/orphan-and-adopt",
             law: "the same with slab, free and adopter all under way at once",
             threads: 3,
-            bound: Some(2),
-            long: Some(3),
+            bound: Some(1),
+            long: Some(2),
             check: orphan_and_adopt,
         },
         Model {

@@ -29,7 +29,10 @@ pub struct LoomArgs {
 
 /// The command.
 pub fn run(args: LoomArgs) -> Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask lies in the project")?.canonicalize()?;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .context("xtask lies in the project")?
+        .canonicalize()?;
     let tests = root.join("loom-tests");
     let target = tests.join("target");
     fs::create_dir_all(&target)?;
@@ -50,7 +53,10 @@ fn build(tests: &Path, target: &Path, loom: Option<&Path>) -> Result<PathBuf> {
     let mut flags = std::env::var("RUSTFLAGS").unwrap_or_default();
     flags.push_str(" --cfg loom");
     let mut command = cargo();
-    command.args(["build", "--release", "--quiet"]).current_dir(tests).env("RUSTFLAGS", flags.trim());
+    command
+        .args(["build", "--release", "--quiet"])
+        .current_dir(tests)
+        .env("RUSTFLAGS", flags.trim());
     command.arg("--target-dir").arg(&out);
     if let Some(loom) = loom {
         command.arg("--config").arg(format!("patch.crates-io.loom.path={:?}", utf8(loom)?));
@@ -102,8 +108,15 @@ fn published_loom(target: &Path) -> Result<PathBuf> {
         "[workspace]\n[package]\nname = \"fetch-loom\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n[dependencies]\nloom = \"={LOOM}\"\n"
     );
     fs::write(&manifest, text)?;
-    let told = cargo().args(["metadata", "--format-version", "1", "--manifest-path"]).arg(&manifest).output()?;
-    ensure!(told.status.success(), "cargo cannot fetch loom: {}", String::from_utf8_lossy(&told.stderr));
+    let told = cargo()
+        .args(["metadata", "--format-version", "1", "--manifest-path"])
+        .arg(&manifest)
+        .output()?;
+    ensure!(
+        told.status.success(),
+        "cargo cannot fetch loom: {}",
+        String::from_utf8_lossy(&told.stderr)
+    );
     let told = String::from_utf8(told.stdout)?;
     // One string of one package is all that is asked of the answer, so no parser is.
     let package = format!("\"name\":\"loom\",\"version\":\"{LOOM}\"");
@@ -122,8 +135,17 @@ fn apply(patch: &Path, dir: &Path) -> Result<()> {
     let above = dir.parent().context("a directory below target")?;
     let mut command = Command::new("git");
     command.env_remove("GIT_DIR").env("GIT_CEILING_DIRECTORIES", above).current_dir(dir);
-    let done = command.args(["apply", "-C1"]).arg(patch).output().context("git is needed to apply a patch")?;
-    ensure!(done.status.success(), "{}: {}", patch.display(), String::from_utf8_lossy(&done.stderr).trim());
+    let done = command
+        .args(["apply", "-C1"])
+        .arg(patch)
+        .output()
+        .context("git is needed to apply a patch")?;
+    ensure!(
+        done.status.success(),
+        "{}: {}",
+        patch.display(),
+        String::from_utf8_lossy(&done.stderr).trim()
+    );
     Ok(())
 }
 
@@ -149,7 +171,10 @@ fn copy_tree(from: &Path, to: &Path) -> Result<()> {
     }
     for item in fs::read_dir(to)? {
         let item = item?;
-        if !names.contains(&item.file_name()) && item.file_type()?.is_file() && item.file_name() != "Cargo.lock" {
+        if !names.contains(&item.file_name())
+            && item.file_type()?.is_file()
+            && item.file_name() != "Cargo.lock"
+        {
             fs::remove_file(item.path())?;
         }
     }
@@ -179,7 +204,11 @@ fn planted_bugs(dir: &Path) -> Result<Vec<Planted>> {
             line.map(str::trim).with_context(|| format!("{} has no line {name}", patch.display()))
         };
         bugs.push(Planted {
-            name: patch.file_stem().and_then(|stem| stem.to_str()).context("a patch's name")?.to_owned(),
+            name: patch
+                .file_stem()
+                .and_then(|stem| stem.to_str())
+                .context("a patch's name")?
+                .to_owned(),
             breaks: field("Breaks:")?.to_owned(),
             caught_by: field("Caught by:")?.split_whitespace().map(str::to_owned).collect(),
             says: field("Says:")?.split('|').map(|says| says.trim().to_owned()).collect(),
@@ -192,8 +221,10 @@ fn planted_bugs(dir: &Path) -> Result<Vec<Planted>> {
 
 fn planted(root: &Path, target: &Path, loom: Option<&Path>, names: &[String]) -> Result<()> {
     let bugs = planted_bugs(&root.join("loom-tests/planted"))?;
-    let chosen: Vec<&Planted> =
-        bugs.iter().filter(|bug| names.is_empty() || names.iter().any(|name| bug.name.starts_with(name))).collect();
+    let chosen: Vec<&Planted> = bugs
+        .iter()
+        .filter(|bug| names.is_empty() || names.iter().any(|name| bug.name.starts_with(name)))
+        .collect();
     ensure!(!chosen.is_empty(), "no planted bug's name begins so");
     // The sources as they are now, whatever happens to them while this runs.
     let (sound, tree) = (target.join("planted/sound"), target.join("planted/sharena"));
@@ -203,16 +234,22 @@ fn planted(root: &Path, target: &Path, loom: Option<&Path>, names: &[String]) ->
     for bug in &chosen {
         copy_sources(&sound, &tree)?;
         apply(&bug.patch, &tree)?;
-        let program = build(&tree.join("loom-tests"), target, loom).with_context(|| bug.name.clone())?;
+        let program =
+            build(&tree.join("loom-tests"), target, loom).with_context(|| bug.name.clone())?;
         for model in &bug.caught_by {
             let mut command = Command::new(&program);
-            let memory = [("MALLOC_MMAP_THRESHOLD_", "1000000000"), ("MALLOC_TRIM_THRESHOLD_", "1000000000")];
+            let memory = [
+                ("MALLOC_MMAP_THRESHOLD_", "1000000000"),
+                ("MALLOC_TRIM_THRESHOLD_", "1000000000"),
+            ];
             let told = command.args(["--one", model]).envs(memory).output()?;
             let told_text = String::from_utf8_lossy(&told.stdout).into_owned();
             let last = told_text.lines().last().unwrap_or_default();
             let mut words = last.splitn(3, ' ');
-            let (verdict, execution, said) = (words.next(), words.next(), words.next().unwrap_or_default());
-            let caught = verdict == Some("failed") && bug.says.iter().any(|says| said.contains(says.as_str()));
+            let (verdict, execution, said) =
+                (words.next(), words.next(), words.next().unwrap_or_default());
+            let caught = verdict == Some("failed")
+                && bug.says.iter().any(|says| said.contains(says.as_str()));
             let short: String = said.chars().take(100).collect();
             println!("{:<34} {:<30} {:>10}  {short}", bug.name, model, execution.unwrap_or("-"));
             if !caught {

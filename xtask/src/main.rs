@@ -1,2 +1,67 @@
-//! .
-fn main() {}
+//! The project's tasks: `cargo xtask --help`.
+
+// Read by the program that they are passed on to; here they make `--help` and find mistakes.
+#[allow(dead_code, reason = "the fields are read by the program that shares this file")]
+#[path = "../../benches/src/args.rs"]
+mod args;
+mod bench;
+mod ci;
+mod loom;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+/// The project's tasks, each one command. The tests are `cargo test --workspace`.
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Runs all that a change must pass, one step after the other; stops at the first that fails.
+    ///
+    /// Formatting, lints, tests, documentation, examples, models, a short soak, and one round of the
+    /// benchmarks to see that they run.
+    Ci,
+    /// Runs the loom models: every interleaving of each protocol at small size.
+    Loom(loom::LoomArgs),
+    /// Lets real processes do everything at once on one segment, then verifies the accounts.
+    ///
+    /// They allocate and free their own blocks and each other's, publish, resolve and destroy objects,
+    /// construct, find and destroy names of a common pool; threads and processes begin and end all the
+    /// time, and whatever is freed must hold what was written. Afterwards all is freed and trimmed:
+    /// `check` must be clean, and the segment must have as many bytes free as a new one. Exits with 1
+    /// otherwise.
+    Soak(args::SoakArgs),
+    /// Measures.
+    #[command(subcommand)]
+    Bench(args::Bench),
+}
+
+fn main() -> Result<ExitCode> {
+    let passed = match Cli::parse().task {
+        Task::Ci => ci::run()?,
+        Task::Loom(args) => {
+            loom::run(args)?;
+            true
+        }
+        Task::Soak(_) => bench::run(std::env::args_os().skip(1))?,
+        Task::Bench(_) => bench::run(std::env::args_os().skip(2))?,
+    };
+    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The project's folder.
+fn root() -> Result<&'static Path> {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask lies in the project")
+}
+
+/// The cargo that runs this.
+fn cargo() -> Command {
+    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}

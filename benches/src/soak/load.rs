@@ -78,12 +78,28 @@ pub struct Load<'p, 's> {
 }
 
 impl<'p, 's> Load<'p, 's> {
-    pub fn new(segment: &'s Segment, pool: &'p Mutex<Vec<Block<'s>>>, seed: u64) -> Result<Load<'p, 's>> {
+    pub fn new(
+        segment: &'s Segment,
+        pool: &'p Mutex<Vec<Block<'s>>>,
+        seed: u64,
+    ) -> Result<Load<'p, 's>> {
         let mut random = fastrand::Rng::with_seed(seed);
-        let boxes = segment.find_slice(super::MAILBOXES)?.context("the mailboxes are there to the end")?;
+        let boxes =
+            segment.find_slice(super::MAILBOXES)?.context("the mailboxes are there to the end")?;
         let handle = random.bool().then(|| segment.handle()).transpose()?;
         let (raw, blocks, values, refs) = Default::default();
-        Ok(Load { segment, boxes, handle, pool, random, counts: Counts::default(), raw, blocks, values, refs })
+        Ok(Load {
+            segment,
+            boxes,
+            handle,
+            pool,
+            random,
+            counts: Counts::default(),
+            raw,
+            blocks,
+            values,
+            refs,
+        })
     }
 
     /// One thing after the other, until `over` says so; what it did.
@@ -167,7 +183,10 @@ impl<'p, 's> Load<'p, 's> {
             None => self.segment.allocate(layout),
         };
         let Some(offset) = self.unless_full(made)? else { return Ok(()) };
-        ensure!(offset.to_bits().is_multiple_of(layout.align() as u64), "{offset:?} for {layout:?}");
+        ensure!(
+            offset.to_bits().is_multiple_of(layout.align() as u64),
+            "{offset:?} for {layout:?}"
+        );
         self.fill(offset, layout.size())?;
         self.keep_raw(offset)
     }
@@ -224,7 +243,11 @@ impl<'p, 's> Load<'p, 's> {
     fn allocate_private(&mut self) -> Result<()> {
         // Now and then of a size that no slab has.
         let large = self.random.u8(..200) == 0;
-        let layout = if large { Layout::from_size_align(self.random.usize(1 << 16..1 << 19), 8)? } else { self.layout() };
+        let layout = if large {
+            Layout::from_size_align(self.random.usize(1 << 16..1 << 19), 8)?
+        } else {
+            self.layout()
+        };
         let made = match &self.handle {
             Some(handle) => handle.allocate_block(layout),
             None => self.segment.allocate_block(layout),
@@ -281,14 +304,16 @@ impl<'p, 's> Load<'p, 's> {
     }
 
     fn drop_owned(&mut self) -> Result<()> {
-        Self::pick(&mut self.random, &mut self.values).map_or(Ok(()), |value| value.verify(Some(NOBODY)))
+        Self::pick(&mut self.random, &mut self.values)
+            .map_or(Ok(()), |value| value.verify(Some(NOBODY)))
     }
 
     /// Puts something published into a mailbox, and destroys what another process had put there.
     fn mail(&mut self) -> Result<()> {
         let parcel = match self.random.u8(..8) {
             0..5 => Self::pick(&mut self.random, &mut self.raw).map(Parcel::Raw),
-            5..7 => Self::pick(&mut self.random, &mut self.values).map(|value| Parcel::One(value.publish())),
+            5..7 => Self::pick(&mut self.random, &mut self.values)
+                .map(|value| Parcel::One(value.publish())),
             _ => {
                 let (first, count) = (self.random.u64(..), self.random.usize(..200));
                 let made = self.segment.own_slice(count, |i| value_of_slice(first, i));
@@ -341,7 +366,9 @@ impl<'p, 's> Load<'p, 's> {
     }
 
     fn drop_ref(&mut self) -> Result<()> {
-        let Some((object, owner)) = Self::pick(&mut self.random, &mut self.refs) else { return Ok(()) };
+        let Some((object, owner)) = Self::pick(&mut self.random, &mut self.refs) else {
+            return Ok(());
+        };
         object.verify(Some(owner)).context("while a reference kept it")
     }
 

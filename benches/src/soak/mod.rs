@@ -72,7 +72,12 @@ pub fn run(args: &SoakArgs) -> Result<bool> {
     let segment = options().create(&name.0)?;
     drop(segment.construct_slice(MAILBOXES, MAILBOX_COUNT, |_| AtomicU64::new(0))?);
 
-    let mut crew = Crew { name: &name.0, random: fastrand::Rng::with_seed(seed), started: 0, counts: Counts::default() };
+    let mut crew = Crew {
+        name: &name.0,
+        random: fastrand::Rng::with_seed(seed),
+        started: 0,
+        counts: Counts::default(),
+    };
     let most_used = crew.work(args, &segment)?;
 
     collect_mail(&segment)?;
@@ -117,7 +122,9 @@ fn settled(segment: &Segment) -> Result<Stats> {
 
 /// Frees what nobody has taken out of the mailboxes.
 fn collect_mail(segment: &Segment) -> Result<()> {
-    let boxes = segment.find_slice::<AtomicU64>(MAILBOXES)?.context("the mailboxes are there to the end")?;
+    let boxes = segment
+        .find_slice::<AtomicU64>(MAILBOXES)?
+        .context("the mailboxes are there to the end")?;
     let mut random = fastrand::Rng::new();
     for mailbox in boxes.iter() {
         // Acquire pairs with the Release of who put the parcel in: its bytes are written.
@@ -130,11 +137,17 @@ fn collect_mail(segment: &Segment) -> Result<()> {
 }
 
 fn show(results: &Results) {
-    println!("{} processes were started, one after the other in each place; together they did", results.started);
+    println!(
+        "{} processes were started, one after the other in each place; together they did",
+        results.started
+    );
     for (what, count) in results.counts.rows() {
         println!("  {what:<42} {count:>14}");
     }
-    println!("at most seen in use                          {:>14}", HumanBytes(results.most_used).to_string());
+    println!(
+        "at most seen in use                          {:>14}",
+        HumanBytes(results.most_used).to_string()
+    );
     println!("                                      {:>17} {:>17}", "afterwards", "a new segment");
     for (what, now, new) in [
         ("bytes free", results.free, results.free_when_new),
@@ -195,8 +208,13 @@ impl Crew<'_> {
                 next_look += Duration::from_millis(500);
                 let used = segment.stats()?.used;
                 most_used = most_used.max(used);
-                progress.set_position(args.seconds.saturating_sub((end - Instant::now()).as_secs()));
-                progress.set_message(format!("{} in use, {} processes started", HumanBytes(used), self.started));
+                progress
+                    .set_position(args.seconds.saturating_sub((end - Instant::now()).as_secs()));
+                progress.set_message(format!(
+                    "{} in use, {} processes started",
+                    HumanBytes(used),
+                    self.started
+                ));
             }
             std::thread::sleep(Duration::from_millis(10));
         }
@@ -229,7 +247,11 @@ impl Crew<'_> {
             );
             return Ok(Some(hand));
         };
-        ensure!(status.success(), "worker {} ended with {status}; what it said stands above", hand.child.id());
+        ensure!(
+            status.success(),
+            "worker {} ended with {status}; what it said stands above",
+            hand.child.id()
+        );
         // A line, which fits a pipe: a worker never waits to be read.
         let mut told = String::new();
         hand.child.stdout.take().context("piped")?.read_to_string(&mut told)?;

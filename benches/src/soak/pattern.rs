@@ -42,12 +42,18 @@ pub unsafe fn verify(at: *const u8, room: usize) -> Result<usize> {
     // SAFETY: the smallest block has a word.
     let first = unsafe { at.read() };
     let bytes = (first >> 32) as usize;
-    ensure!((SMALLEST..=room).contains(&bytes), "a block of {room} bytes says that it has {bytes}: overwritten");
+    ensure!(
+        (SMALLEST..=room).contains(&bytes),
+        "a block of {room} bytes says that it has {bytes}: overwritten"
+    );
     let words = bytes / 8;
     for i in (1..words).step_by(step(words)) {
         // SAFETY: inside the block.
         let found = unsafe { at.add(i).read() };
-        ensure!(found == word(first, i), "word {i} of a block of {bytes} bytes is {found:#x}: overwritten");
+        ensure!(
+            found == word(first, i),
+            "word {i} of a block of {bytes} bytes is {found:#x}: overwritten"
+        );
     }
     Ok(bytes)
 }
@@ -69,8 +75,15 @@ impl Sealed {
     }
 
     pub fn verify(&self, owner: Option<u64>) -> Result<()> {
-        ensure!(self.seal == seal(self.owner, &self.random), "an object is not as it was constructed");
-        ensure!(owner.is_none_or(|owner| owner == self.owner), "an object of name {} has another's place", self.owner);
+        ensure!(
+            self.seal == seal(self.owner, &self.random),
+            "an object is not as it was constructed"
+        );
+        ensure!(
+            owner.is_none_or(|owner| owner == self.owner),
+            "an object of name {} has another's place",
+            self.owner
+        );
         Ok(())
     }
 }
@@ -131,12 +144,17 @@ impl Parcel {
             Parcel::One(offset) => {
                 // Now and then without a look, which would be a pin.
                 if random.u8(..4) > 0 {
-                    segment.resolve(offset).with_context(context)?.verify(None).with_context(context)?;
+                    segment
+                        .resolve(offset)
+                        .with_context(context)?
+                        .verify(None)
+                        .with_context(context)?;
                 }
                 segment.destroy_at(offset).with_context(context)?;
             }
             Parcel::Slice(offset) => {
-                verify_slice(&segment.resolve_slice(offset).with_context(context)?).with_context(context)?;
+                verify_slice(&segment.resolve_slice(offset).with_context(context)?)
+                    .with_context(context)?;
                 segment.destroy_slice_at(offset).with_context(context)?;
             }
         }

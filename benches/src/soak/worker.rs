@@ -23,7 +23,8 @@ pub fn run(args: &WorkerArgs) -> Result<bool> {
     let mut random = fastrand::Rng::with_seed(args.seed);
     // Some have the segment open twice, as two participants.
     let times = if random.u8(..4) == 0 { 2 } else { 1 };
-    let segments = (0..times).map(|_| Segment::open(&args.segment)).collect::<Result<Vec<_>, _>>()?;
+    let segments =
+        (0..times).map(|_| Segment::open(&args.segment)).collect::<Result<Vec<_>, _>>()?;
     let pool = Mutex::new(Vec::new());
     let counts = work(&segments, &pool, random.fork(), end)?;
     let left = pool.into_inner().expect("no thread panics with it");
