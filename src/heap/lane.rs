@@ -162,13 +162,12 @@ impl Magazine {
     /// The `count` blocks that lay longest on the stack, or all of them.
     pub fn oldest(&self, count: u32) -> &[u64] {
         let count = count.min(self.len()) as usize;
+        if count == 0 {
+            return &[];
+        }
         // SAFETY: those below `top` were written by `push`; a borrow of this thread, which neither
         // pushes nor pops while it looks at them.
-        if count == 0 {
-            &[]
-        } else {
-            unsafe { core::slice::from_raw_parts(self.bottom.get(), count) }
-        }
+        unsafe { core::slice::from_raw_parts(self.bottom.get(), count) }
     }
 
     /// Takes out the `count` blocks that lay longest on the stack.
