@@ -341,7 +341,7 @@ mod tests {
     fn the_layout_of_a_small_segment_is_this() {
         let layout = Layout::for_units(1024).unwrap();
         assert_eq!((layout.participants, layout.summaries, layout.lanes), (4096, 36864, 40960));
-        assert_eq!(layout.first_unit, 258);
+        assert_eq!(layout.first_unit, 260);
         assert_eq!(Layout::lane_stride(), 4096);
     }
 

@@ -204,7 +204,7 @@ impl Options {
 /// threads may have a slab that is nearly empty, and rounding and state bytes take their part. They
 /// are address space, not memory.
 fn room_for(capacity: u64) -> Option<u64> {
-    capacity.checked_add(capacity / 4)?.checked_add(64 << 20)
+    capacity.checked_add(capacity / 4)?.checked_add(32 << 20)
 }
 
 /// What [`Options::open_or_create`] did.

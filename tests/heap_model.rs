@@ -46,8 +46,9 @@ enum Op {
 /// Sizes where rounding turns: around each class and each unit, and a few of all lengths.
 fn sizes() -> impl Strategy<Value = usize> {
     let around = |shifts: std::ops::Range<u32>| {
-        (shifts, -1isize..=1, 0usize..4)
-            .prop_map(|(shift, by, quarter)| ((1usize << shift) + quarter * (1 << shift) / 4).saturating_add_signed(by).max(1))
+        (shifts, -1isize..=1, 0usize..4).prop_map(|(shift, by, quarter)| {
+            ((1usize << shift) + quarter * (1 << shift) / 4).saturating_add_signed(by).max(1)
+        })
     };
     prop_oneof![
         6 => 1usize..=1024,
@@ -154,7 +155,11 @@ impl<'scope, 's: 'scope> Model<'scope, 's> {
         for i in looked_at(of).filter(|i| *i < bytes) {
             // SAFETY: as above.
             let found = unsafe { at.add(i).read() };
-            assert_eq!(found, pattern(seed, i), "byte {i} of the block at {start:#x} ({of} bytes) was overwritten");
+            assert_eq!(
+                found,
+                pattern(seed, i),
+                "byte {i} of the block at {start:#x} ({of} bytes) was overwritten"
+            );
         }
     }
 
@@ -162,10 +167,16 @@ impl<'scope, 's: 'scope> Model<'scope, 's> {
         assert_eq!(start % align as u64, 0, "{start:#x} is not aligned to {align}");
         assert_eq!(self.address(start) as usize % align, 0);
         if let Some((before, used)) = self.used.range(..=start).next_back() {
-            assert!(before + used.bytes as u64 <= start, "{start:#x} lies in the block at {before:#x}");
+            assert!(
+                before + used.bytes as u64 <= start,
+                "{start:#x} lies in the block at {before:#x}"
+            );
         }
         if let Some((behind, _)) = self.used.range(start..).next() {
-            assert!(start + bytes as u64 <= *behind, "the block at {start:#x} reaches into that at {behind:#x}");
+            assert!(
+                start + bytes as u64 <= *behind,
+                "the block at {start:#x} reaches into that at {behind:#x}"
+            );
         }
         self.next_seed += 1;
         let seed = self.next_seed;
@@ -175,15 +186,18 @@ impl<'scope, 's: 'scope> Model<'scope, 's> {
     }
 
     fn pick(&self, pick: usize, private: Option<bool>) -> Option<u64> {
-        let fits = |used: &Used<'_>| private.is_none_or(|private| used.private.is_some() == private);
-        let candidates: Vec<u64> = self.used.iter().filter(|(_, used)| fits(used)).map(|(start, _)| *start).collect();
+        let fits =
+            |used: &Used<'_>| private.is_none_or(|private| used.private.is_some() == private);
+        let candidates: Vec<u64> =
+            self.used.iter().filter(|(_, used)| fits(used)).map(|(start, _)| *start).collect();
         (!candidates.is_empty()).then(|| candidates[pick % candidates.len()])
     }
 
     fn allocate(&mut self, who: usize, bytes: usize, align: usize, how: How) {
         let layout = Layout::from_size_align(bytes, align).unwrap();
         let made = self.crew.ask(who, move |segment| {
-            let raw = |offset: Offset<u8>| (offset.to_bits(), segment.usable_size(offset).unwrap(), None);
+            let raw =
+                |offset: Offset<u8>| (offset.to_bits(), segment.usable_size(offset).unwrap(), None);
             let private = |block: Block<'s>| {
                 let offset = segment.offset_of(block.as_ptr().as_ptr()).unwrap();
                 (offset.to_bits(), block.usable_size(), Some(block))
@@ -193,7 +207,9 @@ impl<'scope, 's: 'scope> Model<'scope, 's> {
                 How::RawByHandle => segment.handle().unwrap().allocate(layout).map(raw),
                 How::Zeroed => segment.allocate_zeroed(layout).map(raw),
                 How::Private => segment.allocate_block(layout).map(private),
-                How::PrivateByHandle => segment.handle().unwrap().allocate_block(layout).map(private),
+                How::PrivateByHandle => {
+                    segment.handle().unwrap().allocate_block(layout).map(private)
+                }
             }
         });
         match made {
@@ -202,14 +218,20 @@ impl<'scope, 's: 'scope> Model<'scope, 's> {
                 if let How::Zeroed = how {
                     let at = self.address(start);
                     // SAFETY: the block is new and ours.
-                    assert!((0..bytes).all(|i| unsafe { at.add(i).read() } == 0), "zeroed bytes are not zero");
+                    assert!(
+                        (0..bytes).all(|i| unsafe { at.add(i).read() } == 0),
+                        "zeroed bytes are not zero"
+                    );
                 }
                 self.enter(start, usable, align, private);
             }
             Err(AllocError::OutOfCapacity { asked, .. }) => {
                 assert_eq!(asked, bytes);
                 let in_use = self.in_use;
-                assert!(in_use + bytes as u64 > CAPACITY, "{bytes} bytes refused with {in_use} in use");
+                assert!(
+                    in_use + bytes as u64 > CAPACITY,
+                    "{bytes} bytes refused with {in_use} in use"
+                );
             }
             Err(error) => panic!("{bytes} bytes aligned to {align}: {error}"),
         }
@@ -223,7 +245,9 @@ impl<'scope, 's: 'scope> Model<'scope, 's> {
         self.crew.ask(who, move |segment| match (used.private, by_handle) {
             (Some(block), true) => segment.handle().unwrap().free_block(block),
             (Some(block), false) => drop(block),
-            (None, true) => segment.handle().unwrap().deallocate(Offset::from_bits(start).unwrap()).unwrap(),
+            (None, true) => {
+                segment.handle().unwrap().deallocate(Offset::from_bits(start).unwrap()).unwrap()
+            }
             (None, false) => segment.deallocate(Offset::from_bits(start).unwrap()).unwrap(),
         });
     }
@@ -235,7 +259,9 @@ impl<'scope, 's: 'scope> Model<'scope, 's> {
     fn step(&mut self, who: usize, op: Op) {
         match op {
             Op::Allocate { bytes, align, how } => self.allocate(who, bytes, 1 << align, how),
-            Op::Many { bytes, count } => (0..count).for_each(|_| self.allocate(who, bytes, 8, How::Raw)),
+            Op::Many { bytes, count } => {
+                (0..count).for_each(|_| self.allocate(who, bytes, 8, How::Raw))
+            }
             Op::Free { pick, by_handle } => {
                 if let Some(start) = self.pick(pick, None) {
                     self.free(who, start, by_handle);
@@ -285,11 +311,19 @@ impl<'scope, 's: 'scope> Model<'scope, 's> {
         let offset = Offset::from_bits(start).unwrap();
         let resized = self.crew.ask(who, move |segment| {
             let resized = segment.resize_in_place(offset, bytes).unwrap();
-            assert_eq!(segment.usable_size(offset).unwrap(), resized.unwrap_or(segment.usable_size(offset).unwrap()));
+            assert_eq!(
+                segment.usable_size(offset).unwrap(),
+                resized.unwrap_or(segment.usable_size(offset).unwrap())
+            );
             resized
         });
         let used = self.used.remove(&start).unwrap();
-        self.assert_kept(start, used.bytes.min(resized.unwrap_or(usize::MAX)), used.bytes, used.seed);
+        self.assert_kept(
+            start,
+            used.bytes.min(resized.unwrap_or(usize::MAX)),
+            used.bytes,
+            used.seed,
+        );
         self.in_use -= used.bytes as u64;
         match resized {
             Some(now) => {
@@ -309,8 +343,14 @@ fn run(steps: &[(usize, Op)]) {
     let fresh = at_rest(&segment);
     std::thread::scope(|scope| {
         let crew = Crew::hire(scope, &segment);
-        let mut model =
-            Model { segment: &segment, crew, used: BTreeMap::new(), freed: Vec::new(), in_use: 0, next_seed: 0 };
+        let mut model = Model {
+            segment: &segment,
+            crew,
+            used: BTreeMap::new(),
+            freed: Vec::new(),
+            in_use: 0,
+            next_seed: 0,
+        };
         for (who, op) in steps {
             model.step(*who, *op);
         }
@@ -333,7 +373,12 @@ fn config() -> ProptestConfig {
     let persistence = FileFailurePersistence::Direct("tests/heap_model.regressions");
     let defaults = ProptestConfig::default();
     let cases = if std::env::var_os("PROPTEST_CASES").is_some() { defaults.cases } else { 200 };
-    ProptestConfig { cases, failure_persistence: Some(Box::new(persistence)), max_shrink_time: 60_000, ..defaults }
+    ProptestConfig {
+        cases,
+        failure_persistence: Some(Box::new(persistence)),
+        max_shrink_time: 60_000,
+        ..defaults
+    }
 }
 
 proptest! {

@@ -44,7 +44,11 @@ fn any_alignment_up_to_a_unit() {
             let layout = Layout::from_size_align(size, align).unwrap();
             let block = segment.allocate(layout).unwrap();
             assert_eq!(segment.address(block).unwrap().as_ptr() as usize % align, 0);
-            assert_eq!(block.to_bits() % align as u64, 0, "in every process, as mappings start at pages");
+            assert_eq!(
+                block.to_bits() % align as u64,
+                0,
+                "in every process, as mappings start at pages"
+            );
             let private = segment.allocate_block(layout).unwrap();
             assert_eq!(private.as_ptr().as_ptr() as usize % align, 0);
             assert!(private.usable_size() >= size);
@@ -65,7 +69,10 @@ fn little_is_lost_by_rounding() {
     for size in (1..200_000).step_by(37) {
         let block = segment.allocate_block(layout(size)).unwrap();
         let usable = block.usable_size();
-        assert!(usable >= size && usable <= (size + size / 4).max(size + 16), "{usable} bytes for {size}");
+        assert!(
+            usable >= size && usable <= (size + size / 4).max(size + 16),
+            "{usable} bytes for {size}"
+        );
     }
 }
 
@@ -102,14 +109,21 @@ fn blocks_grow_and_shrink_where_they_stand() {
     // A run of units: into what is free behind it.
     let run = segment.allocate(layout(8 * UNIT)).unwrap();
     bytes(&segment, run).fill(1);
-    assert_eq!(segment.resize_in_place(run, 16 * UNIT).unwrap(), Some(16 * UNIT), "nothing stands behind it");
+    assert_eq!(
+        segment.resize_in_place(run, 16 * UNIT).unwrap(),
+        Some(16 * UNIT),
+        "nothing stands behind it"
+    );
     assert!(bytes(&segment, run)[..8 * UNIT].iter().all(|byte| *byte == 1));
     bytes(&segment, run).fill(2);
     assert_eq!(segment.resize_in_place(run, 6 * UNIT - 5).unwrap(), Some(6 * UNIT));
     assert_eq!(segment.usable_size(run).unwrap(), 6 * UNIT);
     // What was given back is somebody's, then.
     let mut behind = Vec::new();
-    while behind.last().is_none_or(|block: &Offset<u8>| block.to_bits() != run.to_bits() + 6 * UNIT as u64) {
+    while behind
+        .last()
+        .is_none_or(|block: &Offset<u8>| block.to_bits() != run.to_bits() + 6 * UNIT as u64)
+    {
         behind.push(segment.allocate(layout(5 * UNIT)).unwrap());
         bytes(&segment, *behind.last().unwrap()).fill(3);
     }
@@ -142,10 +156,16 @@ fn one_block_of_nearly_everything() {
     let most = fresh.free as usize / UNIT * UNIT - 2 * UNIT;
     let large = segment.allocate(layout(most)).unwrap();
     let refused = segment.allocate(layout(8 * UNIT)).unwrap_err();
-    assert!(matches!(refused, AllocError::OutOfCapacity { asked, .. } if asked == 8 * UNIT), "{refused}");
+    assert!(
+        matches!(refused, AllocError::OutOfCapacity { asked, .. } if asked == 8 * UNIT),
+        "{refused}"
+    );
     segment.deallocate(large).unwrap();
     let refused = segment.allocate(layout(fresh.total as usize + 1)).unwrap_err();
-    assert_eq!(refused, AllocError::TooLarge { asked: fresh.total as usize + 1, capacity: fresh.total });
+    assert_eq!(
+        refused,
+        AllocError::TooLarge { asked: fresh.total as usize + 1, capacity: fresh.total }
+    );
     assert_like_fresh(&segment, &fresh);
 }
 
@@ -157,7 +177,9 @@ fn a_wrong_free_is_told_as_what_it_is() {
         let block = segment.allocate(layout(size)).unwrap();
         let start = block.to_bits();
         let usable = segment.usable_size(block).unwrap() as u64;
-        for inside in [1, usable / 2, usable - 1].into_iter().filter(|inside| (1..usable).contains(inside)) {
+        for inside in
+            [1, usable / 2, usable - 1].into_iter().filter(|inside| (1..usable).contains(inside))
+        {
             let error = FreeError::Misaligned { offset: start + inside, start };
             assert_eq!(segment.deallocate(offset(start + inside)), Err(error), "{size} bytes");
             assert_eq!(segment.usable_size(offset(start + inside)), Err(error));
@@ -166,10 +188,16 @@ fn a_wrong_free_is_told_as_what_it_is() {
         let twice = segment.deallocate(block).unwrap_err();
         // A block at hand is private to the thread; what went back further is free, or gone.
         assert!(
-            matches!(twice, FreeError::IsPrivate { .. } | FreeError::DoubleFree { .. } | FreeError::Foreign { .. }),
+            matches!(
+                twice,
+                FreeError::IsPrivate { .. }
+                    | FreeError::DoubleFree { .. }
+                    | FreeError::Foreign { .. }
+            ),
             "{size} bytes: {twice}"
         );
-        let by_another = std::thread::scope(|scope| scope.spawn(|| segment.deallocate(block)).join().unwrap());
+        let by_another =
+            std::thread::scope(|scope| scope.spawn(|| segment.deallocate(block)).join().unwrap());
         assert!(by_another.is_err());
     }
     let private = segment.allocate_block(layout(64)).unwrap();
@@ -182,9 +210,15 @@ fn a_wrong_free_is_told_as_what_it_is() {
     for bytes in [8, 1 << 20] {
         let object = segment.construct_slice("object", bytes, |_| 7u8).unwrap();
         let info = segment.objects().unwrap().pop().unwrap();
-        assert_eq!(segment.deallocate(offset(info.offset)), Err(FreeError::IsObject { offset: info.offset }));
+        assert_eq!(
+            segment.deallocate(offset(info.offset)),
+            Err(FreeError::IsObject { offset: info.offset })
+        );
         let value = object.offset().to_bits();
-        assert_eq!(segment.deallocate(offset(value)), Err(FreeError::Misaligned { offset: value, start: info.offset }));
+        assert_eq!(
+            segment.deallocate(offset(value)),
+            Err(FreeError::Misaligned { offset: value, start: info.offset })
+        );
         assert!(object.iter().all(|byte| *byte == 7));
         drop(object);
         segment.destroy::<u8>("object").unwrap();
@@ -204,15 +238,22 @@ fn a_double_free_by_another_thread_is_told() {
     let (segment, fresh) = new(64 << 20);
     let blocks: Vec<_> = (0..3000).map(|_| segment.allocate(layout(200)).unwrap()).collect();
     std::thread::scope(|scope| {
-        scope.spawn(|| blocks.iter().for_each(|block| segment.deallocate(*block).unwrap())).join().unwrap();
+        scope
+            .spawn(|| blocks.iter().for_each(|block| segment.deallocate(*block).unwrap()))
+            .join()
+            .unwrap();
     });
     // Nothing was taken since, so each is known to be free.
     for block in &blocks {
         let error = segment.deallocate(*block).unwrap_err();
-        assert!(matches!(error, FreeError::DoubleFree { .. } | FreeError::IsPrivate { .. }), "{error}");
+        assert!(
+            matches!(error, FreeError::DoubleFree { .. } | FreeError::IsPrivate { .. }),
+            "{error}"
+        );
     }
     // And none was put back twice.
-    let again: std::collections::HashSet<_> = (0..6000).map(|_| segment.allocate(layout(200)).unwrap()).collect();
+    let again: std::collections::HashSet<_> =
+        (0..6000).map(|_| segment.allocate(layout(200)).unwrap()).collect();
     assert_eq!(again.len(), 6000, "a block was given out twice");
     again.into_iter().for_each(|block| segment.deallocate(block).unwrap());
     assert_like_fresh(&segment, &fresh);
@@ -231,7 +272,10 @@ fn full_then_freed_then_usable() {
                     Err(error) => break error,
                 }
             };
-            assert!(matches!(error, AllocError::OutOfCapacity { asked, .. } if asked == size), "{error}");
+            assert!(
+                matches!(error, AllocError::OutOfCapacity { asked, .. } if asked == size),
+                "{error}"
+            );
             assert!(blocks.len() * size >= 1 << 20, "{} blocks of {size}", blocks.len());
             // Still full; then one fits, and no more.
             assert!(segment.allocate(layout(size)).is_err());
@@ -241,14 +285,22 @@ fn full_then_freed_then_usable() {
             std::thread::scope(|scope| {
                 let segment = &segment;
                 let half = blocks.split_off(blocks.len() / 2);
-                scope.spawn(move || half.into_iter().for_each(|block| segment.deallocate(block).unwrap())).join().unwrap();
+                scope
+                    .spawn(move || {
+                        half.into_iter().for_each(|block| segment.deallocate(block).unwrap())
+                    })
+                    .join()
+                    .unwrap();
             });
             counts.push(blocks.len());
             let other = segment.allocate(layout(4000)).unwrap();
             segment.deallocate(other).unwrap();
             blocks.into_iter().for_each(|block| segment.deallocate(block).unwrap());
         }
-        assert!(counts.iter().all(|count| count.abs_diff(counts[0]) <= counts[0] / 8 + 1), "{size}: {counts:?}");
+        assert!(
+            counts.iter().all(|count| count.abs_diff(counts[0]) <= counts[0] / 8 + 1),
+            "{size}: {counts:?}"
+        );
         assert_like_fresh(&segment, &fresh);
     }
 }
@@ -260,7 +312,8 @@ fn all_sizes_one_after_another_fit_each_time() {
     for _ in 0..3 {
         for shift in 4..22 {
             let size = 1usize << shift;
-            let blocks: Vec<_> = (0..(4 << 20) / size).map(|_| segment.allocate(layout(size)).unwrap()).collect();
+            let blocks: Vec<_> =
+                (0..(4 << 20) / size).map(|_| segment.allocate(layout(size)).unwrap()).collect();
             blocks.into_iter().for_each(|block| segment.deallocate(block).unwrap());
         }
     }
@@ -271,8 +324,9 @@ fn all_sizes_one_after_another_fit_each_time() {
 fn private_blocks_may_be_dropped_by_any_thread() {
     let (segment, fresh) = new(64 << 20);
     for round in 0..20 {
-        let blocks: Vec<Block<'_>> =
-            (0..500).map(|i| segment.allocate_block(layout(1 + (i * 37 + round) % 3000)).unwrap()).collect();
+        let blocks: Vec<Block<'_>> = (0..500)
+            .map(|i| segment.allocate_block(layout(1 + (i * 37 + round) % 3000)).unwrap())
+            .collect();
         let large = segment.allocate_block(layout(1 << 20)).unwrap();
         std::thread::scope(|scope| {
             scope.spawn(move || drop((blocks, large))).join().unwrap();
@@ -327,14 +381,20 @@ fn a_thousand_threads_one_after_another_leave_nothing() {
     let mut published = Vec::new();
     for i in 0..1000usize {
         let work = || {
-            let blocks: Vec<_> = (0..20).map(|j| segment.allocate_block(layout(16 + (i + j * 61) % 5000)).unwrap()).collect();
+            let blocks: Vec<_> = (0..20)
+                .map(|j| segment.allocate_block(layout(16 + (i + j * 61) % 5000)).unwrap())
+                .collect();
             drop(blocks);
             segment.construct(&format!("{i}"), i).unwrap();
             segment.allocate(layout(16 + i % 700)).unwrap()
         };
         published.push(std::thread::scope(|scope| scope.spawn(work).join().unwrap()));
     }
-    assert!(segment.stats().unwrap().lanes <= 4, "ended threads gave back their lanes: {}", segment.stats().unwrap().lanes);
+    assert!(
+        segment.stats().unwrap().lanes <= 4,
+        "ended threads gave back their lanes: {}",
+        segment.stats().unwrap().lanes
+    );
     published.into_iter().for_each(|block| segment.deallocate(block).unwrap());
     assert_eq!(segment.clear().unwrap(), 1000);
     assert_like_fresh(&segment, &fresh);
@@ -349,10 +409,15 @@ fn two_hundred_threads_at_once_leave_nothing() {
         let work = |i: usize| {
             let (segment, barrier) = (&segment, &barrier);
             scope.spawn(move || {
-                let mine: Vec<_> = (0..50).map(|j| segment.allocate(layout(16 + (i * 7 + j * 61) % 900)).unwrap()).collect();
+                let mine: Vec<_> = (0..50)
+                    .map(|j| segment.allocate(layout(16 + (i * 7 + j * 61) % 900)).unwrap())
+                    .collect();
                 mine.iter().for_each(|block| bytes(segment, *block).fill(i as u8));
                 barrier.wait(); // all hold theirs at once
-                assert!(mine.iter().all(|block| bytes(segment, *block).iter().all(|byte| *byte == i as u8)));
+                assert!(
+                    mine.iter()
+                        .all(|block| bytes(segment, *block).iter().all(|byte| *byte == i as u8))
+                );
                 mine
             })
         };
@@ -368,7 +433,9 @@ fn more_threads_than_lanes_are_told_so() {
     let (segment, fresh) = new(1 << 30);
     let asked = 4200;
     // The parent thread has a lane as well.
-    let hold = |segment: &Segment| segment.allocate(layout(16)).map(|block| segment.deallocate(block).unwrap());
+    let hold = |segment: &Segment| {
+        segment.allocate(layout(16)).map(|block| segment.deallocate(block).unwrap())
+    };
     let barrier = Barrier::new(asked);
     let results: Vec<Result<(), AllocError>> = std::thread::scope(|scope| {
         let start = |_| {
@@ -417,7 +484,8 @@ fn a_thread_that_is_ending_may_free() {
         std::thread::spawn(move || {
             // Registered before the crate's thread-local values, and after.
             FIRST.with(|at_end| at_end.0.take());
-            let blocks = [segment.allocate(layout(100)).unwrap(), segment.allocate(layout(5000)).unwrap()];
+            let blocks =
+                [segment.allocate(layout(100)).unwrap(), segment.allocate(layout(5000)).unwrap()];
             FIRST.with(|at_end| *at_end.0.borrow_mut() = Some((segment.clone(), blocks[0])));
             LAST.with(|at_end| *at_end.0.borrow_mut() = Some((segment, blocks[1])));
         })

@@ -85,7 +85,11 @@ fn slices_of_any_length() {
     let found = segment.find_slice::<u32>("index").unwrap().unwrap();
     assert_eq!((&*found, found.offset()), (&*by_index, by_index.offset()));
     assert_eq!(segment.find_slice::<Wide>("empty").unwrap().unwrap().len(), 0);
-    assert_eq!(&*segment.find_slice::<u16>("single").unwrap().unwrap(), &[9], "a single one is a slice of one");
+    assert_eq!(
+        &*segment.find_slice::<u16>("single").unwrap().unwrap(),
+        &[9],
+        "a single one is a slice of one"
+    );
     let wrong = segment.find::<u32>("index").err();
     assert_eq!(wrong, Some(ObjectError::WrongCount { name: "index".into(), found: 1000 }));
     let wrong = segment.find::<Wide>("empty").err();
@@ -105,7 +109,11 @@ fn slices_of_any_length() {
 #[test]
 fn a_constructor_that_panics_leaves_nothing() {
     let (segment, fresh) = new(1 << 20);
-    let construct = || segment.construct_slice("half", 100, |i| if i < 50 { i } else { panic!("half way") }).map(|_| ());
+    let construct = || {
+        segment
+            .construct_slice("half", 100, |i| if i < 50 { i } else { panic!("half way") })
+            .map(|_| ())
+    };
     let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(construct));
     assert!(caught.is_err());
     assert!(!segment.contains("half").unwrap());
@@ -126,7 +134,10 @@ fn unique_instances_are_found_by_type() {
     assert!(segment.find_unique::<Point>().unwrap().is_none());
     let point = segment.construct_unique(Point { x: 3.0, y: 4.0, tag: 0 }).unwrap();
     assert_eq!(point.x, 3.0);
-    assert!(matches!(segment.construct_unique(Point::default()), Err(ObjectError::AlreadyExists { .. })));
+    assert!(matches!(
+        segment.construct_unique(Point::default()),
+        Err(ObjectError::AlreadyExists { .. })
+    ));
     assert_eq!(segment.find_unique::<Point>().unwrap().unwrap().y, 4.0);
     assert!(segment.find_unique::<Wide>().unwrap().is_none());
     let (wide, created) = segment.find_or_construct_unique(|| Wide(8)).unwrap();
@@ -138,7 +149,10 @@ fn unique_instances_are_found_by_type() {
     segment.construct(&sharena::type_name::<Point>(), 1u8).unwrap();
     let listed = segment.objects().unwrap();
     assert_eq!(listed.iter().filter(|object| object.unique).count(), 2);
-    assert_eq!(listed.iter().filter(|object| object.name == sharena::type_name::<Point>()).count(), 2);
+    assert_eq!(
+        listed.iter().filter(|object| object.name == sharena::type_name::<Point>()).count(),
+        2
+    );
     drop((point, wide, again));
     assert!(segment.destroy_unique::<Point>().unwrap());
     assert!(!segment.destroy_unique::<Point>().unwrap());
@@ -151,7 +165,8 @@ fn a_wrong_type_names_both() {
     let (segment, _) = new(1 << 20);
     segment.construct("p", Point::default()).unwrap();
     let wrong = segment.find::<u64>("p").err().unwrap();
-    let expected = ObjectError::WrongType { name: "p".into(), found: "Point".into(), expected: "u64".into() };
+    let expected =
+        ObjectError::WrongType { name: "p".into(), found: "Point".into(), expected: "u64".into() };
     assert_eq!(wrong, expected);
     let text = wrong.to_string();
     assert!(text.contains("Point") && text.contains("u64") && text.contains("\"p\""), "{text}");
@@ -169,14 +184,28 @@ fn a_wrong_type_names_both() {
 fn names_are_any_utf8_of_1_to_4096_bytes() {
     let (segment, fresh) = new(16 << 20);
     let longest = "ü".repeat(2048);
-    let names = ["a", "/", "..", "\0", "a\0", "名字", "🦀 and more", " ", "\n", "a/b\\c", &"x".repeat(4095), &longest];
+    let names = [
+        "a",
+        "/",
+        "..",
+        "\0",
+        "a\0",
+        "名字",
+        "🦀 and more",
+        " ",
+        "\n",
+        "a/b\\c",
+        &"x".repeat(4095),
+        &longest,
+    ];
     for (i, name) in names.iter().enumerate() {
         segment.construct(name, i).unwrap();
     }
     for (i, name) in names.iter().enumerate() {
         assert_eq!(*segment.find::<usize>(name).unwrap().unwrap(), i, "{name:?}");
     }
-    let mut listed: Vec<String> = segment.objects().unwrap().into_iter().map(|object| object.name).collect();
+    let mut listed: Vec<String> =
+        segment.objects().unwrap().into_iter().map(|object| object.name).collect();
     listed.sort();
     let mut expected: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     expected.sort();
@@ -203,14 +232,20 @@ fn objects_are_listed_as_they_are() {
     segment.construct_unique(Wide(1)).unwrap();
     segment.construct("gone", 1u8).unwrap();
     segment.destroy::<u8>("gone").unwrap();
-    let listed: BTreeMap<_, _> =
-        segment.objects().unwrap().into_iter().map(|object| (object.name.clone(), object)).collect();
+    let listed: BTreeMap<_, _> = segment
+        .objects()
+        .unwrap()
+        .into_iter()
+        .map(|object| (object.name.clone(), object))
+        .collect();
     assert_eq!(listed.keys().collect::<Vec<_>>(), ["Wide", "point", "slice"]);
     let one = &listed["point"];
     assert_eq!((one.type_name.as_str(), one.count, one.unique), ("Point", 1, false));
     assert_eq!(one.fingerprint, Point::FINGERPRINT);
     assert!(one.bytes >= size_of::<Point>() as u64);
-    assert!(one.offset <= point.offset().to_bits() && point.offset().to_bits() < one.offset + one.bytes);
+    assert!(
+        one.offset <= point.offset().to_bits() && point.offset().to_bits() < one.offset + one.bytes
+    );
     assert_eq!((listed["slice"].type_name.as_str(), listed["slice"].count), ("u32", 10));
     assert!(listed["Wide"].unique);
     drop(point);
@@ -236,7 +271,8 @@ fn a_destroyed_object_is_seen_by_who_holds_it() {
                 while let Ok(one) = segment.own_slice(100_000, |_| u64::MAX) {
                     more.push(one);
                 }
-                let mut few: Vec<_> = (0..50_000).map_while(|_| segment.own([u64::MAX; 8]).ok()).collect();
+                let mut few: Vec<_> =
+                    (0..50_000).map_while(|_| segment.own([u64::MAX; 8]).ok()).collect();
                 assert!(!more.is_empty());
                 few.clear();
             }
@@ -267,7 +303,9 @@ fn a_thread_holds_so_many_references() {
     let ObjectError::TooManyRefs { limit } = refused else { panic!("{refused}") };
     assert!(held.len() <= limit && held.len() + 8 > limit, "{} of {limit}", held.len());
     assert!(held.iter().all(|one| **one == 1));
-    let another = std::thread::scope(|scope| scope.spawn(|| segment.find::<u32>("one").map(|_| ())).join().unwrap());
+    let another = std::thread::scope(|scope| {
+        scope.spawn(|| segment.find::<u32>("one").map(|_| ())).join().unwrap()
+    });
     assert_eq!(another, Ok(()), "another thread has its own");
     held.truncate(limit / 2);
     segment.construct("two", 2u32).unwrap();
@@ -283,17 +321,31 @@ fn unnamed_objects_are_resolved_by_offset() {
     owned.x = 8.0;
     let mut slice = segment.own_slice(20, |i| i as u16).unwrap();
     slice[3] = 77;
-    let private = Offset::<u16>::from_bits(segment.offset_of(slice.as_ptr().cast()).unwrap().to_bits()).unwrap();
-    assert!(matches!(segment.resolve(private), Err(ObjectError::NoObject { .. })), "private is private");
+    let private =
+        Offset::<u16>::from_bits(segment.offset_of(slice.as_ptr().cast()).unwrap().to_bits())
+            .unwrap();
+    assert!(
+        matches!(segment.resolve(private), Err(ObjectError::NoObject { .. })),
+        "private is private"
+    );
     let (point, slice) = (owned.publish(), slice.publish());
     assert_eq!(segment.resolve(point).unwrap().x, 8.0);
     assert_eq!(segment.resolve_slice(slice).unwrap()[3], 77);
-    assert!(matches!(segment.resolve(point.cast::<[u64; 3]>()), Err(ObjectError::WrongType { .. })));
+    assert!(matches!(
+        segment.resolve(point.cast::<[u64; 3]>()),
+        Err(ObjectError::WrongType { .. })
+    ));
     let first = Offset::<u16>::from_bits(slice.to_bits()).unwrap();
     assert!(matches!(segment.resolve(first), Err(ObjectError::WrongCount { found: 20, .. })));
     // Any number is safe.
     let raw = segment.allocate(std::alloc::Layout::new::<[u64; 32]>()).unwrap();
-    for bits in (1..64).chain([raw.to_bits() + 16, point.to_bits() + 8, point.to_bits() + 1, 1 << 43, u64::MAX]) {
+    for bits in (1..64).chain([
+        raw.to_bits() + 16,
+        point.to_bits() + 8,
+        point.to_bits() + 1,
+        1 << 43,
+        u64::MAX,
+    ]) {
         let refused = segment.resolve(Offset::<u64>::from_bits(bits).unwrap());
         assert!(refused.is_err(), "{bits:#x}: {refused:?}");
     }
@@ -374,7 +426,11 @@ fn of_sixteen_threads_exactly_one_constructs() {
                         created.fetch_add(usize::from(new), Ordering::Relaxed);
                         sum.fetch_add(1 << (4 * (thread % 16)), Ordering::Relaxed);
                         barrier.wait();
-                        assert_eq!(sum.load(Ordering::Relaxed), 0x1111_1111_1111_1111, "all have the same object");
+                        assert_eq!(
+                            sum.load(Ordering::Relaxed),
+                            0x1111_1111_1111_1111,
+                            "all have the same object"
+                        );
                     }
                 })
             })
@@ -396,13 +452,15 @@ fn of_eight_processes_exactly_one_constructs_and_one_destroys() {
         say("ready");
         hear();
         for round in 0..ROUNDS {
-            let (sum, new) = segment.find_or_construct(&format!("{round}"), || AtomicU64::new(0)).unwrap();
+            let (sum, new) =
+                segment.find_or_construct(&format!("{round}"), || AtomicU64::new(0)).unwrap();
             sum.fetch_add(1 + (u64::from(new) << 32), Ordering::Relaxed);
         }
         say("done");
         hear();
-        let destroyed =
-            (0..ROUNDS).filter(|round| segment.destroy::<AtomicU64>(&format!("{round}")).unwrap()).count();
+        let destroyed = (0..ROUNDS)
+            .filter(|round| segment.destroy::<AtomicU64>(&format!("{round}")).unwrap())
+            .count();
         say(destroyed);
         return;
     }
@@ -415,10 +473,15 @@ fn of_eight_processes_exactly_one_constructs_and_one_destroys() {
     others.iter_mut().for_each(|other| assert_eq!(other.listen(), "done"));
     for round in 0..ROUNDS {
         let sum = segment.find::<AtomicU64>(&format!("{round}")).unwrap().unwrap();
-        assert_eq!(sum.load(Ordering::Relaxed), 8 + (1 << 32), "round {round}: eight came, one created");
+        assert_eq!(
+            sum.load(Ordering::Relaxed),
+            8 + (1 << 32),
+            "round {round}: eight came, one created"
+        );
     }
     others.iter_mut().for_each(|other| other.tell("go"));
-    let destroyed: usize = others.iter_mut().map(|other| other.listen().parse::<usize>().unwrap()).sum();
+    let destroyed: usize =
+        others.iter_mut().map(|other| other.listen().parse::<usize>().unwrap()).sum();
     assert_eq!(destroyed, ROUNDS, "each was destroyed once");
     others.into_iter().for_each(Process::finish);
     assert_like_fresh(&segment, &fresh);
@@ -430,7 +493,11 @@ fn find_all_the_time(segment: &Segment, standing: usize, go_on: impl Fn() -> boo
     while go_on() {
         for i in 0..standing {
             let found = segment.find::<u64>(&format!("standing {i}")).unwrap();
-            assert_eq!(found.as_deref(), Some(&(i as u64)), "round {rounds}: name {i} was not found");
+            assert_eq!(
+                found.as_deref(),
+                Some(&(i as u64)),
+                "round {rounds}: name {i} was not found"
+            );
             assert!(segment.find::<u64>(&format!("absent {i}")).unwrap().is_none());
         }
         rounds += 1;
@@ -462,7 +529,8 @@ fn what_exists_is_found_while_the_table_grows() {
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let (segment, done) = (&segment, &done);
-        let finder = scope.spawn(move || find_all_the_time(segment, STANDING, || !done.load(Ordering::Relaxed)));
+        let finder = scope
+            .spawn(move || find_all_the_time(segment, STANDING, || !done.load(Ordering::Relaxed)));
         // Two threads make the names, so that migrations meet.
         let makers: Vec<_> = (0..2)
             .map(|maker| {
@@ -480,7 +548,8 @@ fn what_exists_is_found_while_the_table_grows() {
         }
         let listed = segment.objects().unwrap();
         assert_eq!(listed.len(), names + STANDING + 1);
-        let distinct: std::collections::HashSet<_> = listed.into_iter().map(|object| object.name).collect();
+        let distinct: std::collections::HashSet<_> =
+            listed.into_iter().map(|object| object.name).collect();
         assert_eq!(distinct.len(), names + STANDING + 1);
         // And as it empties, by two.
         let breakers: Vec<_> = (0..2)

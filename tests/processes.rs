@@ -118,7 +118,8 @@ fn hold_market(test: &str, processes: usize, rounds: usize) {
     let market =
         Market { slots: [const { AtomicU64::new(0) }; SLOTS], exchanged: AtomicU64::new(0) };
     let market = segment.construct("market", market).unwrap();
-    let start = |i: usize| Process::start(test, "trader", &[&name, &i.to_string(), &rounds.to_string()]);
+    let start =
+        |i: usize| Process::start(test, "trader", &[&name, &i.to_string(), &rounds.to_string()]);
     let mut traders: Vec<_> = (0..processes).map(start).collect();
     for trader in &mut traders {
         assert_eq!(trader.listen(), "attached");
@@ -173,7 +174,8 @@ fn threads_of_one_process_exchange_blocks() {
     let market = segment.construct("market", market).unwrap();
     std::thread::scope(|scope| {
         let segment = &segment;
-        let traders: Vec<_> = (1..9).map(|i| scope.spawn(move || trade(segment, i, EXCHANGES / 2))).collect();
+        let traders: Vec<_> =
+            (1..9).map(|i| scope.spawn(move || trade(segment, i, EXCHANGES / 2))).collect();
         traders.into_iter().for_each(|trader| trader.join().unwrap());
     });
     for slot in &market.slots {
@@ -346,14 +348,14 @@ fn one_segment_twice_in_one_process_is_one() {
     let counted = one.construct("counted", AtomicU64::new(0)).unwrap();
     let same = two.find::<AtomicU64>("counted").unwrap().unwrap();
     std::thread::scope(|scope| {
-        for segment in [&one, &two, &one, &two] {
-            scope.spawn(move || {
-                let counted = segment.find::<AtomicU64>("counted").unwrap().unwrap();
-                (0..1000).for_each(|_| {
-                    counted.fetch_add(1, Ordering::Relaxed);
-                });
+        let count = |segment: &Segment| {
+            let counted = segment.find::<AtomicU64>("counted").unwrap().unwrap();
+            (0..1000).for_each(|_| {
+                counted.fetch_add(1, Ordering::Relaxed);
             });
-        }
+        };
+        let threads = [&one, &two, &one, &two].map(|segment| scope.spawn(move || count(segment)));
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
     });
     assert_eq!((counted.load(Ordering::Relaxed), same.load(Ordering::Relaxed)), (4000, 4000));
     drop((counted, same));
@@ -399,7 +401,10 @@ fn a_forked_child_is_a_process_of_its_own() {
     let blocks: Vec<_> = (0..300).map(|_| segment.allocate_block(layout(128)).unwrap()).collect();
     let run = segment.allocate_block(layout(2 << 20)).unwrap();
     let at = |block: &sharena::Block<'_>| segment.offset_of(block.as_ptr().as_ptr()).unwrap();
-    blocks.iter().chain([&run]).for_each(|block| fill(&segment, at(block), 128, at(block).to_bits()));
+    blocks
+        .iter()
+        .chain([&run])
+        .for_each(|block| fill(&segment, at(block), 128, at(block).to_bits()));
     segment.construct("object", 3u64).unwrap();
     let handle = segment.handle().unwrap();
     let kept = handle.allocate(layout(128)).unwrap();
@@ -427,14 +432,20 @@ fn a_forked_child_is_a_process_of_its_own() {
             segment.deallocate(*block).unwrap();
         }
         let private = at(&blocks[0]);
-        assert_eq!(segment.deallocate(private), Err(FreeError::IsPrivate { offset: private.to_bits() }));
+        assert_eq!(
+            segment.deallocate(private),
+            Err(FreeError::IsPrivate { offset: private.to_bits() })
+        );
         assert_eq!(*segment.find::<u64>("object").unwrap().unwrap(), 3);
         segment.construct("child's", 4u64).unwrap();
-        let pids: Vec<u32> = segment.stats().unwrap().participants.iter().map(|one| one.pid).collect();
+        let pids: Vec<u32> =
+            segment.stats().unwrap().participants.iter().map(|one| one.pid).collect();
         assert!(pids.contains(&std::process::id()), "the child is a participant of its own");
         // A thread of the child, too.
         let worker = segment.clone();
-        std::thread::spawn(move || worker.deallocate(filled(&worker, 64, 1)).unwrap()).join().unwrap();
+        std::thread::spawn(move || worker.deallocate(filled(&worker, 64, 1)).unwrap())
+            .join()
+            .unwrap();
         // And a fork in the fork.
         forked(|| {
             segment.deallocate(filled(&segment, 64, 1)).unwrap();
@@ -455,7 +466,10 @@ fn a_forked_child_is_a_process_of_its_own() {
         assert_eq!(**value, [i as u64; 16]);
     }
     for block in blocks.iter().chain([&run]) {
-        assert!(is_kept(&segment, at(block), 128, at(block).to_bits()), "the parent's private block was overwritten");
+        assert!(
+            is_kept(&segment, at(block), 128, at(block).to_bits()),
+            "the parent's private block was overwritten"
+        );
     }
     assert_eq!(*segment.find::<u64>("child's").unwrap().unwrap(), 4);
     for block in published.iter().chain([&kept]) {
@@ -470,7 +484,9 @@ fn a_forked_child_is_a_process_of_its_own() {
         value[0] = 99;
     }
     drop((owned, blocks, run, handle));
-    assert!(segment.destroy::<u64>("object").unwrap() && segment.destroy::<u64>("child's").unwrap());
+    assert!(
+        segment.destroy::<u64>("object").unwrap() && segment.destroy::<u64>("child's").unwrap()
+    );
     assert_like_fresh(&segment, &fresh);
 }
 

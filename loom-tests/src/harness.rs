@@ -54,7 +54,10 @@ pub fn outcomes<T: Ord + Debug + Clone + Send + 'static>(
     let seen = seen.lock().expect("nobody panics in it").clone();
     let missed: Vec<_> = expected.difference(&seen).collect();
     let wrong: Vec<_> = seen.difference(&expected).collect();
-    assert!(missed.is_empty() && wrong.is_empty(), "outcomes never seen: {missed:?}; outcomes that cannot be: {wrong:?}");
+    assert!(
+        missed.is_empty() && wrong.is_empty(),
+        "outcomes never seen: {missed:?}; outcomes that cannot be: {wrong:?}"
+    );
 }
 
 /// A plain cell for each place of a block: who holds the block writes it.
@@ -82,12 +85,19 @@ impl Cells {
 
 pub fn main(models: Vec<Model>) -> ExitCode {
     let mut arguments: Vec<String> = std::env::args().skip(1).collect();
-    let long = arguments.iter().position(|argument| argument == "--long").map(|i| arguments.remove(i)).is_some();
+    let long = arguments
+        .iter()
+        .position(|argument| argument == "--long")
+        .map(|i| arguments.remove(i))
+        .is_some();
     if arguments.first().is_some_and(|argument| argument == "--one") {
-        let model = models.iter().find(|model| Some(model.name) == arguments.get(1).map(String::as_str));
+        let model =
+            models.iter().find(|model| Some(model.name) == arguments.get(1).map(String::as_str));
         return one(model.expect("the name of a model"), long);
     }
-    let wanted = |model: &&Model| arguments.is_empty() || arguments.iter().any(|name| model.name.starts_with(name));
+    let wanted = |model: &&Model| {
+        arguments.is_empty() || arguments.iter().any(|name| model.name.starts_with(name))
+    };
     let chosen: Vec<Model> = models.iter().filter(wanted).copied().collect();
     if chosen.is_empty() {
         eprintln!("no model's name begins so; there are:");
@@ -107,9 +117,16 @@ fn one(model: &Model, long: bool) -> ExitCode {
     // would only add panics of their own.
     std::panic::set_hook(Box::new(|panic| {
         let text = panic.payload_as_str().unwrap_or("a panic without a text");
-        let at = panic.location().map(|at| format!(" ({}:{})", at.file(), at.line())).unwrap_or_default();
+        let at = panic
+            .location()
+            .map(|at| format!(" ({}:{})", at.file(), at.line()))
+            .unwrap_or_default();
         // A second line of a text may be loom's list of places, which it has only with LOOM_LOCATION.
-        println!("failed {} {}{at}", EXECUTIONS.load(Ordering::Relaxed), text.lines().collect::<Vec<_>>().join(" "));
+        println!(
+            "failed {} {}{at}",
+            EXECUTIONS.load(Ordering::Relaxed),
+            text.lines().collect::<Vec<_>>().join(" ")
+        );
         let _ = std::io::stdout().flush();
         std::process::exit(1);
     }));
@@ -120,7 +137,8 @@ fn one(model: &Model, long: bool) -> ExitCode {
 
 /// Each execution has a segment of its own: malloc keeps the memory of the last one, which is most of
 /// what a short execution costs.
-const MEMORY: [(&str, &str); 2] = [("MALLOC_MMAP_THRESHOLD_", "1000000000"), ("MALLOC_TRIM_THRESHOLD_", "1000000000")];
+const MEMORY: [(&str, &str); 2] =
+    [("MALLOC_MMAP_THRESHOLD_", "1000000000"), ("MALLOC_TRIM_THRESHOLD_", "1000000000")];
 
 struct Report {
     held: bool,
@@ -141,7 +159,11 @@ fn run(model: &Model, long: bool) -> Report {
     let (verdict, executions, text) = (words.next(), words.next().unwrap_or("-"), words.next());
     let text = match text {
         Some(text) => text.to_owned(),
-        None => format!("{} {}", done.status, String::from_utf8_lossy(&done.stderr).lines().last().unwrap_or_default()),
+        None => format!(
+            "{} {}",
+            done.status,
+            String::from_utf8_lossy(&done.stderr).lines().last().unwrap_or_default()
+        ),
     };
     Report {
         held: done.status.success() && verdict == Some("held"),
@@ -154,7 +176,10 @@ fn run(model: &Model, long: bool) -> Report {
 /// Runs models on all processors, and prints a line as each ends.
 fn all(models: &[Model], long: bool) -> ExitCode {
     let begin = Instant::now();
-    println!("{:<28} {:>7} {:>5} {:>10} {:>7}  law", "model", "threads", "bound", "executions", "s");
+    println!(
+        "{:<28} {:>7} {:>5} {:>10} {:>7}  law",
+        "model", "threads", "bound", "executions", "s"
+    );
     let (next, failed) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     let work = || {
         while let Some(model) = models.get(next.fetch_add(1, Ordering::Relaxed)) {
@@ -182,6 +207,11 @@ fn all(models: &[Model], long: bool) -> ExitCode {
         (0..processors).for_each(|_| drop(scope.spawn(work)));
     });
     let failed = failed.into_inner().expect("nobody panics in it");
-    println!("{} models, {} failed, {:.0} s", models.len(), failed.len(), begin.elapsed().as_secs_f64());
+    println!(
+        "{} models, {} failed, {:.0} s",
+        models.len(),
+        failed.len(),
+        begin.elapsed().as_secs_f64()
+    );
     if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -3,7 +3,7 @@
 use crate::harness::{Cells, Model, explore};
 use loom::model::Builder;
 use loom::thread::spawn;
-use sharena::model::{BLOCK, World, Worker};
+use sharena::model::{BLOCK, Worker, World};
 use std::rc::Rc;
 
 /// Two blocks of this size make a slab.
@@ -18,7 +18,7 @@ pub fn models() -> Vec<Model> {
             law: "two frees by others, one refill meanwhile: refills at rest find both blocks; no block has two holders",
             threads: 3,
             bound: Some(3),
-            long: Some(5),
+            long: None,
             check: remote_free,
         },
         Model {
@@ -58,7 +58,7 @@ pub fn models() -> Vec<Model> {
             law: "the same with slab, free and adopter all under way at once",
             threads: 3,
             bound: Some(1),
-            long: Some(2),
+            long: None,
             check: orphan_and_adopt,
         },
         Model {
@@ -66,7 +66,7 @@ pub fn models() -> Vec<Model> {
             law: "a ring for what a unit was loses no free of what it is",
             threads: 3,
             bound: Some(2),
-            long: Some(3),
+            long: None,
             check: late_ring,
         },
         Model {
@@ -82,7 +82,7 @@ pub fn models() -> Vec<Model> {
             law: "two that claim runs roll back whole: one gets room, no unit has two holders, nothing leaks, hints complete",
             threads: 2,
             bound: Some(3),
-            long: Some(5),
+            long: None,
             check: runs,
         },
         Model {
@@ -90,7 +90,7 @@ pub fn models() -> Vec<Model> {
             law: "a run freed beside a claimer: no unit has two holders, nothing leaks, hints complete",
             threads: 2,
             bound: Some(3),
-            long: Some(5),
+            long: None,
             check: run_free,
         },
         Model {
@@ -98,7 +98,7 @@ pub fn models() -> Vec<Model> {
             law: "a run that shrinks and grows beside a claimer: the same",
             threads: 2,
             bound: Some(3),
-            long: Some(5),
+            long: None,
             check: run_resize,
         },
     ]
@@ -118,7 +118,8 @@ fn give(worker: &Worker, cells: &Cells, block: u64) {
 /// A lane with `count` raw blocks of `bytes`, which it has handed out.
 fn handed_out(world: &Rc<World>, lane: u16, bytes: usize, count: usize) -> (Worker, Vec<u64>) {
     let worker = world.worker(lane);
-    let blocks: Vec<u64> = (0..count).map(|_| worker.take(bytes).expect("room for them all")).collect();
+    let blocks: Vec<u64> =
+        (0..count).map(|_| worker.take(bytes).expect("room for them all")).collect();
     blocks.iter().for_each(|block| worker.publish_raw(*block));
     (worker, blocks)
 }
@@ -211,7 +212,8 @@ fn change_of_owner(concurrently: bool) {
     let world = World::new(2);
     let cells = Cells::new(world.places());
     let adopter = world.worker(3);
-    let held: Vec<u64> = (0..4).map(|_| adopter.take(BLOCK).expect("the segment is empty")).collect();
+    let held: Vec<u64> =
+        (0..4).map(|_| adopter.take(BLOCK).expect("the segment is empty")).collect();
     let (owner, blocks) = handed_out(&world, 1, BLOCK, 3);
     if !concurrently {
         assert!(owner.give_away_slabs());
@@ -270,11 +272,17 @@ fn two_adopters(builder: Builder) {
         let other = spawn(adopt(2));
         let (_mine, mut taken) = adopt(3)();
         let (_others, others) = other.join().unwrap();
-        assert!(taken.is_empty() != others.is_empty(), "one adopts the slab: {taken:?}, {others:?}");
+        assert!(
+            taken.is_empty() != others.is_empty(),
+            "one adopts the slab: {taken:?}, {others:?}"
+        );
         taken.extend(others);
         assert_distinct(&taken);
         assert_eq!(taken.len(), 2, "the adopter finds what is free");
-        assert!(!taken.contains(&blocks[0]) && !taken.contains(&blocks[1]), "a block that is held was taken");
+        assert!(
+            !taken.contains(&blocks[0]) && !taken.contains(&blocks[1]),
+            "a block that is held was taken"
+        );
         world.census();
     });
 }
@@ -335,7 +343,11 @@ fn units(builder: Builder) {
 
 /// The cells of all units of a run are its holder's.
 fn hold_run(world: &World, cells: &Cells, run: Option<u64>, units: usize) {
-    for place in run.map(|run| world.place_of(run)).into_iter().flat_map(|at| (0..units).map(move |i| at + 4 * i)) {
+    for place in run
+        .map(|run| world.place_of(run))
+        .into_iter()
+        .flat_map(|at| (0..units).map(move |i| at + 4 * i))
+    {
         cells.write(place, 1);
     }
 }
@@ -354,7 +366,10 @@ fn runs(builder: Builder) {
         let mine = worker.take_run(2);
         hold_run(&world, &cells, mine, 2);
         let others = other.join().unwrap();
-        assert!(mine.is_some() != others.is_some(), "three units have room for one run of two, and one there must be");
+        assert!(
+            mine.is_some() != others.is_some(),
+            "three units have room for one run of two, and one there must be"
+        );
         let census = world.census();
         assert_eq!((census.free_units, census.runs), (1, 2), "a unit leaked in a roll-back");
     });

@@ -18,6 +18,12 @@ mod outcomes;
 mod process;
 
 fn main() -> std::process::ExitCode {
-    let models = [outcomes::models(), index_set::models(), heap::models(), process::models(), names::models()];
+    let models = [
+        outcomes::models(),
+        index_set::models(),
+        heap::models(),
+        process::models(),
+        names::models(),
+    ];
     harness::main(models.concat())
 }

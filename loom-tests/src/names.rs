@@ -3,7 +3,7 @@
 use crate::harness::{Cells, Model, explore};
 use loom::model::Builder;
 use loom::thread::spawn;
-use sharena::model::{BLOCK, World, Worker};
+use sharena::model::{BLOCK, Worker, World};
 use std::rc::Rc;
 
 pub fn models() -> Vec<Model> {
@@ -13,7 +13,7 @@ pub fn models() -> Vec<Model> {
             law: "of two that construct a new name one does, and both find its value, whole",
             threads: 2,
             bound: Some(3),
-            long: Some(5),
+            long: None,
             check: two_constructors,
         },
         Model {
@@ -21,7 +21,7 @@ pub fn models() -> Vec<Model> {
             law: "the same for a name that had an object before",
             threads: 2,
             bound: Some(3),
-            long: Some(5),
+            long: None,
             check: known_name,
         },
         Model {
@@ -29,7 +29,7 @@ pub fn models() -> Vec<Model> {
             law: "what a finder has pinned is not taken: it reads the value, or finds nothing",
             threads: 2,
             bound: Some(3),
-            long: Some(5),
+            long: None,
             check: find_and_destroy,
         },
         Model {
@@ -37,7 +37,7 @@ pub fn models() -> Vec<Model> {
             law: "of two that destroy an object one does, and its block is taken once",
             threads: 2,
             bound: Some(3),
-            long: Some(5),
+            long: None,
             check: two_destroyers,
         },
         Model {
@@ -45,7 +45,7 @@ pub fn models() -> Vec<Model> {
             law: "a name destroyed and constructed, also in the same block, has the last object constructed, or none",
             threads: 2,
             bound: Some(2),
-            long: Some(4),
+            long: None,
             check: destroy_and_construct,
         },
         Model {
@@ -53,7 +53,7 @@ pub fn models() -> Vec<Model> {
             law: "a new name constructed while the table moves is in the new one",
             threads: 2,
             bound: Some(2),
-            long: Some(4),
+            long: None,
             check: migration_new,
         },
         Model {
@@ -61,7 +61,7 @@ pub fn models() -> Vec<Model> {
             law: "a name without object constructed while the table sheds it is there afterwards",
             threads: 2,
             bound: Some(2),
-            long: Some(4),
+            long: None,
             check: migration_known,
         },
         Model {
@@ -69,7 +69,7 @@ pub fn models() -> Vec<Model> {
             law: "a name that is there is found throughout a migration, and arrays are not given back under the finder",
             threads: 2,
             bound: Some(2),
-            long: Some(4),
+            long: None,
             check: migration_find,
         },
         Model {
@@ -77,7 +77,7 @@ pub fn models() -> Vec<Model> {
             law: "two that construct one name in a full table: both help, one does, all names are kept",
             threads: 2,
             bound: Some(1),
-            long: Some(3),
+            long: None,
             check: growth,
         },
     ]
@@ -129,7 +129,10 @@ fn construct_by_both(world: &Rc<World>, cells: &Cells, worker: &Worker) {
     let mine = object(worker, cells, 1);
     let other = spawn(move || {
         let won = other.construct("a", theirs);
-        assert!(matches!(value_of(&other, &c, "a"), Some(1 | 2)), "the name is taken, and its value must be whole");
+        assert!(
+            matches!(value_of(&other, &c, "a"), Some(1 | 2)),
+            "the name is taken, and its value must be whole"
+        );
         (other, won)
     });
     let won = worker.construct("a", mine);
@@ -137,7 +140,11 @@ fn construct_by_both(world: &Rc<World>, cells: &Cells, worker: &Worker) {
     let (other, other_won) = other.join().unwrap();
     assert!(won != other_won, "of two that construct one name one does: {won}, {other_won}");
     assert_eq!(value, Some(if won { 1 } else { 2 }), "the name has the winner's value");
-    assert_eq!(worker.live_names().iter().filter(|(name, _)| name == "a").count(), 1, "the name has two objects");
+    assert_eq!(
+        worker.live_names().iter().filter(|(name, _)| name == "a").count(),
+        1,
+        "the name has two objects"
+    );
     other.free_private(if won { theirs } else { mine });
 }
 
@@ -172,12 +179,18 @@ fn find_and_destroy(builder: Builder) {
         let (finder, c) = (world.worker(2), cells.clone());
         let finder = spawn(move || {
             let value = value_of(&finder, &c, "a");
-            assert!(matches!(value, None | Some(1)), "a finder read {value:?} in a block that was taken again");
+            assert!(
+                matches!(value, None | Some(1)),
+                "a finder read {value:?} in a block that was taken again"
+            );
         });
         assert!(worker.destroy("a"), "nobody else destroys it");
         let taken = take_and_write(&worker, &cells);
         finder.join().unwrap();
-        assert!(taken.is_some() || take_and_write(&worker, &cells).is_some(), "a destroyed object leaves its block");
+        assert!(
+            taken.is_some() || take_and_write(&worker, &cells).is_some(),
+            "a destroyed object leaves its block"
+        );
     });
 }
 
@@ -191,7 +204,10 @@ fn two_destroyers(builder: Builder) {
         let others = other.join().unwrap();
         assert!(destroyed != others, "an object is destroyed once: {destroyed}, {others}");
         let second = take_and_write(&worker, &cells);
-        assert!(first.is_some() != second.is_some(), "its block is taken once: {first:?}, {second:?}");
+        assert!(
+            first.is_some() != second.is_some(),
+            "its block is taken once: {first:?}, {second:?}"
+        );
         assert_eq!(value_of(&worker, &cells, "a"), None, "a destroyed object is found");
     });
 }
@@ -239,7 +255,11 @@ fn migration_new(builder: Builder) {
         // "a" has no object: the table moves, and leaves it behind.
         worker.shed();
         other.join().unwrap();
-        assert_eq!(value_of(&worker, &cells, "b"), Some(2), "constructed during a migration, and lost by it");
+        assert_eq!(
+            value_of(&worker, &cells, "b"),
+            Some(2),
+            "constructed during a migration, and lost by it"
+        );
         assert_eq!(names_of(&worker), ["b"]);
     });
 }
@@ -257,7 +277,11 @@ fn migration_known(builder: Builder) {
         });
         worker.shed();
         other.join().unwrap();
-        assert_eq!(value_of(&worker, &cells, "a"), Some(2), "constructed, and left behind by the migration");
+        assert_eq!(
+            value_of(&worker, &cells, "a"),
+            Some(2),
+            "constructed, and left behind by the migration"
+        );
         assert_eq!(names_of(&worker), ["a"]);
     });
 }
@@ -270,7 +294,11 @@ fn migration_find(builder: Builder) {
         assert!(worker.destroy("b"));
         let (finder, c) = (world.worker(2), cells.clone());
         let finder = spawn(move || {
-            assert_eq!(value_of(&finder, &c, "a"), Some(1), "a name that is there is found throughout");
+            assert_eq!(
+                value_of(&finder, &c, "a"),
+                Some(1),
+                "a name that is there is found throughout"
+            );
         });
         worker.shed();
         // The first array and b's entry may be anybody's by now.

@@ -19,21 +19,56 @@ const fn model(name: &'static str, threads: usize, law: &'static str, check: fn(
 
 pub fn models() -> Vec<Model> {
     vec![
-        model("outcomes/load-then-cas", 2, "a reader sees the word before or after another's load and CAS", load_then_cas),
-        model("outcomes/cas-then-reader", 3, "the same between two spawned threads, the writer first", cas_then_reader),
+        model(
+            "outcomes/load-then-cas",
+            2,
+            "a reader sees the word before or after another's load and CAS",
+            load_then_cas,
+        ),
+        model(
+            "outcomes/cas-then-reader",
+            3,
+            "the same between two spawned threads, the writer first",
+            cas_then_reader,
+        ),
         model("outcomes/reader-then-cas", 3, "the same, the reader first", reader_then_cas),
         model("outcomes/load-then-store", 2, "the same with a store", load_then_store),
         model("outcomes/lost-update", 2, "two that load, then store, count 1 or 2", lost_update),
-        model("outcomes/cas-loops", 2, "two CAS loops: each may have to go round once, and both count", cas_loops),
+        model(
+            "outcomes/cas-loops",
+            2,
+            "two CAS loops: each may have to go round once, and both count",
+            cas_loops,
+        ),
         model("outcomes/three-cas", 3, "of three CAS of one word any may win", three_cas),
         model("outcomes/message", 2, "Release and Acquire carry a message", message),
         model("outcomes/message-relaxed", 2, "relaxed ones do not", message_relaxed),
         model("outcomes/message-by-fences", 2, "fences carry it, too", message_by_fences),
-        model("outcomes/store-buffering", 2, "without fences both may read the old", store_buffering),
+        model(
+            "outcomes/store-buffering",
+            2,
+            "without fences both may read the old",
+            store_buffering,
+        ),
         model("outcomes/full-fences", 2, "with full fences one reads the new", full_fences),
-        model("outcomes/coherence", 2, "one word never goes back, and may be seen half-way", coherence),
-        model("outcomes/release-sequence", 3, "a read-modify-write continues another's release", release_sequence),
-        model("outcomes/two-words", 2, "read-modify-writes of two words as loom has them: in order", two_words),
+        model(
+            "outcomes/coherence",
+            2,
+            "one word never goes back, and may be seen half-way",
+            coherence,
+        ),
+        model(
+            "outcomes/release-sequence",
+            3,
+            "a read-modify-write continues another's release",
+            release_sequence,
+        ),
+        model(
+            "outcomes/two-words",
+            2,
+            "read-modify-writes of two words as loom has them: in order",
+            two_words,
+        ),
     ]
 }
 

@@ -4,11 +4,11 @@
 //! magazines and a tag that matches no slab, falls into the slow path and takes a lane of its own,
 //! at no cost to the hot path.
 
-use super::size_class::{CLASS_COUNT, Class, ClassId, GROUP};
-use super::unit::{LaneId, UNIT, UNIT_SHIFT, UnitIndex, owner_tag};
+use super::size_class::{CLASS_COUNT, Class, ClassId, GROUP, LINE};
+use super::unit::{LaneId, State, UNIT, UNIT_SHIFT, UnitIndex, owner_tag};
 use crate::arena::Arena;
 use crate::process::pin::PinBook;
-use crate::sync::AtomicU64;
+use crate::sync::{AtomicU8, AtomicU64, Release};
 use core::cell::{Cell, RefCell};
 use core::ptr;
 use core::sync::atomic::AtomicU32;
@@ -28,23 +28,32 @@ pub struct Magazine {
     end: Cell<u64>,
     /// Bytes from one block of the row to the next.
     stride: Cell<u32>,
-    /// Of the class, if its state bytes lie in the slab: where blocks start, their size, ⌈2³² / size⌉.
+    /// Of the class, if its slabs are single units: where blocks start, their size, ⌈2³² / size⌉.
     start: Cell<u32>,
     size: Cell<u32>,
     reciprocal: Cell<u32>,
+    /// Where the state bytes are: those of unit u begin at `states + (u << states_shift)`.
+    states_shift: Cell<u32>,
+    states: Cell<u64>,
+    /// The state byte of the row's next block.
+    next_state: Cell<u64>,
 }
 
-/// In `start`: the state bytes lie elsewhere. No position in a slab is so far from it that it looks
-/// like a block's, as `size` is 0 then.
-const DENSE: u32 = u32::MAX;
+/// In `start`: slabs have more units. No position in a unit is so far from it that it looks like a
+/// block's, as `size` is 0 then.
+const LONG: u32 = u32::MAX;
 
 impl Magazine {
-    fn begin(&self, cut: &Class, blocks: *mut u64) {
+    fn begin(&self, arena: &Arena, cut: &Class, blocks: *mut u64) {
         self.top.set(blocks);
         self.bottom.set(blocks);
         self.limit.set(blocks.wrapping_add(cut.magazine as usize));
         let (start, size, reciprocal) =
-            if cut.dense { (DENSE, 0, 0) } else { (cut.start, cut.size, cut.short_reciprocal()) };
+            if cut.span > 1 { (LONG, 0, 0) } else { (cut.start, cut.size, cut.short_reciprocal()) };
+        let (states, shift) =
+            if cut.dense { (arena.layout().state_lines, LINE.ilog2()) } else { (0, UNIT_SHIFT) };
+        self.states.set(states);
+        self.states_shift.set(shift);
         self.start.set(start);
         self.size.set(size);
         self.reciprocal.set(reciprocal);
@@ -63,6 +72,7 @@ impl Magazine {
                 return None;
             }
             self.next.set(next + u64::from(self.stride.get()));
+            self.next_state.set(self.next_state.get() + 1);
             return Some(next);
         }
         // SAFETY: since `begin` bottom..limit is storage of the lane; those below `top` were written
@@ -95,6 +105,34 @@ impl Magazine {
         true
     }
 
+    /// A block that is RAW, if one is at hand and its slab is a single unit. `at` is what
+    /// [`Lane::at`] does.
+    #[inline(always)]
+    pub fn pop_raw(&self, at: impl Fn(u64) -> *mut u8) -> Option<u64> {
+        // SAFETY: the state byte of a block that this lane holds, of a segment that is mapped.
+        // Release: whoever sees the block by this state sees that its last holder is done with it.
+        let mark = |state: u64| unsafe {
+            (*at(state).cast::<AtomicU8>()).store(State::Raw as u8, Release)
+        };
+        if self.size.get() == 0 {
+            return None;
+        }
+        if self.top.get() == self.bottom.get() {
+            let next = self.next.get();
+            if next == self.end.get() {
+                return None;
+            }
+            let state = self.next_state.get();
+            self.next.set(next + u64::from(self.stride.get()));
+            self.next_state.set(state + 1);
+            mark(state);
+            return Some(next);
+        }
+        let block = self.pop()?;
+        mark(self.state_at(block).1);
+        Some(block)
+    }
+
     /// Makes `count` neighbours the row; false: there is one.
     pub fn set_row(&self, first: u64, count: u32) -> bool {
         if self.next.get() != self.end.get() {
@@ -102,6 +140,7 @@ impl Magazine {
         }
         self.next.set(first);
         self.end.set(first + u64::from(count) * u64::from(self.stride.get()));
+        self.next_state.set(self.state_at(first).1);
         true
     }
 
@@ -111,6 +150,7 @@ impl Magazine {
         while self.room() != 0 && self.next.get() != self.end.get() {
             self.push(self.next.get());
             self.next.set(self.next.get() + u64::from(self.stride.get()));
+            self.next_state.set(self.next_state.get() + 1);
         }
     }
 
@@ -122,15 +162,9 @@ impl Magazine {
         }
     }
 
-    /// Where the state byte of a block of the class stands, counted from the segment's start; `None`:
-    /// not in its slab.
-    #[inline(always)]
-    pub fn state_of_own(&self, block: u64) -> Option<u64> {
-        (self.size.get() != 0).then(|| self.state_at(block).1)
-    }
-
-    /// The same for any offset; `None` also if no block of the class starts there. May be one past
-    /// the last block's, which is FREE.
+    /// Where the state byte of the block at `offset` stands, counted from the segment's start; `None`:
+    /// its slab has more units, or no block of the class starts there. May be one past the last
+    /// block's, which is FREE.
     #[inline(always)]
     pub fn state_of(&self, offset: u64) -> Option<u64> {
         let (exact, state) = self.state_at(offset);
@@ -142,7 +176,8 @@ impl Magazine {
         let at = (offset as u32 & (UNIT as u32 - 1)).wrapping_sub(self.start.get());
         let index = (u64::from(at) * u64::from(self.reciprocal.get())) >> 32;
         let exact = (index as u32).wrapping_mul(self.size.get()) == at;
-        (exact, (offset & !(UNIT as u64 - 1)) + index)
+        let states = self.states.get() + ((offset >> UNIT_SHIFT) << self.states_shift.get());
+        (exact, states + index)
     }
 
     fn len(&self) -> u32 {
@@ -241,8 +276,11 @@ impl Lane {
     pub fn begin(&self, arena: &Arena, id: LaneId, birth: u32) {
         assert!(birth != 0 && birth < 1 << Self::BIRTH_BITS);
         for class in ClassId::all() {
-            self.magazine(class)
-                .begin(class.cut(), self.storage[STORAGE.0[class.index()]].as_ptr());
+            self.magazine(class).begin(
+                arena,
+                class.cut(),
+                self.storage[STORAGE.0[class.index()]].as_ptr(),
+            );
         }
         self.book.set(Box::into_raw(Box::new(RefCell::new(Book::default()))));
         self.types.set(Box::into_raw(Box::default()));

@@ -102,23 +102,10 @@ impl<'a> Heap<'a> {
         lane.magazine(class).pop()
     }
 
-    /// A RAW block of `class`, if one is at hand and its state byte lies in its slab. Wait-free.
+    /// A RAW block of `class`, if one is at hand and its slab is a single unit. Wait-free.
     #[inline(always)]
     pub fn take_raw(lane: &Lane, class: ClassId) -> Option<u64> {
-        let magazine = lane.magazine(class);
-        let block = magazine.pop()?;
-        match magazine.state_of_own(block) {
-            Some(state) => {
-                // SAFETY: the state byte of a block that this lane holds, whose segment is mapped.
-                // Release: whoever sees the block by this state sees what its last holder did end.
-                unsafe { (*lane.at(state).cast::<AtomicU8>()).store(State::Raw as u8, Release) };
-                Some(block)
-            }
-            None => {
-                magazine.push(block);
-                None
-            }
-        }
+        lane.magazine(class).pop_raw(|offset| lane.at(offset))
     }
 
     /// The owner lane's way to free a block of its own slab: false if it is not, or if the magazine
@@ -137,7 +124,7 @@ impl<'a> Heap<'a> {
                 return true;
             }
             let Some(state) = magazine.state_of(block) else { return false };
-            // SAFETY: in a slab that this lane owns, so in backed memory of its segment.
+            // SAFETY: of a slab that this lane owns, so in backed memory of its segment.
             let state = unsafe { &*lane.at(state).cast::<AtomicU8>() };
             let freed = state.load(Relaxed) == was as u8;
             if freed {

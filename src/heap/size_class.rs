@@ -10,7 +10,7 @@ use super::unit::UNIT;
 
 /// State bytes in the dense table per unit; eight in loom's world, whose atomics are made anew for
 /// each execution.
-pub const LINE: usize = if cfg!(loom) { 8 } else { 32 };
+pub const LINE: usize = if cfg!(loom) { 8 } else { 128 };
 /// Blocks per doorbell bit: one cache line of state bytes.
 pub const GROUP: usize = 64;
 
@@ -227,10 +227,10 @@ impl Class {
         ((u64::from(at) * self.reciprocal) >> 40) as u32
     }
 
-    /// ⌈2³² / size⌉, which does the same with a shift of 32 in a slab of one unit whose blocks are
-    /// smaller than that: the error stays below 2³².
+    /// ⌈2³² / size⌉, which does the same with a shift of 32 in a slab of one unit: the error stays
+    /// below 2³², too.
     pub fn short_reciprocal(&self) -> u32 {
-        debug_assert!(!self.dense);
+        debug_assert!(self.span == 1);
         (1u64 << 32).div_ceil(u64::from(self.size)) as u32
     }
 
@@ -293,7 +293,7 @@ mod tests {
             for at in 0..cut.count * cut.size {
                 assert_eq!(cut.index_of(at), at / cut.size, "{class} at {at}");
             }
-            if !cut.dense {
+            if cut.span == 1 {
                 let short = u64::from(cut.short_reciprocal());
                 assert!(
                     (0..UNIT as u64).all(|at| (at * short) >> 32 == at / u64::from(cut.size)),

@@ -61,6 +61,14 @@ fn eight_in_a_row(blocks: &[u64], index: usize, size: u64) -> Option<usize> {
     in_a_row.then_some(lowest)
 }
 
+/// The announced group to take from first. Where that is depends on the unit: the state bytes of all
+/// slabs begin at the same place of a unit, and caches keep few lines of one place.
+fn first_group(class: ClassId, unit: UnitIndex, pending: u64) -> usize {
+    let groups = u64::from(class.cut().groups().count_ones());
+    let turn = ((u64::from(unit.0.wrapping_mul(0x9e37_79b9)) * groups) >> 32) as u32;
+    ((pending.rotate_right(turn).trailing_zeros() + turn) % 64) as usize
+}
+
 /// Of eight state bytes, as [`load_eight`] gives them: the lowest bit of each that is FREE, and of
 /// each that is LIMBO.
 #[inline(always)]
@@ -190,7 +198,8 @@ impl Heap<'_> {
             let Some(slot) = notes.next_ready() else { break };
             let slab = notes.slots[slot as usize].as_mut().expect("a ready slot is owned");
             let was_empty = slab.outstanding == 0;
-            self.take_group(class, slab, slab.pending.trailing_zeros() as usize);
+            let group = first_group(class, slab.unit, slab.pending);
+            self.take_group(class, slab, group);
             match (was_empty, slab.outstanding == 0) {
                 (true, false) => notes.empties -= 1,
                 (false, true) => notes.count_empty(slot),

@@ -179,7 +179,8 @@ impl Drop for Process {
     }
 }
 
-/// What the segment holds, once nothing is kept for speed.
+/// What the segment holds, once nothing is kept for speed. Threads that worked on it are joined
+/// before: the end of a scope waits for their closures only, not until they gave back what they held.
 pub fn at_rest(segment: &Segment) -> Stats {
     segment.trim().unwrap();
     segment.stats().unwrap()

@@ -1,42 +1,51 @@
 //! `cargo xtask ci`: what a change must pass.
 
-use anyhow::{Context, Result};
-use std::process::Command;
+use anyhow::{Context, Result, ensure};
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// A command, and what to do if it fails.
+/// One thing that a change must pass.
 struct Step {
     name: &'static str,
-    /// Of cargo, at the project's root.
-    args: &'static [&'static str],
-    /// One variable of the environment.
-    env: Option<(&'static str, &'static str)>,
+    does: Does,
+    /// What to do if it fails.
     advice: &'static str,
 }
+
+enum Does {
+    /// A command of cargo.
+    Cargo(&'static [&'static str]),
+    /// The documentation, of which every warning is an error.
+    Docs,
+    /// A task of this program.
+    Task(&'static [&'static str]),
+    /// The writer and the reader that people start by hand.
+    WriterAndReader,
+}
+
+use Does::{Cargo, Docs, Task, WriterAndReader};
 
 /// The quick ones first; of the slow ones those that a mistake is likeliest to break.
 const STEPS: &[Step] = &[
     Step {
         name: "format",
-        args: &["fmt", "--all", "--check"],
-        env: None,
+        does: Cargo(&["fmt", "--all", "--check"]),
         advice: "run `cargo fmt --all`",
     },
     Step {
         name: "format of the models",
-        args: &["fmt", "--manifest-path", "loom-tests/Cargo.toml", "--check"],
-        env: None,
+        does: Cargo(&["fmt", "--manifest-path", "loom-tests/Cargo.toml", "--check"]),
         advice: "run `cargo fmt --manifest-path loom-tests/Cargo.toml`",
     },
     Step {
         name: "lints",
-        args: &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"],
-        env: None,
+        does: Cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
         advice: "mend what clippy says; an `allow` needs a reason beside it",
     },
     Step {
         name: "lints, all features",
-        args: &[
+        does: Cargo(&[
             "clippy",
             "--package",
             "sharena",
@@ -45,37 +54,55 @@ const STEPS: &[Step] = &[
             "--",
             "-D",
             "warnings",
-        ],
-        env: None,
+        ]),
         advice: "code behind a feature is broken: try with --all-features",
     },
     Step {
         name: "lints, no features",
-        args: &["clippy", "--package", "sharena", "--no-default-features", "--", "-D", "warnings"],
-        env: None,
+        does: Cargo(&[
+            "clippy",
+            "--package",
+            "sharena",
+            "--no-default-features",
+            "--",
+            "-D",
+            "warnings",
+        ]),
         advice: "something outside a feature needs it: try with --no-default-features",
     },
     Step {
         name: "tests",
-        args: &["test", "--workspace"],
-        env: None,
+        does: Cargo(&["test", "--workspace"]),
         advice: "run the test alone by its name: `cargo test --workspace NAME -- --nocapture`",
     },
     Step {
+        name: "tests, all features",
+        does: Cargo(&["test", "--package", "sharena", "--all-features", "--test", "derive"]),
+        advice: "something behind a feature is broken: run the test alone by its name",
+    },
+    Step {
         name: "documentation",
-        args: &["doc", "--workspace", "--no-deps"],
-        env: Some(("RUSTDOCFLAGS", "-Dwarnings")),
+        does: Docs,
         advice: "mend the links and the missing texts that rustdoc names",
     },
     Step {
+        name: "tour",
+        does: Cargo(&["run", "--release", "--example", "tour"]),
+        advice: "it is the first thing that a newcomer runs: its last lines say what went wrong",
+    },
+    Step {
+        name: "writer and reader",
+        does: WriterAndReader,
+        advice: "start `cargo run --example writer` and `--example reader` by hand, in two terminals",
+    },
+    Step {
         name: "models",
-        args: &["xtask", "loom"],
-        env: None,
+        does: Task(&["loom"]),
         advice: "run the model alone: `cargo xtask loom NAME`; it prints the interleaving that failed",
     },
     Step {
         name: "lints of the benchmarks",
-        args: &[
+        does: Cargo(&[
             "clippy",
             "--release",
             "--package",
@@ -86,32 +113,27 @@ const STEPS: &[Step] = &[
             "--",
             "-D",
             "warnings",
-        ],
-        env: None,
+        ]),
         advice: "mend what clippy says in benches/",
     },
     Step {
         name: "tests of the benchmarks",
-        args: &["test", "--release", "--package", "sharena-bench", "--features", "peers"],
-        env: None,
+        does: Cargo(&["test", "--release", "--package", "sharena-bench", "--features", "peers"]),
         advice: "run the test alone by its name, with --release --package sharena-bench --features peers",
     },
     Step {
         name: "soak",
-        args: &["xtask", "soak", "--seconds", "10"],
-        env: None,
+        does: Task(&["soak", "--seconds", "10"]),
         advice: "run `cargo xtask soak` with the seed that it printed; what failed is in its last lines",
     },
     Step {
         name: "bytes",
-        args: &["xtask", "bench", "bytes", "--gate"],
-        env: None,
+        does: Task(&["bench", "bytes", "--gate"]),
         advice: "a small block costs more than it may: see what lies in a slab beside its blocks",
     },
     Step {
         name: "benchmarks, one round",
-        args: &["xtask", "bench", "quick", "--rounds", "1"],
-        env: None,
+        does: Task(&["bench", "quick", "--rounds", "1"]),
         advice: "run `cargo xtask bench quick`; this step asks only that it runs",
     },
 ];
@@ -121,16 +143,13 @@ pub fn run() -> Result<bool> {
     let begin = Instant::now();
     let mut times = Vec::new();
     for (number, step) in STEPS.iter().enumerate() {
-        println!("\n[{}/{}] {}: cargo {}", number + 1, STEPS.len(), step.name, step.args.join(" "));
+        println!("\n[{}/{}] {}: {}", number + 1, STEPS.len(), step.name, step.does.shown());
         let start = Instant::now();
-        let passed = step
-            .command()?
-            .status()
-            .with_context(|| format!("start the step {:?}", step.name))?
-            .success();
+        let done = step.does.run();
         times.push((step.name, start.elapsed()));
-        if !passed {
-            println!("\nfailed: {} after {}; {}", step.name, seconds(start.elapsed()), step.advice);
+        if let Err(error) = done {
+            println!("\nfailed: {}, after {}: {error:#}", step.name, seconds(start.elapsed()));
+            println!("what to do: {}", step.advice);
             return Ok(false);
         }
     }
@@ -141,24 +160,74 @@ pub fn run() -> Result<bool> {
     Ok(true)
 }
 
-impl Step {
-    fn command(&self) -> Result<Command> {
-        // The steps that are tasks run this program, so that it is not built again meanwhile.
-        let mut command = match self.args {
-            ["xtask", args @ ..] => {
-                let mut command = Command::new(std::env::current_exe()?);
-                command.args(args);
-                command
+const DOCS: [&str; 3] = ["doc", "--workspace", "--no-deps"];
+const WRITER: [&str; 4] = ["run", "--release", "--example", "writer"];
+const READER: [&str; 4] = ["run", "--release", "--example", "reader"];
+
+impl Does {
+    /// As one would type it.
+    fn shown(&self) -> String {
+        match self {
+            Cargo(args) => format!("cargo {}", args.join(" ")),
+            Docs => format!("RUSTDOCFLAGS=-Dwarnings cargo {}", DOCS.join(" ")),
+            Task(args) => format!("cargo xtask {}", args.join(" ")),
+            WriterAndReader => {
+                format!("cargo {}, and meanwhile cargo {}", WRITER.join(" "), READER.join(" "))
             }
-            args => {
-                let mut command = crate::cargo();
-                command.args(args);
-                command
-            }
-        };
-        command.current_dir(crate::root()?).envs(self.env);
-        Ok(command)
+        }
     }
+
+    fn run(&self) -> Result<()> {
+        match self {
+            Cargo(args) => succeed(&mut cargo(args)?),
+            Docs => succeed(cargo(&DOCS)?.env("RUSTDOCFLAGS", "-Dwarnings")),
+            Task(args) => {
+                // This program itself, so that it is not built again meanwhile.
+                let mut command = Command::new(std::env::current_exe()?);
+                succeed(command.args(*args).current_dir(crate::root()?))
+            }
+            WriterAndReader => writer_and_reader(),
+        }
+    }
+}
+
+fn cargo(args: &[&str]) -> Result<Command> {
+    let mut command = crate::cargo();
+    command.args(args).current_dir(crate::root()?);
+    Ok(command)
+}
+
+fn succeed(command: &mut Command) -> Result<()> {
+    let status = command.status().with_context(|| format!("start {:?}", command.get_program()))?;
+    ensure!(status.success(), "{status}");
+    Ok(())
+}
+
+/// What a person does in two terminals.
+fn writer_and_reader() -> Result<()> {
+    let mut writer = cargo(&WRITER)?.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+    let enter = writer.stdin.take().context("piped")?;
+    let mut told = BufReader::new(writer.stdout.take().context("piped")?);
+    let mut line = String::new();
+    while told.read_line(&mut line)? > 0 && !line.contains("start the reader") {
+        line.clear();
+    }
+    let read = cargo(&READER)?.output()?;
+    drop(enter); // which the writer takes for the Enter that it waits for
+    let mut rest = String::new();
+    told.read_to_string(&mut rest)?;
+    let status = writer.wait()?;
+    ensure!(status.success(), "the writer: {status}");
+    let read_text = String::from_utf8_lossy(&read.stdout);
+    print!("{read_text}");
+    ensure!(
+        read.status.success(),
+        "the reader: {}, {}",
+        read.status,
+        String::from_utf8_lossy(&read.stderr)
+    );
+    ensure!(read_text.contains("MyInteger = 42"), "the reader did not find what was written");
+    Ok(())
 }
 
 fn seconds(time: Duration) -> String {

@@ -16,7 +16,7 @@ const MEND: &str = "loom-0.7.3-last-access-of-each-thread.patch";
 pub struct LoomArgs {
     /// Models whose names begin so (all when none is given); with --planted, the planted bugs.
     names: Vec<String>,
-    /// Explores further: other bounds on preemptions, or none.
+    /// Explores every interleaving, without a bound on preemptions: hours.
     #[arg(long, conflicts_with = "planted")]
     long: bool,
     /// Plants bugs in a copy of the sources, one at a time, and checks that the models catch them.
