@@ -363,6 +363,15 @@ impl<'s> Handle<'s> {
         allocate_on(self.segment.attached(), self.lane(), layout)
     }
 
+    /// The address in this process of the byte at `offset`; `None`: it lies outside the segment.
+    ///
+    /// Valid for the block's bytes as long as the block is and the segment is open here. Does not look
+    /// whether there is memory, as [`Segment::address`] does.
+    #[inline(always)]
+    pub fn address(&self, offset: Offset<u8>) -> Option<NonNull<u8>> {
+        self.lane().address(offset.to_bits())
+    }
+
     /// See [`Segment::deallocate`].
     #[inline(always)]
     pub fn deallocate(&self, offset: Offset<u8>) -> Result<(), FreeError> {

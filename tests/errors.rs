@@ -581,10 +581,8 @@ fn a_full_file_system() {
         for block in &blocks {
             let at = segment.address(*block).unwrap().as_ptr();
             // SAFETY: as above.
-            assert!(
-                (0..size).all(|i| unsafe { at.add(i).read() } == size as u8),
-                "what was written stays"
-            );
+            let is_kept = |i| unsafe { at.add(i).read() } == size as u8;
+            assert!((0..size).all(is_kept), "what was written stays");
         }
         // One freed, one fits.
         segment.deallocate(blocks.pop().unwrap()).unwrap();

@@ -218,10 +218,8 @@ impl<'scope, 's: 'scope> Model<'scope, 's> {
                 if let How::Zeroed = how {
                     let at = self.address(start);
                     // SAFETY: the block is new and ours.
-                    assert!(
-                        (0..bytes).all(|i| unsafe { at.add(i).read() } == 0),
-                        "zeroed bytes are not zero"
-                    );
+                    let is_zero = |i| unsafe { at.add(i).read() } == 0;
+                    assert!((0..bytes).all(is_zero), "zeroed bytes are not zero");
                 }
                 self.enter(start, usable, align, private);
             }
@@ -372,7 +370,7 @@ fn run(steps: &[(usize, Op)]) {
 fn config() -> ProptestConfig {
     let persistence = FileFailurePersistence::Direct("tests/heap_model.regressions");
     let defaults = ProptestConfig::default();
-    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { defaults.cases } else { 200 };
+    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { defaults.cases } else { 120 };
     ProptestConfig {
         cases,
         failure_persistence: Some(Box::new(persistence)),

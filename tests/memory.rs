@@ -234,6 +234,40 @@ fn a_wrong_free_is_told_as_what_it_is() {
 }
 
 #[test]
+fn every_byte_of_a_unit_but_the_starts_of_blocks_is_refused() {
+    let (segment, fresh) = new(64 << 20);
+    for size in (0..20).flat_map(|step| [16 * (step + 1), 128 << (step / 2), 160 << (step / 2)]) {
+        let full = 0x06; // what a state byte could be mistaken for
+        let blocks: Vec<_> = (0..3)
+            .map(|_| {
+                let block = segment.allocate(layout(size)).unwrap();
+                bytes(&segment, block).fill(full);
+                block.to_bits()
+            })
+            .collect();
+        let unit = blocks[0] & !(UNIT as u64 - 1);
+        let refuse = || {
+            for at in (unit..unit + UNIT as u64).filter(|at| !blocks.contains(at)) {
+                let refused = segment.deallocate(Offset::from_bits(at).unwrap());
+                assert!(
+                    refused.is_err(),
+                    "{size} bytes: {at:#x} was freed, {blocks:x?} are in use"
+                );
+            }
+        };
+        // By the thread whose slab it is, and by another.
+        refuse();
+        std::thread::scope(|scope| scope.spawn(refuse).join().unwrap());
+        for block in &blocks {
+            let block = Offset::from_bits(*block).unwrap();
+            assert!(bytes(&segment, block).iter().all(|byte| *byte == full));
+            segment.deallocate(block).unwrap();
+        }
+    }
+    assert_like_fresh(&segment, &fresh);
+}
+
+#[test]
 fn a_double_free_by_another_thread_is_told() {
     let (segment, fresh) = new(64 << 20);
     let blocks: Vec<_> = (0..3000).map(|_| segment.allocate(layout(200)).unwrap()).collect();

@@ -100,7 +100,7 @@ impl Subject for Published<'_> {
 
     #[inline(always)]
     fn address(&self, block: &Offset<u8>) -> NonNull<u8> {
-        self.0.segment().address(*block).expect("a block that is allocated")
+        self.0.address(*block).expect("a block that is allocated")
     }
 
     #[inline(always)]

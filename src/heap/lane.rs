@@ -10,7 +10,7 @@ use crate::arena::Arena;
 use crate::process::pin::PinBook;
 use crate::sync::{AtomicU8, AtomicU64, Release};
 use core::cell::{Cell, RefCell};
-use core::ptr;
+use core::ptr::{self, NonNull};
 use core::sync::atomic::AtomicU32;
 
 /// Blocks that a lane has at hand for one class, all PRIVATE: a stack, the last one in the first one
@@ -23,21 +23,27 @@ pub struct Magazine {
     top: Cell<*mut u64>,
     bottom: Cell<*mut u64>,
     limit: Cell<*mut u64>,
-    /// The row: `next`, `next + stride`, … below `end`.
-    next: Cell<u64>,
-    end: Cell<u64>,
-    /// Bytes from one block of the row to the next.
-    stride: Cell<u32>,
+    /// The row: its next block, and from bit 48 on that one's index in its slab; what follows its
+    /// last block, likewise.
+    row: Cell<u64>,
+    row_end: Cell<u64>,
+    /// Where the state bytes are: those of unit u begin at `states + (u << states_shift)`.
+    states: Cell<u64>,
+    states_shift: Cell<u32>,
     /// Of the class, if its slabs are single units: where blocks start, their size, ⌈2³² / size⌉.
     start: Cell<u32>,
     size: Cell<u32>,
     reciprocal: Cell<u32>,
-    /// Where the state bytes are: those of unit u begin at `states + (u << states_shift)`.
-    states_shift: Cell<u32>,
-    states: Cell<u64>,
-    /// The state byte of the row's next block.
-    next_state: Cell<u64>,
+    /// From one block of the row to the next.
+    row_step: Cell<u64>,
+    /// The state byte of the block with index 0 of the row's slab.
+    row_states: Cell<u64>,
 }
+
+/// Where a row's word has the index, above the offset.
+const ROW_INDEX: u32 = 48;
+const ROW_OFFSET: u64 = (1 << ROW_INDEX) - 1;
+const _: () = assert!(crate::layout::MAX_CAPACITY <= 1 << ROW_INDEX);
 
 /// In `start`: slabs have more units. No position in a unit is so far from it that it looks like a
 /// block's, as `size` is 0 then.
@@ -57,9 +63,9 @@ impl Magazine {
         self.start.set(start);
         self.size.set(size);
         self.reciprocal.set(reciprocal);
-        self.stride.set(cut.size);
-        self.next.set(0);
-        self.end.set(0);
+        self.row_step.set(u64::from(cut.size) | 1 << ROW_INDEX);
+        self.row.set(0);
+        self.row_end.set(0);
     }
 
     /// A block, if one is at hand.
@@ -67,13 +73,7 @@ impl Magazine {
     pub fn pop(&self) -> Option<u64> {
         let top = self.top.get();
         if top == self.bottom.get() {
-            let next = self.next.get();
-            if next == self.end.get() {
-                return None;
-            }
-            self.next.set(next + u64::from(self.stride.get()));
-            self.next_state.set(self.next_state.get() + 1);
-            return Some(next);
+            return self.pop_row().map(|row| row & ROW_OFFSET);
         }
         // SAFETY: since `begin` bottom..limit is storage of the lane; those below `top` were written
         // by `push`.
@@ -118,48 +118,48 @@ impl Magazine {
             return None;
         }
         if self.top.get() == self.bottom.get() {
-            let next = self.next.get();
-            if next == self.end.get() {
-                return None;
-            }
-            let state = self.next_state.get();
-            self.next.set(next + u64::from(self.stride.get()));
-            self.next_state.set(state + 1);
-            mark(state);
-            return Some(next);
+            let row = self.pop_row()?;
+            mark(self.row_states.get() + (row >> ROW_INDEX));
+            return Some(row & ROW_OFFSET);
         }
         let block = self.pop()?;
         mark(self.state_at(block).1);
         Some(block)
     }
 
-    /// Makes `count` neighbours the row; false: there is one.
-    pub fn set_row(&self, first: u64, count: u32) -> bool {
-        if self.next.get() != self.end.get() {
+    #[inline(always)]
+    fn pop_row(&self) -> Option<u64> {
+        let row = self.row.get();
+        if row == self.row_end.get() {
+            return None;
+        }
+        self.row.set(row + self.row_step.get());
+        Some(row)
+    }
+
+    /// Makes `count` neighbours the row, of which the first has this index; false: there is one.
+    pub fn set_row(&self, first: u64, index: u32, count: u32) -> bool {
+        if self.row.get() != self.row_end.get() {
             return false;
         }
-        self.next.set(first);
-        self.end.set(first + u64::from(count) * u64::from(self.stride.get()));
-        self.next_state.set(self.state_at(first).1);
+        let row = first | u64::from(index) << ROW_INDEX;
+        self.row.set(row);
+        self.row_end.set(row + u64::from(count) * self.row_step.get());
+        self.row_states.set(self.states.get() + ((first >> UNIT_SHIFT) << self.states_shift.get()));
         true
     }
 
-    /// Takes the row out, block by block, into the stack, which has been emptied; what does not fit
-    /// stays.
+    /// Takes the row out, block by block, into the stack; what does not fit stays.
     pub fn stack_row(&self) {
-        while self.room() != 0 && self.next.get() != self.end.get() {
-            self.push(self.next.get());
-            self.next.set(self.next.get() + u64::from(self.stride.get()));
-            self.next_state.set(self.next_state.get() + 1);
+        while !self.is_full() {
+            let Some(row) = self.pop_row() else { return };
+            self.push(row & ROW_OFFSET);
         }
     }
 
     /// Blocks at hand.
     pub fn at_hand(&self) -> u32 {
-        match self.stride.get() {
-            0 => 0,
-            stride => self.len() + ((self.end.get() - self.next.get()) / u64::from(stride)) as u32,
-        }
+        self.len() + ((self.row_end.get() - self.row.get()) >> ROW_INDEX) as u32
     }
 
     /// Where the state byte of the block at `offset` stands, counted from the segment's start; `None`:
@@ -175,7 +175,8 @@ impl Magazine {
     fn state_at(&self, offset: u64) -> (bool, u64) {
         let at = (offset as u32 & (UNIT as u32 - 1)).wrapping_sub(self.start.get());
         let index = (u64::from(at) * u64::from(self.reciprocal.get())) >> 32;
-        let exact = (index as u32).wrapping_mul(self.size.get()) == at;
+        // Compared in 64 bits, where a position before the first block is negative: no block's.
+        let exact = index * u64::from(self.size.get()) == i64::from(at as i32) as u64;
         let states = self.states.get() + ((offset >> UNIT_SHIFT) << self.states_shift.get());
         (exact, states + index)
     }
@@ -349,6 +350,13 @@ impl Lane {
         // SAFETY: a live lane's segment is mapped, and has a word for each of its units. Of a unit
         // beyond the frontier it may be a hole, which reads as Free.
         Some(unsafe { &*self.unit_words.get().add((offset >> UNIT_SHIFT) as usize) })
+    }
+
+    /// The address of a byte of the lane's segment; `None`: it lies outside, or the lane is not live.
+    #[inline(always)]
+    pub fn address(&self, offset: u64) -> Option<NonNull<u8>> {
+        // SAFETY: a segment does not lie at 0.
+        (offset < self.limit.get()).then(|| unsafe { NonNull::new_unchecked(self.at(offset)) })
     }
 
     /// The address of a byte of the live lane's segment.

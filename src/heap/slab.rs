@@ -247,7 +247,8 @@ impl Heap<'_> {
         self.mark_private(states.wrapping_add(first), taken);
         let lowest = taken.trailing_zeros();
         let in_a_row = taken != 0 && (taken >> lowest).wrapping_add(1) & (taken >> lowest) == 0;
-        if !in_a_row || !magazine.set_row(block(lowest), taken.count_ones()) {
+        if !in_a_row || !magazine.set_row(block(lowest), first as u32 + lowest, taken.count_ones())
+        {
             let mut rest = taken;
             // From the top, so that the magazine hands them out in ascending order.
             while rest != 0 {
