@@ -33,14 +33,40 @@ enum How {
 
 #[derive(Clone, Copy, Debug)]
 enum Op {
-    Allocate { bytes: usize, align: u32, how: How },
-    Many { bytes: usize, count: usize },
-    Free { pick: usize, by_handle: bool },
-    FreeHalf { pick: usize },
-    Publish { pick: usize },
-    Resize { pick: usize, bytes: usize },
-    FreeTwice { pick: usize },
-    FreeInside { pick: usize, bytes: usize },
+    Allocate {
+        bytes: usize,
+        align: u32,
+        how: How,
+    },
+    Many {
+        bytes: usize,
+        count: usize,
+    },
+    Free {
+        pick: usize,
+        by_handle: bool,
+    },
+    FreeHalf {
+        pick: usize,
+    },
+    Publish {
+        pick: usize,
+    },
+    Resize {
+        pick: usize,
+        bytes: usize,
+    },
+    /// The largest raw block, by so many units.
+    Grow {
+        units: usize,
+    },
+    FreeTwice {
+        pick: usize,
+    },
+    FreeInside {
+        pick: usize,
+        bytes: usize,
+    },
 }
 
 /// Sizes where rounding turns: around each class and each unit, and a few of all lengths.
@@ -78,6 +104,7 @@ fn ops() -> impl Strategy<Value = (usize, Op)> {
         1 => pick.clone().prop_map(|pick| Op::FreeHalf { pick }),
         2 => pick.clone().prop_map(|pick| Op::Publish { pick }),
         2 => (pick.clone(), sizes()).prop_map(|(pick, bytes)| Op::Resize { pick, bytes }),
+        1 => (1usize..40).prop_map(|units| Op::Grow { units }),
         1 => pick.clone().prop_map(|pick| Op::FreeTwice { pick }),
         1 => (pick, 1usize..70_000).prop_map(|(pick, bytes)| Op::FreeInside { pick, bytes }),
     ];
@@ -279,6 +306,12 @@ impl<'scope, 's: 'scope> Model<'scope, 's> {
             Op::Resize { pick, bytes } => {
                 if let Some(start) = self.pick(pick, Some(false)) {
                     self.resize(who, start, bytes);
+                }
+            }
+            Op::Grow { units } => {
+                let raw = self.used.iter().filter(|(_, used)| used.private.is_none());
+                if let Some((bytes, start)) = raw.map(|(start, used)| (used.bytes, *start)).max() {
+                    self.resize(who, start, bytes + units * (64 << 10));
                 }
             }
             Op::FreeTwice { pick } => {

@@ -280,6 +280,13 @@ fn a_destroyed_object_is_seen_by_who_holds_it() {
         });
         destroy.join().unwrap();
     });
+    // And by the thread whose slab it lies in, at each of the ways to blocks.
+    segment.trim().unwrap();
+    for _ in 0..3 {
+        let more: Vec<_> = (0..5000).map(|_| segment.own([u64::MAX; 8]).unwrap()).collect();
+        drop(more);
+        segment.trim().unwrap();
+    }
     assert_eq!(*small, [41; 8], "a reference saw memory that was used again");
     assert!(large.iter().enumerate().all(|(i, value)| *value == i as u64));
     assert_ne!(segment.find::<[u64; 8]>("small").unwrap().unwrap().offset(), small.offset());
@@ -505,6 +512,15 @@ fn find_all_the_time(segment: &Segment, standing: usize, go_on: impl Fn() -> boo
     rounds
 }
 
+/// Ends what waits for it, also if the test fails.
+struct SetAtTheEnd<'a>(&'a AtomicBool);
+
+impl Drop for SetAtTheEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn what_exists_is_found_while_the_table_grows() {
     const TEST: &str = "what_exists_is_found_while_the_table_grows";
@@ -529,6 +545,7 @@ fn what_exists_is_found_while_the_table_grows() {
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let (segment, done) = (&segment, &done);
+        let _end = SetAtTheEnd(done);
         let finder = scope
             .spawn(move || find_all_the_time(segment, STANDING, || !done.load(Ordering::Relaxed)));
         // Two threads make the names, so that migrations meet.
