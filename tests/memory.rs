@@ -28,7 +28,8 @@ fn layout(bytes: usize) -> Layout {
     Layout::from_size_align(bytes, 8).unwrap()
 }
 
-fn bytes<'s>(segment: &'s Segment, block: Offset<u8>) -> &'s mut [u8] {
+#[allow(clippy::mut_from_ref)] // of a block that the test holds alone
+fn bytes(segment: &Segment, block: Offset<u8>) -> &mut [u8] {
     let at = segment.address(block).unwrap().as_ptr();
     // SAFETY: the block is the test's alone, and all of it may be used.
     unsafe { std::slice::from_raw_parts_mut(at, segment.usable_size(block).unwrap()) }
