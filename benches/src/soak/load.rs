@@ -334,7 +334,7 @@ impl<'p, 's> Load<'p, 's> {
     /// A name of the pool; some of them are long, some are those of slices.
     fn name(&mut self) -> (u64, String) {
         let number = self.random.u64(..NAMES);
-        let padding = if number % 16 == 0 { 300 } else { 0 };
+        let padding = if number.is_multiple_of(16) { 300 } else { 0 };
         (number, format!("object {number:padding$}"))
     }
 

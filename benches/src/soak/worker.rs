@@ -37,9 +37,9 @@ pub fn run(args: &WorkerArgs) -> Result<bool> {
 }
 
 /// Keeps some threads at work until `end`, each for a moment.
-fn work<'p, 's>(
+fn work<'s>(
     segments: &'s [Segment],
-    pool: &'p Mutex<Vec<Block<'s>>>,
+    pool: &Mutex<Vec<Block<'s>>>,
     mut random: fastrand::Rng,
     end: Instant,
 ) -> Result<Counts> {
