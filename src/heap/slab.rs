@@ -20,8 +20,8 @@
 //! doorbell, where it is harmless whatever became of the unit.
 
 use super::lane::{ClassBook, Notes};
-use super::size_class::{ClassId, GROUP};
-use super::unit::{LaneId, OWNER, State, Unit, UnitIndex, slot_field};
+use super::size_class::{ClassId, GROUP, LINE};
+use super::unit::{LaneId, OWNER, State, UNIT, Unit, UnitIndex, slot_field};
 use super::{Exhausted, Heap};
 use crate::layout::SetId;
 use crate::process::pin;
@@ -350,7 +350,8 @@ impl Heap<'_> {
         let cut = class.cut();
         let unit = self.claim_units(cut.span)?;
         let states = self.arena.states(unit, class);
-        let bytes = if cut.dense { cut.count as usize } else { cut.count as usize + 1 };
+        // One more than there are blocks, as far as a line goes: see `Magazine::state_of`.
+        let bytes = (cut.count as usize + 1).min(if cut.dense { LINE } else { UNIT });
         for at in (0..bytes).step_by(8) {
             // SAFETY: the slab's state bytes, in units that this lane has claimed; padded to a
             // multiple of eight. Relaxed: the unit word, stored below with Release, shows them.
