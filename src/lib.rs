@@ -57,3 +57,8 @@ pub use {
         UnitStats,
     },
 };
+
+/// Death at a chosen step of shared memory.
+#[cfg(sharena_steps)]
+#[doc(hidden)]
+pub use sync::steps;
