@@ -92,7 +92,7 @@ const fn cut(class: usize) -> Class {
     }
     let magazine = match 65536 / size {
         0 | 1 => 1,
-        n if n > 128 => 128,
+        n if n > 256 => 256,
         n => n,
     };
     Class {

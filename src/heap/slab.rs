@@ -193,7 +193,7 @@ impl Heap<'_> {
     /// Takes from the announced groups until half the magazine is full; whether anything is in it.
     fn take_ready(&self, class: ClassId, notes: &mut ClassBook) -> bool {
         let magazine = self.lane.magazine(class);
-        let want = class.cut().magazine.div_ceil(2);
+        let want = class.cut().magazine.div_ceil(4);
         while magazine.at_hand() < want {
             let Some(slot) = notes.next_ready() else { break };
             let slab = notes.slots[slot as usize].as_mut().expect("a ready slot is owned");
