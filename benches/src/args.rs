@@ -26,12 +26,26 @@ pub enum Bench {
     Bytes(BytesArgs),
 }
 
+/// A work.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub enum Work {
+    /// Allocates 64 B and frees it.
+    Churn,
+    /// Allocates 100,000 blocks of 64 B, then frees them in that order.
+    Threadtest,
+    /// Replaces random ones of 1,000 blocks of random sizes.
+    Larson,
+}
+
 /// How to run `quick`.
 #[derive(clap::Args)]
 pub struct QuickArgs {
     /// Rounds that are counted; one more before them warms up.
     #[arg(long, default_value_t = 21, value_parser = clap::value_parser!(u32).range(1..))]
     pub rounds: u32,
+    /// Does this work only; may be given several times.
+    #[arg(long = "work", value_name = "WORK")]
+    pub works: Vec<Work>,
     /// Writes the results there: `{"machine": …, "rows": [{"work", "subject", "median_ns", …}]}`.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,

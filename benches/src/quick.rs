@@ -62,8 +62,9 @@ pub fn run(args: &QuickArgs) -> Result<bool> {
         ("glibc", &GLIBC),
         ("noop", &Noop::new(works::MOST_LIVE)),
     ];
-    let times = measure(&subjects, args.rounds);
-    let rows = works::ALL.iter().zip(&times).flat_map(|(work, times)| {
+    let works = if args.works.is_empty() { &works::ALL[..] } else { &args.works };
+    let times = measure(works, &subjects, args.rounds);
+    let rows = works.iter().zip(&times).flat_map(|(work, times)| {
         let peer = subjects.iter().position(|(name, _)| *name == PEER).expect("it is among them");
         let subject = |(subject, (name, _)): (usize, &(&'static str, _))| {
             row(*work, name, &times[subject], &times[peer])
@@ -84,18 +85,18 @@ pub fn run(args: &QuickArgs) -> Result<bool> {
 }
 
 /// Nanoseconds per pair, by work, subject, round.
-fn measure(subjects: &[(&str, &dyn Runs)], rounds: u32) -> Vec<Vec<Vec<f64>>> {
-    let mut times = vec![vec![Vec::new(); subjects.len()]; works::ALL.len()];
-    let steps = u64::from(rounds + 1) * (subjects.len() * works::ALL.len()) as u64;
+fn measure(works: &[Work], subjects: &[(&str, &dyn Runs)], rounds: u32) -> Vec<Vec<Vec<f64>>> {
+    let mut times = vec![vec![Vec::new(); subjects.len()]; works.len()];
+    let steps = u64::from(rounds + 1) * (subjects.len() * works.len()) as u64;
     let style = ProgressStyle::with_template("{bar:40} {percent:>3} % {msg}").expect("a template");
     let progress = ProgressBar::new(steps).with_style(style); // draws nothing but on a terminal
     for round in 0..=rounds as usize {
-        for (w, work) in works::ALL.into_iter().enumerate() {
+        for (w, work) in works.iter().enumerate() {
             for turn in 0..subjects.len() {
                 let s = (turn + round) % subjects.len();
                 let (name, subject) = &subjects[s];
                 progress.set_message(format!("{} {name}", work.name()));
-                let time = subject.run(work);
+                let time = subject.run(*work);
                 if round > 0 {
                     times[w][s].push(time);
                 }

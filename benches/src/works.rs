@@ -1,20 +1,10 @@
 //! The works: the same loop for every subject, compiled for each.
 
+pub use crate::args::Work;
 use crate::subjects::Subject;
 use std::alloc::Layout;
 use std::mem::MaybeUninit;
 use std::time::{Duration, Instant};
-
-/// A work.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Work {
-    /// Allocates 64 B and frees it.
-    Churn,
-    /// Allocates 100,000 blocks of 64 B, then frees them in that order.
-    Threadtest,
-    /// Replaces random ones of 1,000 blocks of random sizes.
-    Larson,
-}
 
 /// All works.
 pub const ALL: [Work; 3] = [Work::Churn, Work::Threadtest, Work::Larson];

@@ -137,16 +137,24 @@ impl Magazine {
         Some(row)
     }
 
-    /// Makes `count` neighbours the row, of which the first has this index; false: there is one.
+    /// Makes `count` neighbours, of which the first has this index, the row, or the rest of the row
+    /// that ends where they begin; false: there is another.
     pub fn set_row(&self, first: u64, index: u32, count: u32) -> bool {
-        if self.row.get() != self.row_end.get() {
+        let row = first | u64::from(index) << ROW_INDEX;
+        if self.row.get() == self.row_end.get() {
+            self.row.set(row);
+        } else if self.row_end.get() != row {
             return false;
         }
-        let row = first | u64::from(index) << ROW_INDEX;
-        self.row.set(row);
         self.row_end.set(row + u64::from(count) * self.row_step.get());
         self.row_states.set(self.states.get() + ((first >> UNIT_SHIFT) << self.states_shift.get()));
         true
+    }
+
+    /// Whether there is a row, and the block at `next` with this index would continue it.
+    pub fn row_ends_at(&self, next: u64, index: u32) -> bool {
+        self.row.get() != self.row_end.get()
+            && self.row_end.get() == next | u64::from(index) << ROW_INDEX
     }
 
     /// Takes the row out, block by block, into the stack; what does not fit stays.

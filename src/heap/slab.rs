@@ -41,18 +41,21 @@ impl SlabBlock {
     }
 }
 
-/// Whether the first eight blocks are neighbours, up or down, with states in one aligned eight: the
-/// index of the lowest. `index` is that of the first block.
+/// Whether the first `N` blocks are neighbours, up or down, with states in one aligned `N`: the index
+/// of the lowest. `index` is that of the first block.
 #[inline(always)]
-fn eight_in_a_row(blocks: &[u64], index: usize, size: u64) -> Option<usize> {
-    let eight: &[u64; 8] = blocks.first_chunk()?;
-    let (lowest, step) = match index % 8 {
+fn in_a_row<const N: usize>(blocks: &[u64], index: usize, size: u64) -> Option<usize> {
+    let blocks: &[u64; N] = blocks.first_chunk()?;
+    let (lowest, step) = match index % N {
         0 => (index, size),
-        7 => (index - 7, size.wrapping_neg()),
+        at if at == N - 1 => (index - at, size.wrapping_neg()),
         _ => return None,
     };
-    let mut expected = eight[0];
-    let differing = eight.iter().fold(0, |differing, block| {
+    let mut expected = blocks[0];
+    if blocks[N - 1] != expected.wrapping_add((N as u64 - 1).wrapping_mul(step)) {
+        return None;
+    }
+    let differing = blocks.iter().fold(0, |differing, block| {
         let differs = block ^ expected;
         expected = expected.wrapping_add(step);
         differing | differs
@@ -190,7 +193,8 @@ impl Heap<'_> {
         notes.announce(slot, found);
     }
 
-    /// Takes from the announced groups until half the magazine is full; whether anything is in it.
+    /// Takes from the announced groups until a quarter of the magazine is full, and wholly free groups
+    /// that follow in a row, which cost little, until all of it is; whether anything is in it.
     fn take_ready(&self, class: ClassId, notes: &mut ClassBook) -> bool {
         let magazine = self.lane.magazine(class);
         let want = class.cut().magazine.div_ceil(4);
@@ -198,8 +202,22 @@ impl Heap<'_> {
             let Some(slot) = notes.next_ready() else { break };
             let slab = notes.slots[slot as usize].as_mut().expect("a ready slot is owned");
             let was_empty = slab.outstanding == 0;
-            let group = first_group(class, slab.unit, slab.pending);
+            let mut group = first_group(class, slab.unit, slab.pending);
             self.take_group(class, slab, group);
+            loop {
+                group += 1;
+                let is_free = slab.known_free.get(group) == Some(&(GROUP as u8));
+                let next = slab.unit.offset()
+                    + u64::from(class.cut().start)
+                    + group as u64 * GROUP as u64 * u64::from(class.cut().size);
+                if !is_free
+                    || magazine.at_hand() + GROUP as u32 > class.cut().magazine
+                    || !magazine.row_ends_at(next, (group * GROUP) as u32)
+                {
+                    break;
+                }
+                self.take_group(class, slab, group);
+            }
             match (was_empty, slab.outstanding == 0) {
                 (true, false) => notes.empties -= 1,
                 (false, true) => notes.count_empty(slot),
@@ -214,7 +232,12 @@ impl Heap<'_> {
         let cut = class.cut();
         let first = group * GROUP;
         let states = self.arena.states(slab.unit, class);
-        let (free, limbo) = self.look_at_group(class, slab.unit, group);
+        // A group of which every block is known to be FREE needs no look: only we change that.
+        let (free, limbo) = if usize::from(slab.known_free[group]) == GROUP {
+            (u64::MAX, 0)
+        } else {
+            self.look_at_group(class, slab.unit, group)
+        };
         if free | limbo == 0 {
             slab.pending &= !(1 << group);
             return;
@@ -272,10 +295,8 @@ impl Heap<'_> {
     /// Relaxed: only the owner takes, and a later owner sees it by the unit word.
     fn mark_private(&self, states: *const AtomicU8, blocks: u64) {
         if blocks == u64::MAX {
-            // SAFETY: as below.
-            (0..8).for_each(|eight| unsafe {
-                store_eight(states.add(8 * eight), State::Private as u8)
-            });
+            // SAFETY: FREE and LIMBO ones are their owner's alone to write; a whole group's states.
+            unsafe { self.set_group(states, State::Private) };
             return;
         }
         for eight in 0..8 {
@@ -292,6 +313,18 @@ impl Heap<'_> {
                 // SAFETY: the state of a block.
                 unsafe { (*states.add(8 * eight + i)).store(State::Private as u8, Relaxed) };
             }
+        }
+    }
+
+    /// Gives all blocks of a group one state.
+    ///
+    /// # Safety
+    /// `states` are those of a whole group, all of which are the caller's alone to write.
+    #[inline(always)]
+    unsafe fn set_group(&self, states: *const AtomicU8, state: State) {
+        for eight in 0..GROUP / 8 {
+            // SAFETY: the caller's promise; a group's states are aligned to eight.
+            unsafe { store_eight(states.add(8 * eight), state as u8) };
         }
     }
 
@@ -439,8 +472,14 @@ impl Heap<'_> {
         {
             let index = cut.index_of((block - first) as u32) as usize;
             groups |= 1 << (index / GROUP);
-            if let Some(lowest) = eight_in_a_row(rest, index, u64::from(cut.size)) {
-                // SAFETY: PRIVATE blocks are their holder's alone to write; aligned to eight.
+            let size = u64::from(cut.size);
+            if let Some(lowest) = in_a_row::<GROUP>(rest, index, size) {
+                // SAFETY: PRIVATE blocks are their holder's alone to write; a whole group's states.
+                unsafe { self.set_group(states.add(lowest), State::Free) };
+                slab.known_free[lowest / GROUP] = GROUP as u8;
+                rest = &rest[GROUP..];
+            } else if let Some(lowest) = in_a_row::<8>(rest, index, size) {
+                // SAFETY: as above; aligned to eight.
                 unsafe { store_eight(states.add(lowest), State::Free as u8) };
                 slab.known_free[lowest / GROUP] += 8;
                 rest = &rest[8..];
