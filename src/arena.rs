@@ -102,6 +102,16 @@ impl Arena {
         at.addr().wrapping_sub(self.base.addr()) as u64
     }
 
+    /// The word at an offset of a unit; `None`: none can be there.
+    ///
+    /// Whoever asks keeps the block that the word is in from being taken.
+    pub fn word(&self, offset: u64) -> Option<&AtomicU64> {
+        let word = size_of::<AtomicU64>() as u64;
+        let fits = offset.is_multiple_of(word) && self.holds(offset, word);
+        // SAFETY: inside units that may be touched, aligned; such words are atomics.
+        fits.then(|| unsafe { &*self.at(offset).cast::<AtomicU64>() })
+    }
+
     #[inline(always)]
     pub fn unit_word(&self, unit: UnitIndex) -> &AtomicU64 {
         assert!(u64::from(unit.0) < self.layout.units);

@@ -11,10 +11,12 @@ use crate::heap::lane::Lane;
 use crate::heap::unit::{LaneId, State, Unit};
 use crate::heap::{Exhausted, Heap};
 use crate::layout::MAX_LANES;
+use crate::names::Refused;
 use crate::process::lane::{self, LaneOwner, NoLane};
-use crate::process::liveness::{self, NoFork};
+use crate::process::liveness::{self, Judge, NoFork, Verdict};
 use crate::process::participant::{Participant, ParticipantId};
-use crate::sync::Release;
+use crate::recovery::{self, Recovered};
+use crate::sync::{Acquire, Release};
 use core::cell::{Cell, RefCell, UnsafeCell};
 use core::mem::size_of;
 use core::ptr;
@@ -219,13 +221,13 @@ impl Attached {
 
     /// Gives a lane that this thread has claimed a number, if it has none, and says so in its record.
     fn make_live(&self, lane: &Lane) -> Result<(), AllocError> {
-        let participant = self.identity().participant.id();
+        let tenure = self.identity().participant.tenure();
         if lane.is_live() {
             let record = self.arena.lane(lane.id());
-            record.owner.store(LaneOwner::Active(participant).word(), Release);
+            record.owner.store(LaneOwner::Active(tenure).word(), Release);
             return Ok(());
         }
-        let id = lane::take(&self.arena, participant).map_err(|why| match why {
+        let id = lane::take(&self.arena, tenure).map_err(|why| match why {
             NoLane::TooMany => AllocError::TooManyThreads { limit: MAX_LANES - 1 },
             NoLane::NoSpace => AllocError::FileSystemFull { asked: 4096 },
         })?;
@@ -255,16 +257,13 @@ impl Attached {
             let heap = Heap { arena: &self.arena, lane };
             debug_assert_eq!(lane.pins.count(), 0, "each pin is a user");
             let empty = heap.give_away_slabs(false) && !self.has_private_run(lane);
-            let participant = self.identity().participant.id();
+            let tenure = self.identity().participant.tenure();
             if empty {
                 let id = lane.id();
                 lane.end();
                 lane::give_back(&self.arena, id);
             } else {
-                self.arena
-                    .lane(lane.id())
-                    .owner
-                    .store(LaneOwner::Parked(participant).word(), Release);
+                self.arena.lane(lane.id()).owner.store(LaneOwner::Parked(tenure).word(), Release);
             }
         }
         lane.busy.store(0, atomic::Ordering::Release);
@@ -293,7 +292,31 @@ impl Attached {
         heap.allocate(bytes, align).or_else(|_| self.allocate_at_last(heap, bytes, align))
     }
 
-    /// Before the answer is no: what threads of this process, and nobody at all, hold for nothing.
+    /// Recovers what dead processes left; see [`recovery`].
+    pub fn recover(&self, heap: Heap<'_>) -> Result<Recovered, Refused> {
+        // Without a participant there is nobody to judge; a lane has one.
+        let Some(me) = self.participant() else { return Ok(Recovered::default()) };
+        let (judge, records) =
+            (Judge::participant(self.arena.mapping().file(), me), self.arena.participants());
+        recovery::recover(heap, |who, word| {
+            judge.judge(who, &records[usize::from(who.0)], word) == Verdict::Dead
+        })
+    }
+
+    /// The same, by a process that has just come. What cannot be done now is left to others: it came
+    /// for something else.
+    pub fn recover_at_attach(&self) {
+        let Some(me) = self.participant() else { return };
+        let judge = Judge::participant(self.arena.mapping().file(), me);
+        let high = self.arena.header().participants_high.load(Acquire) as usize;
+        let records = self.arena.participants();
+        if judge.count_dead(&records[..high.min(records.len())]) != 0 {
+            let _ = with_lane(self, |lane| self.recover(Heap { arena: &self.arena, lane }));
+        }
+    }
+
+    /// Before the answer is no: what the dead left, and what threads of this process, and nobody at
+    /// all, hold for nothing.
     #[cold]
     fn allocate_at_last(
         &self,
@@ -301,6 +324,8 @@ impl Attached {
         bytes: usize,
         align: usize,
     ) -> Result<u64, AllocError> {
+        // With all pins in use it cannot recover; then others may.
+        let _ = self.recover(heap);
         self.release_idle(heap);
         heap.allocate(bytes, align)
             .or_else(|_| {

@@ -26,6 +26,7 @@ mod objects;
 mod offset;
 mod plain;
 mod process;
+mod recovery;
 #[cfg(not(loom))]
 mod segment;
 mod shareable;
@@ -51,6 +52,7 @@ pub use {
     memory::{Block, Handle},
     names::error::ObjectError,
     objects::{ObjectInfo, Owned, Ref},
+    recovery::Recovered,
     segment::{Listed, Opened, Options, Segment, exists, exists_at, list, remove, remove_at},
     stats::{
         BlockCounts, ClassStats, Liveness, NameStats, ParticipantStats, RunStats, Stats, Sum,

@@ -66,7 +66,7 @@ impl World {
         let header = self.arena.header();
         let high = header.lanes_high.load(Relaxed).max(u64::from(lane) + 1);
         header.lanes_high.store(high, Release);
-        let active = LaneOwner::Active(ParticipantId(0)).word();
+        let active = LaneOwner::Active(ParticipantId(0).since(0)).word();
         self.arena.lane(LaneId(lane)).owner.store(active, Release);
         // SAFETY: an all-zero lane is one that nobody uses yet.
         let memory = Box::new(unsafe { std::mem::zeroed::<Lane>() });
@@ -76,7 +76,7 @@ impl World {
 
     /// Takes a lane for a thread of participant `participant`.
     pub fn take_lane(&self, participant: u16) -> Option<u16> {
-        lane::take(&self.arena, ParticipantId(participant)).ok().map(|lane| lane.0)
+        lane::take(&self.arena, ParticipantId(participant).since(0)).ok().map(|lane| lane.0)
     }
 
     /// Gives it back.
@@ -86,7 +86,7 @@ impl World {
 
     /// How many lanes of each participant below `participants` there are.
     pub fn lanes_of(&self, participants: u16) -> Vec<usize> {
-        let of = |p| LaneOwner::Active(ParticipantId(p)).word();
+        let of = |p| LaneOwner::Active(ParticipantId(p).since(0)).word();
         (0..participants)
             .map(|p| {
                 self.arena.lanes().filter(|(_, record)| record.owner.load(Relaxed) == of(p)).count()

@@ -11,6 +11,7 @@ use crate::mapping::Mapping;
 use crate::names::Names;
 use crate::names::array::Array;
 use crate::names::error::ObjectError;
+use crate::recovery::Recovered;
 use crate::sync::{Acquire, Release};
 use core::fmt;
 use core::mem::size_of;
@@ -70,16 +71,17 @@ impl Place {
 pub struct Options {
     capacity: u64,
     mode: u32,
+    recovers: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { capacity: 1 << 30, mode: 0o600 }
+        Options { capacity: 1 << 30, mode: 0o600, recovers: true }
     }
 }
 
 impl Options {
-    /// Capacity 1 GiB, permissions 0600.
+    /// Capacity 1 GiB, permissions 0600, recovering the dead at open.
     pub fn new() -> Options {
         Options::default()
     }
@@ -97,6 +99,38 @@ impl Options {
     pub fn mode(mut self, mode: u32) -> Options {
         self.mode = mode & 0o777;
         self
+    }
+
+    /// Whether opening a segment recovers the processes that died in it ([`Segment::recover`]), which
+    /// it does unless told otherwise. Those that only look leave it as they find it.
+    pub fn recover_at_open(mut self, recovers: bool) -> Options {
+        self.recovers = recovers;
+        self
+    }
+
+    /// Opens the segment `name` in shared memory, as [`Segment::open`] does; capacity and mode are as
+    /// its creator chose.
+    ///
+    /// # Errors
+    /// As [`Segment::open`].
+    pub fn open(&self, name: &str) -> Result<Segment, Error> {
+        self.open_in(Place::Name(name.into()))
+    }
+
+    /// As [`open`](Self::open), for the file `path`.
+    ///
+    /// # Errors
+    /// As [`Segment::open`].
+    pub fn open_at(&self, path: impl AsRef<Path>) -> Result<Segment, Error> {
+        self.open_in(Place::Path(path.as_ref().into()))
+    }
+
+    /// As [`open`](Self::open), by a descriptor, which is taken over.
+    ///
+    /// # Errors
+    /// As [`Segment::open`].
+    pub fn open_fd(&self, descriptor: OwnedFd) -> Result<Segment, Error> {
+        self.open_file(SegmentFile::from_fd(descriptor)?, Place::Nameless)
     }
 
     /// Creates the segment `name` in shared memory (`/dev/shm`).
@@ -175,7 +209,7 @@ impl Options {
         let path = place.path()?;
         self.layout()?;
         for _ in 0..ROUNDS {
-            match Segment::open_in(place.clone()) {
+            match self.open_in(place.clone()) {
                 Ok(segment) => return Ok(Opened { segment, created: false }),
                 Err(Error::NotFound { .. }) => {}
                 Err(error) => return Err(error),
@@ -186,6 +220,27 @@ impl Options {
             }
         }
         Err(Error::Unstable { path })
+    }
+
+    fn open_in(&self, place: Place) -> Result<Segment, Error> {
+        let path = place.path()?;
+        for _ in 0..ROUNDS {
+            let segment = self.open_file(SegmentFile::open(&path)?, place.clone())?;
+            // The name may have been removed between open and attach; then nobody else will find
+            // this segment, and the name may mean another by now.
+            if segment.attached.arena.mapping().file().is_linked()? {
+                return Ok(segment);
+            }
+        }
+        Err(Error::Unstable { path })
+    }
+
+    fn open_file(&self, file: SegmentFile, place: Place) -> Result<Segment, Error> {
+        let attached = Attached::new(map(file)?)?;
+        if self.recovers {
+            attached.recover_at_attach();
+        }
+        Ok(Segment { attached, place })
     }
 
     fn layout(&self) -> Result<Layout, Error> {
@@ -244,7 +299,7 @@ impl Segment {
     /// [`Error::Corrupt`], [`Error::TooManyProcesses`] and those of the operating system, each with
     /// what to do.
     pub fn open(name: &str) -> Result<Segment, Error> {
-        Self::open_in(Place::Name(name.into()))
+        Options::new().open(name)
     }
 
     /// Opens the segment in the file `path`.
@@ -252,7 +307,7 @@ impl Segment {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn open_at(path: impl AsRef<Path>) -> Result<Segment, Error> {
-        Self::open_in(Place::Path(path.as_ref().into()))
+        Options::new().open_at(path)
     }
 
     /// Opens the segment behind a descriptor, which is taken over.
@@ -260,37 +315,13 @@ impl Segment {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn open_fd(descriptor: OwnedFd) -> Result<Segment, Error> {
-        Self::open_file(SegmentFile::from_fd(descriptor)?, Place::Nameless)
+        Options::new().open_fd(descriptor)
     }
 
     /// The segment's descriptor, to pass on to another process: inherited (it is close-on-exec), or
     /// sent through a socket.
     pub fn as_fd(&self) -> BorrowedFd<'_> {
         self.attached.arena.mapping().file().fd()
-    }
-
-    fn open_in(place: Place) -> Result<Segment, Error> {
-        let path = place.path()?;
-        for _ in 0..ROUNDS {
-            let segment = Self::open_file(SegmentFile::open(&path)?, place.clone())?;
-            // The name may have been removed between open and attach; then nobody else will find
-            // this segment, and the name may mean another by now.
-            if segment.attached.arena.mapping().file().is_linked()? {
-                return Ok(segment);
-            }
-        }
-        Err(Error::Unstable { path })
-    }
-
-    fn open_file(file: SegmentFile, place: Place) -> Result<Segment, Error> {
-        let layout = read_header(&file)?;
-        let path = file.shown();
-        let mapping = Mapping::new(file, layout.bytes())?;
-        // SAFETY: the mapping is as long as the layout says, and a segment's head was backed before
-        // it had a name; a file whose head is a hole has a header of zeros, which was refused.
-        let arena = unsafe { Arena::new(mapping, layout) };
-        check_roots(&arena).map_err(|what| Error::Corrupt { path, what: what.into() })?;
-        Ok(Segment { attached: Attached::new(arena)?, place })
     }
 
     /// Makes a new file a complete segment, of which this process is a participant.
@@ -368,6 +399,29 @@ impl Segment {
         u128::from(high) << 64 | u128::from(low)
     }
 
+    /// Recovers what processes left that died in this segment: values and blocks that they had not
+    /// published come back, what they were about to construct is not there, what they were about to
+    /// destroy is gone; their pins, their slabs with all free blocks, their threads' and their own
+    /// places are free again. What they had published stays: it belongs to whom it was given.
+    ///
+    /// Dead means that the kernel says so. Opening a segment recovers it, and so does an allocation
+    /// that would fail; call this to have it done at another time. Any number of processes may, at
+    /// once; each may be killed or stopped inside, and another goes on. Others work meanwhile.
+    ///
+    /// Lock-free. Takes time in proportion to the segment's units in use and to the state bytes of
+    /// the slabs that the dead owned.
+    ///
+    /// # Errors
+    /// [`ObjectError::TooManyRefs`] if the calling thread holds nearly as many references as it can,
+    /// [`ObjectError::Alloc`] if it can have no lane; what was not recovered yet will be by the next.
+    pub fn recover(&self) -> Result<Recovered, ObjectError> {
+        self.with_names(|names| {
+            self.attached
+                .recover(names.heap)
+                .map_err(|refused| ObjectError::of(refused, String::new, self.attached.room()))
+        })
+    }
+
     /// Gives back what is kept for speed, and memory to the system: by the calling thread and by
     /// threads of this process that have ended; slabs without owner that are empty; names that have
     /// no object. Bytes returned to the system.
@@ -435,6 +489,18 @@ fn read_header(file: &SegmentFile) -> Result<Layout, Error> {
         )));
     }
     Ok(layout)
+}
+
+/// Maps a segment whose header makes sense.
+fn map(file: SegmentFile) -> Result<Arena, Error> {
+    let layout = read_header(&file)?;
+    let path = file.shown();
+    let mapping = Mapping::new(file, layout.bytes())?;
+    // SAFETY: the mapping is as long as the layout says, and a segment's head was backed before
+    // it had a name; a file whose head is a hole has a header of zeros, which was refused.
+    let arena = unsafe { Arena::new(mapping, layout) };
+    check_roots(&arena).map_err(|what| Error::Corrupt { path, what: what.into() })?;
+    Ok(arena)
 }
 
 /// The words of the header from which all else is reached.

@@ -239,7 +239,9 @@ struct Tally<'a> {
 
 impl<'a> Tally<'a> {
     fn new(arena: &'a Arena) -> Tally<'a> {
-        let owner = |record: &LaneRecord| LaneOwner::of(record.owner.load(Acquire))?.participant();
+        let owner = |record: &LaneRecord| {
+            LaneOwner::of(record.owner.load(Acquire))?.tenure().map(|tenure| tenure.id)
+        };
         let owners: Vec<_> =
             [None].into_iter().chain(arena.lanes().map(|(_, record)| owner(record))).collect();
         let classes = ClassId::all().map(|class| ClassStats {
@@ -320,6 +322,11 @@ impl<'a> Tally<'a> {
                     self.free += UNIT as u64;
                 }
                 Some(Unit::Slab { class, lane, .. }) => {
+                    self.units.slabs += u64::from(length);
+                    self.backed += u64::from(length);
+                    self.count_slab(looker, at, word, class, Some(lane));
+                }
+                Some(Unit::Sweep { class, lane, .. }) => {
                     self.units.slabs += u64::from(length);
                     self.backed += u64::from(length);
                     self.count_slab(looker, at, word, class, Some(lane));

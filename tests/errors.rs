@@ -257,10 +257,10 @@ fn segments_of_another_making() {
         let error = with(
             8,
             &version.to_ne_bytes(),
-            &[&text, "format 1", "the version that made it", "segment"],
+            &[&text, "format 2", "the version that made it", "segment"],
         );
         assert!(
-            matches!(error, Error::WrongVersion { found, expected: 1, .. } if found == version),
+            matches!(error, Error::WrongVersion { found, expected: 2, .. } if found == version),
             "{error}"
         );
     }

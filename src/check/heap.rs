@@ -84,6 +84,10 @@ impl Pass<'_> {
                     self.check_slab(unit, word, class, Some(lane));
                 }
                 Unit::Orphan { class } => self.check_slab(unit, word, class, None),
+                Unit::Sweep { class, lane, .. } => {
+                    self.unfinished(FindingKind::Claim, unit, lane, "sweeping it after a death");
+                    self.check_slab(unit, word, class, Some(lane));
+                }
                 Unit::Run { len, lane, state } => self.check_run(unit, found, len, lane, state),
             }
         }

@@ -165,15 +165,15 @@ impl Pass<'_> {
     }
 
     fn standing_of_owner(&mut self, lane: LaneId, owner: LaneOwner) -> Standing {
-        let Some(slot) = owner.participant().map(|participant| participant.0) else {
-            return Standing::Nobody;
-        };
-        if self.dead.contains_key(&slot) {
-            return Standing::Dead(slot);
-        }
+        let Some(tenure) = owner.tenure() else { return Standing::Nobody };
+        let slot = tenure.id.0;
         let record = self.arena.participants().get(usize::from(slot));
         let word = record.and_then(|record| ParticipantWord::of(record.word.load(Acquire)));
-        if matches!(word, Some(ParticipantWord::Live { .. })) {
+        let is_of = word.is_some_and(|word| word.counter() == tenure.counter);
+        if is_of && self.dead.contains_key(&slot) {
+            return Standing::Dead(slot);
+        }
+        if is_of && matches!(word, Some(ParticipantWord::Live { .. })) {
             return Standing::Live(slot);
         }
         self.damage(

@@ -289,11 +289,17 @@ fn plants(busy: &Busy) -> Vec<(FindingKind, Vec<Plant<'_>>)> {
         (K::LaneOwner, vec![set(busy.owner(busy.parked), 0x77)]),
         (
             K::LaneOwner,
-            vec![set(busy.owner(busy.parked), LaneOwner::Active(ParticipantId(40)).word())],
+            vec![set(
+                busy.owner(busy.parked),
+                LaneOwner::Active(ParticipantId(40).since(0)).word(),
+            )],
         ),
         (
             K::LaneOwner,
-            vec![set(busy.owner(busy.parked), LaneOwner::Active(ParticipantId(9999)).word())],
+            vec![set(
+                busy.owner(busy.parked),
+                LaneOwner::Active(ParticipantId(9999).since(0)).word(),
+            )],
         ),
         (K::Hazard, vec![set(&arena.lane(busy.parked).hazards[255], 0x1230)]),
         (K::Hazard, vec![set(&arena.lane(busy.parked).hazards_high, 300)]),
@@ -439,7 +445,7 @@ fn what_the_dead_left_is_no_damage() {
     let journal = &busy.arena().lane(parked).journal;
     let plants = [
         set(busy.participant(1), ParticipantWord::Dead { counter: 1 }.word()),
-        set(busy.owner(parked), LaneOwner::Active(ParticipantId(1)).word()),
+        set(busy.owner(parked), LaneOwner::Active(ParticipantId(1).since(1)).word()),
         busy.unit(free, Unit::Claimed { lane: parked }),
         busy.unit(tail, Unit::Tail { back: 4, lane: parked }),
         set(&busy.arena().lane(parked).hazards[0], busy.unnamed),
@@ -482,7 +488,7 @@ fn what_is_under_way_is_a_note() {
     let lane = busy.parked;
     let journal = &busy.arena().lane(lane).journal;
     let plants = [
-        set(busy.owner(lane), LaneOwner::Active(ParticipantId(0)).word()),
+        set(busy.owner(lane), LaneOwner::Active(ParticipantId(0).since(0)).word()),
         busy.unit(free, Unit::Claimed { lane }),
         busy.life(object, |life| Life { retired_by: lane, ..life }),
         Plant {

@@ -63,7 +63,7 @@ pub fn locate(arena: &Arena, offset: u64) -> Option<Place> {
         }
     }
     match unit {
-        Unit::Slab { class, .. } | Unit::Orphan { class } => {
+        Unit::Slab { class, .. } | Unit::Orphan { class } | Unit::Sweep { class, .. } => {
             let cut = class.cut();
             let at = u32::try_from(offset - head.offset()).ok()?.checked_sub(cut.start)?;
             let index = cut.index_of(at);
@@ -259,7 +259,7 @@ impl<'a> Heap<'a> {
         let place = locate(self.arena, block).expect("a block that is held");
         match place.kind {
             PlaceKind::Slab(block, _) => self.retire_block(block),
-            PlaceKind::Run(head, unit) => self.retire_run(head, unit.length()),
+            PlaceKind::Run(head, unit) => self.retire_run(head, unit),
         }
     }
 

@@ -39,13 +39,17 @@ impl Heap<'_> {
         mine.is_ok()
     }
 
-    /// Marks a run Limbo and ownerless, so that whoever finds it unnamed may free it.
+    /// Marks a run Limbo and ownerless, so that whoever finds it unnamed may free it. The caller has
+    /// it pinned, or holds it: if the word is not `run` any more, it is Limbo already.
     ///
     /// Dead between word and hint: recovery shows every ownerless Limbo again.
-    pub fn retire_run(&self, head: UnitIndex, len: u32) {
-        let limbo = Unit::Run { len, lane: LaneId::NOBODY, state: State::Limbo };
-        self.arena.unit_word(head).store(limbo.word(), Release);
-        self.arena.set(SetId::LimboRuns).insert(head.0 as usize);
+    pub fn retire_run(&self, head: UnitIndex, run: Unit) {
+        let limbo = Unit::Run { len: run.length(), lane: LaneId::NOBODY, state: State::Limbo };
+        // A CAS, as destroyer and recovery may both do it; Release: the object was unlinked before.
+        let word = self.arena.unit_word(head);
+        if word.compare_exchange(run.word(), limbo.word(), AcqRel, Acquire).is_ok() {
+            self.arena.set(SetId::LimboRuns).insert(head.0 as usize);
+        }
     }
 
     /// Frees the Limbo runs that nobody's hazard names.
@@ -78,7 +82,7 @@ impl Heap<'_> {
             }
             limbos.remove(item);
             if pin::named(self.arena).binary_search(&head.offset()).is_ok() {
-                self.retire_run(head, len);
+                self.retire_run(head, mine);
             } else {
                 self.free_run(head, mine);
             }

@@ -89,7 +89,7 @@ fn classify(bytes: u64) -> (u8, u8) {
 }
 
 impl Heap<'_> {
-    pub(super) fn state(&self, block: SlabBlock) -> &AtomicU8 {
+    pub(crate) fn state(&self, block: SlabBlock) -> &AtomicU8 {
         debug_assert!(block.index < block.class.cut().count);
         // SAFETY: the unit word said that `head` is a slab of this class, so its state bytes lie
         // there and are backed; only indices below the class's count are made.

@@ -94,6 +94,9 @@ pub enum Unit {
     Slab { class: ClassId, lane: LaneId, slot: u32 },
     /// The head of a slab that nobody owns.
     Orphan { class: ClassId },
+    /// The head of a slab of the dead lane `of`, which `lane` is sweeping: nobody takes a block of it
+    /// meanwhile, and the journals of the dead say what becomes of which block.
+    Sweep { class: ClassId, lane: LaneId, of: LaneId },
     /// The head of a block of `len` units; `lane` made it (nobody: an ownerless Limbo).
     Run { len: u32, lane: LaneId, state: State },
     /// The head of a run or slab that `lane` is giving back.
@@ -161,6 +164,7 @@ impl Unit {
             }
             Unit::Freeing { len, lane } => pack(6, lane, 0, len),
             Unit::Tail { back, lane } => pack(7, lane, 0, back),
+            Unit::Sweep { class, lane, of } => pack(8, lane, class.index(), u32::from(of.0)),
         }
     }
 
@@ -178,6 +182,10 @@ impl Unit {
             5 => Unit::Run { len: rest, lane, state: *RUNS.get(middle)? },
             6 => Unit::Freeing { len: rest, lane },
             7 => Unit::Tail { back: rest, lane },
+            8 => {
+                let of = LaneId(u16::try_from(rest).ok()?);
+                Unit::Sweep { class: ClassId::new(middle)?, lane, of }
+            }
             _ => return None,
         };
         ((lane.0 as usize) < MAX_LANES && unit.word() == word).then_some(unit)
@@ -186,7 +194,9 @@ impl Unit {
     /// Units that this head covers, itself among them; 0 if it is no head.
     pub fn length(self) -> u32 {
         match self {
-            Unit::Slab { class, .. } | Unit::Orphan { class } => class.cut().span,
+            Unit::Slab { class, .. } | Unit::Orphan { class } | Unit::Sweep { class, .. } => {
+                class.cut().span
+            }
             Unit::Run { len, .. } | Unit::Freeing { len, .. } => len,
             _ => 0,
         }
@@ -208,6 +218,7 @@ mod tests {
             Unit::Orphan { class },
             Unit::Freeing { len: 1 << 28, lane },
             Unit::Tail { back: (1 << 28) - 1, lane },
+            Unit::Sweep { class, lane, of: LaneId(4094) },
         ];
         units.extend(RUNS.map(|state| Unit::Run { len: 1 << 28, lane, state }));
         for unit in units {
@@ -217,7 +228,7 @@ mod tests {
 
     #[test]
     fn no_other_word_is_a_unit() {
-        for kind in 8..16 {
+        for kind in 9..16 {
             assert_eq!(Unit::of(kind), None);
         }
         assert_eq!(Unit::of(1 << 4), None, "Free has no lane");

@@ -91,7 +91,7 @@ impl Drop for Entered<'_> {
 const CHAIN: usize = 64;
 
 impl<'a> Names<'a> {
-    fn record(&self) -> &'a crate::process::lane::LaneRecord {
+    pub(crate) fn record(&self) -> &'a crate::process::lane::LaneRecord {
         self.heap.arena.lane(self.heap.lane.id())
     }
 

@@ -21,6 +21,18 @@ pub enum Intent {
     Grow { array: u64, new: u64 },
 }
 
+impl Intent {
+    /// The blocks that it would link, which its lane holds until then; 0: none.
+    pub fn to_link(self) -> [u64; 2] {
+        match self {
+            Intent::Link { object, .. } => [object, 0],
+            Intent::Intern { entry, object, .. } => [entry, object],
+            Intent::Grow { new, .. } => [new, 0],
+            Intent::Destroy { .. } | Intent::Reap { .. } => [0, 0],
+        }
+    }
+}
+
 /// One intent at a time, written by the lane's thread alone.
 #[repr(C)]
 pub struct Journal {

@@ -5,7 +5,7 @@ use crate::heap::size_class::CLASS_COUNT;
 use crate::heap::unit::LaneId;
 use crate::layout::{Layout, MAX_LANES};
 use crate::process::journal::Journal;
-use crate::process::participant::ParticipantId;
+use crate::process::participant::{ParticipantId, Tenure};
 use crate::sync::{AcqRel, Acquire, AtomicU64, Release};
 use core::mem::{offset_of, size_of};
 
@@ -22,7 +22,10 @@ pub struct LaneRecord {
     pub array: AtomicU64,
     /// Hazards at and above this were never set.
     pub hazards_high: AtomicU64,
-    _line: [AtomicU64; 5],
+    /// Whose recovery the lane's thread is at ([`helping_word`]); 0: nobody's. It keeps the numbers of
+    /// that participant and its lanes from being given out again.
+    pub helping: AtomicU64,
+    _line: [AtomicU64; 4],
     pub journal: Journal,
     /// By size class: bit `slot % 64` says that a slab of the lane with this slot has had a free.
     pub bells: [AtomicU64; CLASS_COUNT],
@@ -54,36 +57,45 @@ pub enum LaneOwner {
     /// Nobody's.
     Free,
     /// A thread of this participant uses it.
-    Active(ParticipantId),
+    Active(Tenure),
     /// Between two threads of this participant; some of its slabs are still its own.
-    Parked(ParticipantId),
+    Parked(Tenure),
+}
+
+/// [`LaneRecord::helping`] of a thread that is at the recovery of `dead`.
+pub fn helping_word(dead: Tenure) -> u64 {
+    (u64::from(dead.id.0) + 1) | u64::from(dead.counter) << 32
 }
 
 impl LaneOwner {
     pub fn word(self) -> u64 {
         match self {
             LaneOwner::Free => 0,
-            LaneOwner::Active(participant) => 1 | u64::from(participant.0) << 8,
-            LaneOwner::Parked(participant) => 2 | u64::from(participant.0) << 8,
+            LaneOwner::Active(Tenure { id, counter }) => {
+                1 | u64::from(id.0) << 8 | u64::from(counter) << 32
+            }
+            LaneOwner::Parked(Tenure { id, counter }) => {
+                2 | u64::from(id.0) << 8 | u64::from(counter) << 32
+            }
         }
     }
 
     /// `None`: no version of this crate writes such a word.
     pub fn of(word: u64) -> Option<LaneOwner> {
-        let participant = ParticipantId(u16::try_from(word >> 8).ok()?);
+        let tenure = ParticipantId((word >> 8) as u16).since((word >> 32) as u32);
         let owner = match word & 0xff {
             0 => LaneOwner::Free,
-            1 => LaneOwner::Active(participant),
-            2 => LaneOwner::Parked(participant),
+            1 => LaneOwner::Active(tenure),
+            2 => LaneOwner::Parked(tenure),
             _ => return None,
         };
         (owner.word() == word).then_some(owner)
     }
 
-    pub fn participant(self) -> Option<ParticipantId> {
+    pub fn tenure(self) -> Option<Tenure> {
         match self {
             LaneOwner::Free => None,
-            LaneOwner::Active(participant) | LaneOwner::Parked(participant) => Some(participant),
+            LaneOwner::Active(tenure) | LaneOwner::Parked(tenure) => Some(tenure),
         }
     }
 }
@@ -97,10 +109,10 @@ pub enum NoLane {
     NoSpace,
 }
 
-/// Takes a lane for a thread of `participant`. Lock-free: a lost CAS means that another got that one.
+/// Takes a lane for a thread of the participant `tenure`. Lock-free: a lost CAS means that another got that one.
 ///
 /// Dead after the CAS: the lane is the dead participant's, as its word says, and empty.
-pub fn take(arena: &Arena, participant: ParticipantId) -> Result<LaneId, NoLane> {
+pub fn take(arena: &Arena, tenure: Tenure) -> Result<LaneId, NoLane> {
     let high = &arena.header().lanes_high;
     for lane in 1..MAX_LANES as u64 {
         let id = LaneId(lane as u16);
@@ -123,7 +135,7 @@ pub fn take(arena: &Arena, participant: ParticipantId) -> Result<LaneId, NoLane>
             && owner
                 .compare_exchange(
                     LaneOwner::Free.word(),
-                    LaneOwner::Active(participant).word(),
+                    LaneOwner::Active(tenure).word(),
                     AcqRel,
                     Acquire,
                 )
@@ -146,7 +158,7 @@ mod tests {
 
     #[test]
     fn owners_come_back_as_they_went() {
-        let p = ParticipantId(511);
+        let p = ParticipantId(511).since(u32::MAX);
         for owner in [LaneOwner::Free, LaneOwner::Active(p), LaneOwner::Parked(p)] {
             assert_eq!(LaneOwner::of(owner.word()), Some(owner));
         }

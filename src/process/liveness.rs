@@ -157,7 +157,7 @@ impl Identity {
         }
     }
 
-    /// Writes it, and that it helps nobody, into the record of a slot that the caller has locked.
+    /// Writes it into the record of a slot that the caller has locked.
     /// Relaxed: the CAS that makes the word Live publishes it.
     pub(crate) fn describe(&self, record: &ParticipantRecord) {
         record.pid.store(self.pid, Relaxed);
@@ -165,7 +165,6 @@ impl Identity {
         record.pid_namespace.store(self.pid_namespace, Relaxed);
         record.time_namespace.store(self.time_namespace, Relaxed);
         record.attached_at.store(self.attached_at, Relaxed);
-        record.helping.store(0, Relaxed);
     }
 
     /// Whether no process of this description can be alive: its number is nobody's, or that of a

@@ -32,6 +32,21 @@ use {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ParticipantId(pub u16);
 
+impl ParticipantId {
+    /// The process that had the slot when it had been given back so many times.
+    pub fn since(self, counter: u32) -> Tenure {
+        Tenure { id: self, counter }
+    }
+}
+
+/// One attachment of one process: a slot, and how often it had been given back before. Tells apart the
+/// processes that had the slot one after another.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Tenure {
+    pub id: ParticipantId,
+    pub counter: u32,
+}
+
 impl fmt::Display for ParticipantId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "participant {}", self.0)
@@ -40,7 +55,7 @@ impl fmt::Display for ParticipantId {
 
 /// A slot of the participant table. Any process may read it.
 ///
-/// All but `word` and `helping` only describes the participant, for messages; it is written by the
+/// All but `word` only describes the participant, for messages; it is written by the
 /// attaching process while it holds the slot's lock and the word is Free, and published by the CAS
 /// that makes the word Live. A death in between leaves values that the next to attach overwrites.
 #[repr(C)]
@@ -57,10 +72,7 @@ pub struct ParticipantRecord {
     pub time_namespace: AtomicU64,
     /// Nanoseconds since the epoch.
     pub attached_at: AtomicU64,
-    /// 1 + the slot of the dead participant that this one is helping to recover; 0: none. Written
-    /// by the participant alone.
-    pub helping: AtomicU64,
-    _spare: AtomicU64,
+    _spare: [AtomicU64; 2],
 }
 
 #[cfg(not(loom))]
@@ -159,6 +171,32 @@ impl ParticipantWord {
     pub fn attach(self, held_by: HeldBy) -> Option<ParticipantWord> {
         match self {
             ParticipantWord::Free { counter } => Some(ParticipantWord::Live { counter, held_by }),
+            _ => None,
+        }
+    }
+
+    /// Live → Dead, by whoever was told so by the kernel.
+    pub fn die(self) -> Option<ParticipantWord> {
+        match self {
+            ParticipantWord::Live { counter, .. } => Some(ParticipantWord::Dead { counter }),
+            _ => None,
+        }
+    }
+
+    /// Dead → Closed, by whoever found nothing of it left.
+    pub fn close(self) -> Option<ParticipantWord> {
+        match self {
+            ParticipantWord::Dead { counter } => Some(ParticipantWord::Closed { counter }),
+            _ => None,
+        }
+    }
+
+    /// Closed → Free, when no helper can act on its numbers any more.
+    pub fn reopen(self) -> Option<ParticipantWord> {
+        match self {
+            ParticipantWord::Closed { counter } => {
+                Some(ParticipantWord::Free { counter: counter.wrapping_add(1) })
+            }
             _ => None,
         }
     }
@@ -317,11 +355,11 @@ impl Participant {
         ParticipantId(self.ticket.load(Relaxed) as u16)
     }
 
-    /// The counter of its word; makes sense only while attached.
-    #[cfg(test)]
-    pub fn counter(&self) -> u32 {
-        debug_assert!(self.is_attached());
-        (self.ticket.load(Relaxed) >> 16) as u32
+    /// This attachment of the participant; makes sense only while attached.
+    pub fn tenure(&self) -> Tenure {
+        let ticket = self.ticket.load(Relaxed);
+        debug_assert!(ticket != 0);
+        ParticipantId(ticket as u16).since((ticket >> 16) as u32)
     }
 
     /// Ends the participation: the slot is free for others. Nothing in the segment may be this

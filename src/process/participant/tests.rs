@@ -50,7 +50,7 @@ fn two_attachments_of_a_process_are_two_participants() {
     assert!(!first.is_attached() && second.is_attached());
     assert_eq!(table.word(0), ParticipantWord::Free { counter: 1 });
     let third = table.attach();
-    assert_eq!((third.id(), third.counter()), (ParticipantId(0), 1));
+    assert_eq!((third.id(), third.tenure().counter), (ParticipantId(0), 1));
     second.detach(table.records());
     third.detach(table.records());
     assert_eq!(table.word(0), ParticipantWord::Free { counter: 2 });
@@ -150,7 +150,10 @@ fn processes_that_attach_at_once_get_a_slot_each() {
                 table.signal().fetch_add(1, AcqRel);
                 table.wait_for(24);
                 let word = table.word(usize::from(me.id().0));
-                word == ParticipantWord::Live { counter: me.counter(), held_by: HeldBy::Mapping }
+                word == ParticipantWord::Live {
+                    counter: me.tenure().counter,
+                    held_by: HeldBy::Mapping,
+                }
             })
         })
         .collect();

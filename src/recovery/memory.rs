@@ -1,0 +1,329 @@
+//! The memory of a dead process: its slabs are swept, its runs and claims given back.
+//!
+//! ```text
+//! s1  CAS unit: Slab(dead) → Sweep(me, of dead)       lost: another helper has it
+//! s2  doorbell.swap(0)
+//! s3  each PRIVATE block, and each that a journal of the dead names but nothing leads to: FREE
+//! s4  wholly free: back to the free units; else CAS unit: Sweep(me, of dead) → Orphan, touch the
+//!     doorbell, show the orphan
+//! ```
+//!
+//! **Any number of helpers at once, each with a slab of its own.** While a slab says Sweep nobody takes
+//! a block of it, so what the journals of the dead say of its blocks stays true; they are read as long
+//! as a slab names one of their lanes, and never after. A helper that dies leaves Sweep(it, of dead):
+//! its own recovery takes the label over and sweeps again, which frees nothing twice. One that is
+//! stopped holds back this slab and no more.
+//!
+//! Why not take the slab over as one's own and sweep it then? The second helper could not tell a block
+//! that the dead had not linked from one that the first helper had taken since.
+
+use super::Recovered;
+use super::names::unlinked;
+use crate::arena::Arena;
+use crate::heap::Heap;
+use crate::heap::slab::SlabBlock;
+use crate::heap::unit::{LaneId, State, UNIT, Unit, UnitIndex};
+use crate::layout::SetId;
+use crate::names::{Names, Refused};
+use crate::process::journal::Intent;
+use crate::process::lane::LaneOwner;
+use crate::process::participant::Tenure;
+use crate::sync::{AcqRel, Acquire, Relaxed, Release, fence, load_eight, store_eight};
+
+/// Lanes of one dead process, and what their journals say.
+pub struct Dead {
+    pub tenure: Tenure,
+    lanes: Vec<LaneId>,
+    /// What each lane's journal says, if it is open.
+    intents: Vec<(LaneId, Intent)>,
+}
+
+impl Dead {
+    /// As the lane records say. They stay so while a unit names one of the lanes, or while the caller
+    /// says that it helps (see [`recovery`](super)).
+    pub fn of(arena: &Arena, tenure: Tenure) -> Dead {
+        let is_its = |owner: u64| LaneOwner::of(owner).and_then(LaneOwner::tenure) == Some(tenure);
+        let its = || arena.lanes().filter(|(_, record)| is_its(record.owner.load(Acquire)));
+        Dead {
+            tenure,
+            lanes: its().map(|(lane, _)| lane).collect(),
+            intents: its()
+                .filter_map(|(lane, record)| Some((lane, record.journal.read()?.ok()?)))
+                .collect(),
+        }
+    }
+
+    pub fn lanes(&self) -> &[LaneId] {
+        &self.lanes
+    }
+
+    /// Ascending, as the lanes were listed.
+    fn has(&self, lane: LaneId) -> bool {
+        self.lanes.binary_search(&lane).is_ok()
+    }
+
+    /// Blocks that it may have been about to link, with the journal that says so.
+    fn suspects(&self) -> impl Iterator<Item = (u64, LaneId, Intent)> {
+        self.intents.iter().flat_map(|(lane, intent)| {
+            let blocks = intent.to_link().into_iter().filter(|block| *block != 0);
+            blocks.map(|block| (block, *lane, *intent))
+        })
+    }
+}
+
+impl Heap<'_> {
+    /// Takes over whatever a unit word says is a lane's of `dead`, and gives it back or away.
+    ///
+    /// Lock-free: a CAS that is lost was won by another helper.
+    pub fn recover_units(&self, dead: &Dead, found: &mut Recovered) -> Result<(), Refused> {
+        for unit in self.arena.units() {
+            let word = self.arena.unit_word(unit).load(Acquire);
+            let Some(is) = Unit::of(word) else { continue };
+            match is {
+                Unit::Slab { class, lane, .. } if dead.has(lane) => {
+                    let mine = Unit::Sweep { class, lane: self.lane.id(), of: lane };
+                    if self.exchange(unit, word, mine) {
+                        self.sweep(unit, class.cut().span, mine, dead, found);
+                    }
+                }
+                Unit::Sweep { class, lane, of } if dead.has(lane) => {
+                    let mine = Unit::Sweep { class, lane: self.lane.id(), of };
+                    if self.exchange(unit, word, mine) {
+                        self.sweep(unit, class.cut().span, mine, dead, found);
+                    }
+                }
+                Unit::Claimed { lane } if dead.has(lane) => {
+                    // It may have been punched, or not backed yet.
+                    self.disown(unit, word, found);
+                }
+                Unit::Tail { back, lane } if dead.has(lane) && !self.is_covered(unit, back) => {
+                    self.disown(unit, word, found);
+                }
+                Unit::Run { len, lane, state: State::Private } | Unit::Freeing { len, lane }
+                    if dead.has(lane) =>
+                {
+                    self.finish_freeing(unit, word, len, found);
+                }
+                Unit::Run { len, lane, state: State::Limbo } if dead.has(lane) => {
+                    let ownerless = Unit::Run { len, lane: LaneId::NOBODY, state: State::Limbo };
+                    if self.exchange(unit, word, ownerless) {
+                        self.arena.set(SetId::LimboRuns).insert(unit.0 as usize);
+                    }
+                }
+                Unit::Run { len, lane, state: State::Published }
+                    if dead.has(lane) && self.was_never_linked(unit, word, dead)? =>
+                {
+                    found.undone += 1;
+                    self.finish_freeing(unit, word, len, found);
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a unit still says that a lane of `dead` has it, or is being swept for one.
+    pub fn is_named_by_units(&self, dead: &Dead) -> bool {
+        self.arena.units().any(|unit| match self.arena.unit(unit) {
+            Some(Unit::Slab { lane, .. } | Unit::Claimed { lane } | Unit::Freeing { lane, .. }) => {
+                dead.has(lane)
+            }
+            Some(Unit::Sweep { lane, of, .. }) => dead.has(lane) || dead.has(of),
+            Some(Unit::Run { lane, state: State::Private | State::Limbo, .. }) => dead.has(lane),
+            Some(Unit::Tail { back, lane }) => dead.has(lane) && !self.is_covered(unit, back),
+            _ => false,
+        })
+    }
+
+    /// AcqRel: what the dead one did to the unit is before, what is done by the new label after.
+    fn exchange(&self, unit: UnitIndex, from: u64, to: Unit) -> bool {
+        self.arena.unit_word(unit).compare_exchange(from, to.word(), AcqRel, Acquire).is_ok()
+    }
+
+    fn disown(&self, unit: UnitIndex, word: u64, found: &mut Recovered) {
+        if self.exchange(unit, word, Unit::Decommitted) {
+            self.arena.set(SetId::Free).insert(unit.0 as usize);
+            found.units += 1;
+        }
+    }
+
+    /// A head's length is the truth about its tails.
+    ///
+    /// A covered tail becomes uncovered only by a head that frees its tails first: whoever reads the
+    /// head uncovered finds the tail changed, and its CAS fails.
+    fn is_covered(&self, tail: UnitIndex, back: u32) -> bool {
+        let head = tail.0.checked_sub(back).filter(|head| *head >= self.arena.first_unit().0);
+        head.and_then(|head| self.arena.unit(UnitIndex(head))).is_some_and(|it| it.length() > back)
+    }
+
+    /// Takes over a run or slab that `word` says is going, or a private run: of several helpers one
+    /// goes on. The head is the memory of what is left to do, so it goes last.
+    fn finish_freeing(&self, head: UnitIndex, word: u64, len: u32, found: &mut Recovered) {
+        let fits = u64::from(head.0) + u64::from(len) <= u64::from(self.arena.frontier().0);
+        if !fits || !self.exchange(head, word, Unit::Freeing { len, lane: self.lane.id() }) {
+            return;
+        }
+        for back in 1..len {
+            let tail = head.plus(back);
+            let word = self.arena.unit_word(tail).load(Acquire);
+            // Some may be free already, and something else's by now: that has another distance.
+            if matches!(Unit::of(word), Some(Unit::Tail { back: says, .. }) if says == back)
+                && self.exchange(tail, word, Unit::Free)
+            {
+                self.arena.set(SetId::Free).insert(tail.0 as usize);
+            }
+        }
+        self.free_units(head, 1);
+        found.units += u64::from(len);
+        found.bytes += u64::from(len) * UNIT as u64;
+    }
+
+    /// Whether a published run is one that the dead were about to link, and had not.
+    fn was_never_linked(&self, head: UnitIndex, word: u64, dead: &Dead) -> Result<bool, Refused> {
+        let suspect = dead.suspects().find(|(block, ..)| *block == head.offset());
+        let Some((block, lane, intent)) = suspect else { return Ok(false) };
+        let leads = match intent {
+            Intent::Link { entry, .. } => entry,
+            Intent::Intern { array, .. } | Intent::Grow { array, .. } => array,
+            Intent::Destroy { .. } | Intent::Reap { .. } => return Ok(false),
+        };
+        // The run is no slab under our label, so all that is looked at must be pinned.
+        Names { heap: *self }.while_it_stands(lane, intent, [block, leads], || {
+            self.arena.unit_word(head).load(Acquire) == word && unlinked(self.arena, intent)
+        })
+    }
+
+    /// s2 to s4, of a slab whose word says `mine`.
+    fn sweep(&self, head: UnitIndex, span: u32, mine: Unit, helped: &Dead, found: &mut Recovered) {
+        let Unit::Sweep { class, of, .. } = mine else { unreachable!("it is being swept") };
+        if u64::from(head.0) + u64::from(span) > u64::from(self.arena.frontier().0) {
+            return; // damaged: such a slab was never cut
+        }
+        found.slabs += 1;
+        // s2. After the label (o2): frees before it are seen below, frees after it find the orphan.
+        self.arena.doorbell(head).swap(0, AcqRel);
+        let cut = class.cut();
+        let states = self.arena.states(head, class);
+        let mut freed = 0;
+        for at in (0..cut.count).step_by(8) {
+            let valid = valid_flags(cut.count - at);
+            // SAFETY: a slab's state bytes are aligned to eight and padded to a multiple of it.
+            let private = private_flags(unsafe { load_eight(states.add(at as usize)) }) & valid;
+            freed += u64::from(private.count_ones());
+            if private == ALL {
+                fence(Release); // as below, for a relaxed store
+                // SAFETY: PRIVATE blocks of the dead, which nobody else writes.
+                unsafe { store_eight(states.add(at as usize), State::Free as u8) };
+                continue;
+            }
+            let mut rest = private;
+            while rest != 0 {
+                let block = SlabBlock { head, class, index: at + rest.trailing_zeros() / 8 };
+                rest &= rest - 1;
+                // Release: the next holder's use comes after all that the dead one did.
+                self.state(block).store(State::Free as u8, Release);
+            }
+        }
+        freed += self.free_never_linked(head, mine, helped, found);
+        found.blocks += freed;
+        found.bytes += freed * u64::from(cut.size);
+
+        let (mut free, mut limbo) = (0, 0);
+        for at in (0..cut.count).step_by(8) {
+            let valid = valid_flags(cut.count - at);
+            // SAFETY: as above.
+            let bytes = unsafe { load_eight(states.add(at as usize)) };
+            free += (!(bytes | bytes >> 1) & valid).count_ones();
+            limbo += (bytes & (bytes >> 1) & valid).count_ones();
+        }
+        if free == cut.count {
+            self.free_units(head, span);
+            return;
+        }
+        let gave = self.exchange(head, mine.word(), Unit::Orphan { class });
+        debug_assert!(gave || cfg!(loom), "only who sweeps a slab changes its word ({of})");
+        // The unit is another's from here on. The doorbell is touched, never cleared: p4, p5.
+        let rang = self.arena.doorbell(head).fetch_or(0, AcqRel);
+        if free + limbo != 0 || rang != 0 {
+            self.arena.set(SetId::Orphans(class)).insert(head.0 as usize);
+        }
+    }
+
+    /// Frees the blocks of a slab that is being swept which the dead had published to be linked, and
+    /// had not linked; how many.
+    fn free_never_linked(
+        &self,
+        head: UnitIndex,
+        mine: Unit,
+        helped: &Dead,
+        found: &mut Recovered,
+    ) -> u64 {
+        let Unit::Sweep { class, of, .. } = mine else { unreachable!("it is being swept") };
+        // The label may be one that a dead helper left: then the journals are those of another.
+        let owner = LaneOwner::of(self.arena.lane(of).owner.load(Acquire));
+        let other = match owner.and_then(LaneOwner::tenure) {
+            Some(tenure) if tenure != helped.tenure => Some(Dead::of(self.arena, tenure)),
+            _ => None,
+        };
+        let cut = class.cut();
+        let mut freed = 0;
+        for (block, _, intent) in other.as_ref().unwrap_or(helped).suspects() {
+            let first = head.offset() + u64::from(cut.start);
+            let Some(at) = block.checked_sub(first).and_then(|at| u32::try_from(at).ok()) else {
+                continue;
+            };
+            let index = at / cut.size;
+            if index >= cut.count || at % cut.size != 0 {
+                continue;
+            }
+            let state = self.state(SlabBlock { head, class, index });
+            // Relaxed: the dead one's last store, which the kernel's word is behind, or a free.
+            if state.load(Relaxed) == State::Published as u8 && unlinked(self.arena, intent) {
+                state.store(State::Free as u8, Release);
+                freed += 1;
+                found.undone += 1;
+            }
+        }
+        freed
+    }
+}
+
+/// The lowest bit of each of eight bytes.
+const ALL: u64 = 0x0101_0101_0101_0101;
+
+/// Of the first `count` of eight state bytes: their lowest bits.
+fn valid_flags(count: u32) -> u64 {
+    ALL >> (64 - 8 * count.min(8))
+}
+
+/// Of eight state bytes: the lowest bit of each that is PRIVATE.
+fn private_flags(bytes: u64) -> u64 {
+    // The states are 0, 1, 2, 3 and 6: PRIVATE alone has the lowest bit and not the second.
+    bytes & !(bytes >> 1) & ALL
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn private_bytes_are_told_from_others() {
+        let states = [State::Free, State::Private, State::Published, State::Limbo, State::Raw];
+        for (i, low) in states.into_iter().enumerate() {
+            for (j, high) in states.into_iter().enumerate() {
+                let bytes = u64::from_le_bytes([low as u8, 0, 2, 3, high as u8, 6, 1, low as u8]);
+                let is = |state| u64::from(state == State::Private);
+                let expected = is(low) | is(high) << 32 | 1 << 48 | is(low) << 56;
+                assert_eq!(private_flags(bytes), expected, "{i} {j}");
+            }
+        }
+    }
+
+    #[test]
+    fn flags_behind_the_last_block_do_not_count() {
+        assert_eq!(valid_flags(1), 1);
+        assert_eq!(valid_flags(3), 0x0001_0101);
+        assert_eq!(valid_flags(8), ALL);
+        assert_eq!(valid_flags(900), ALL);
+    }
+}

@@ -1,0 +1,136 @@
+//! What the journals of the dead mean for the table of names.
+//!
+//! | journal | died before | died after | decided |
+//! |---|---|---|---|
+//! | Link, Intern, Grow | its CAS: the blocks are free again | its CAS: it took effect | when the slab is swept ([`unlinked`]) |
+//! | Destroy | the life word's CAS: nothing happened | it: unlink, Limbo | by [`finish`](Names::finish) |
+//! | Reap | | slot Frozen, entry in Limbo | by [`finish`](Names::finish) |
+//!
+//! Helpers write into no journal, and repeat each other: each step is one that may be done twice.
+//! A helper that sleeps and goes on when all is over could meet other blocks in the same places. So it
+//! pins whatever it is about to touch, and then looks whether the journal still says so: whoever ends a
+//! recovery closes the journals *before* it clears the pins of the dead. If the journal still stands,
+//! the pins of the dead stood until ours did.
+
+use crate::arena::Arena;
+use crate::heap::unit::{LaneId, State};
+use crate::layout::{oldest_of, oldest_word};
+use crate::names::array::{Array, Slot};
+use crate::names::entry::{Life, ObjectHeader, Value};
+use crate::names::{Names, Refused};
+use crate::process::journal::Intent;
+use crate::sync::{AcqRel, Acquire, Release};
+
+/// Whether a dead lane published the blocks of this intent and did not link them.
+///
+/// Final, once it is dead: nobody else links them. The caller keeps the blocks from being taken; the
+/// array pin of the dead keeps entries and arrays.
+pub fn unlinked(arena: &Arena, intent: Intent) -> bool {
+    match intent {
+        Intent::Link { entry, object } => {
+            let leads = arena.word(entry).map(|word| word.load(Acquire));
+            // Linked and destroyed since: then its destroyer sees to it, or that one's recovery.
+            let is_whole =
+                ObjectHeader::at(arena, object).is_some_and(|header| header.life().is_whole());
+            leads != Some(Value::Live(object).word()) && is_whole
+        }
+        Intent::Intern { entry, array, slot, .. } => {
+            let word = Array::at(arena, array).map(|array| array.slot(slot).load(Acquire));
+            !matches!(word.map(Slot::of), Some(Slot::Entry { entry: leads, .. }) if leads == entry)
+        }
+        Intent::Grow { array, new } => {
+            Array::at(arena, array).map(|array| array.next().load(Acquire)) != Some(new)
+        }
+        Intent::Destroy { .. } | Intent::Reap { .. } => false,
+    }
+}
+
+impl Names<'_> {
+    /// Finishes what the open journal of the dead lane `of` says was begun and others may finish;
+    /// whether there was something to do.
+    ///
+    /// Lock-free; idempotent at every step.
+    pub fn finish(&self, of: LaneId) -> Result<bool, Refused> {
+        let journal = &self.heap.arena.lane(of).journal;
+        let Some(Ok(intent)) = journal.read() else { return Ok(false) };
+        match intent {
+            Intent::Destroy { entry, object } => {
+                self.while_it_stands(of, intent, [object, entry], || {
+                    self.finish_destroy(of, entry, object)
+                })
+            }
+            Intent::Reap { entry, array, slot } => {
+                self.while_it_stands(of, intent, [entry, array], || {
+                    self.finish_reap(of, entry, array, slot)
+                })
+            }
+            Intent::Link { .. } | Intent::Intern { .. } | Intent::Grow { .. } => Ok(false),
+        }
+    }
+
+    /// What `act` says, called with the blocks at `offsets` pinned; false, and not called, if the
+    /// journal of the dead lane `of` does not say `intent` any more.
+    pub(super) fn while_it_stands(
+        &self,
+        of: LaneId,
+        intent: Intent,
+        offsets: [u64; 2],
+        act: impl FnOnce() -> bool,
+    ) -> Result<bool, Refused> {
+        let (pins, record) = (&self.heap.lane.pins, self.record());
+        let hazards = offsets.map(|offset| pins.pin(record, offset));
+        // Behind the pins' fences.
+        let still = self.heap.arena.lane(of).journal.read() == Some(Ok(intent));
+        let has_all = hazards.iter().all(Option::is_some);
+        let done = if has_all { Ok(still && act()) } else { Err(Refused::TooManyPins) };
+        hazards.into_iter().flatten().for_each(|hazard| pins.unpin(record, hazard));
+        done
+    }
+
+    fn finish_destroy(&self, of: LaneId, entry: u64, object: u64) -> bool {
+        let Some(header) = ObjectHeader::at(self.heap.arena, object) else { return false };
+        let Life { retired_by, .. } = header.life();
+        // Retired by an earlier user of the lane's number: then it is in Limbo, and stays.
+        if retired_by != of {
+            return false;
+        }
+        if let Some(value) = (entry != 0).then(|| self.heap.arena.word(entry)).flatten() {
+            let live = Value::Live(object).word();
+            let _ = value.compare_exchange(live, Value::Absent.word(), AcqRel, Acquire);
+        }
+        self.retire_once(object);
+        true
+    }
+
+    fn finish_reap(&self, of: LaneId, entry: u64, array: u64, slot: u64) -> bool {
+        let arena = self.heap.arena;
+        // Our pin of the array was set while the root named it, which keeps it from being taken.
+        if arena.header().names_oldest.load(Acquire) != oldest_word(array, of.0) {
+            return false;
+        }
+        let Some(view) = Array::at(arena, array) else { return false };
+        view.slot(slot).store(Slot::Frozen.word(), Release);
+        self.retire_once(entry);
+        true
+    }
+
+    /// Leaves a block that is pinned in Limbo, unless it is there already.
+    fn retire_once(&self, block: u64) {
+        let place = crate::heap::locate(self.heap.arena, block).filter(|it| it.start == block);
+        let state = place.and_then(|place| crate::heap::state_of(self.heap.arena, &place));
+        if state == Some(State::Published) {
+            self.heap.retire(block);
+        }
+    }
+
+    /// A dead lane that was giving back the oldest array does so no more: whoever comes by begins anew.
+    /// What it had done of it stays done.
+    pub fn let_go_of_oldest(&self, of: &[LaneId]) {
+        let oldest = &self.heap.arena.header().names_oldest;
+        let (array, reaper) = oldest_of(oldest.load(Acquire));
+        if reaper != 0 && of.contains(&LaneId(reaper)) {
+            let claimed = oldest_word(array, reaper);
+            let _ = oldest.compare_exchange(claimed, oldest_word(array, 0), AcqRel, Acquire);
+        }
+    }
+}
