@@ -1,7 +1,9 @@
 //! The answers as JSON. All sizes are bytes.
 
 use serde_json::{Value, json};
-use sharena::{Finding, Listed, Looked, ObjectInfo, ParticipantStats, Report, Stats, Sum};
+use sharena::{
+    Finding, Listed, Looked, ObjectInfo, ParticipantStats, Recovered, Report, Stats, Sum,
+};
 use std::time::UNIX_EPOCH;
 
 pub fn list(listed: &[Listed]) -> Value {
@@ -39,6 +41,20 @@ fn participant(one: &ParticipantStats) -> Value {
         "lanes": one.lanes,
         "slabs": one.slabs,
         "private": one.private,
+    })
+}
+
+pub fn recovered(recovered: &Recovered) -> Value {
+    json!({
+        "processes": recovered.processes,
+        "lanes": recovered.lanes,
+        "slabs": recovered.slabs,
+        "blocks": recovered.blocks,
+        "bytes": recovered.bytes,
+        "units": recovered.units,
+        "undone": recovered.undone,
+        "finished": recovered.finished,
+        "pending": recovered.pending,
     })
 }
 

@@ -1,10 +1,11 @@
-//! `sharena`: looks at segments of shared memory from outside of the programs that use them.
+//! `sharena`: looks at segments of shared memory from outside of the programs that use them, and
+//! recovers them.
 
 mod human;
 mod json;
 
 use clap::{Args, Parser, Subcommand};
-use sharena::{ObjectError, Segment};
+use sharena::{ObjectError, Options, Segment};
 use std::fmt;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -13,7 +14,7 @@ use std::process::ExitCode;
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done; what was asked for is there, and all is well
-  1  nothing to list (ls, objects), or not clean (check)
+  1  nothing to list (ls, objects), not clean (check), or left to another process (recover)
   2  wrong usage, or the segment cannot be opened, or its removal was refused; the reason is on
      standard error";
 
@@ -24,14 +25,15 @@ Examples:
   sharena objects prices          what is in it
   sharena check prices            is it whole? (exit code 0 if so)
   sharena check --path /data/seg  the same for a segment in a file
+  sharena recover prices          take back what processes left that were killed
   sharena rm prices               take its name away; programs that have it open keep it
   sharena ls --json | jq -r '.[] | select(.problem) | .name'
                                   the leftovers that no program of this version can open
 
-All commands but rm change nothing, and may be used while programs work on the segment. They attach
-to it as one more process for as long as they look, and so appear in `stat`.";
+All commands but recover and rm change nothing, and all may be used while programs work on the
+segment. They attach to it as one more process for as long as they look, and so appear in `stat`.";
 
-/// Look at segments of shared memory, check them, remove them.
+/// Look at segments of shared memory, check them, recover them, remove them.
 #[derive(Parser)]
 #[command(name = "sharena", version, after_help = EXIT_CODES, after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
 struct Cli {
@@ -64,6 +66,15 @@ enum Command {
     /// findings that do not last are left out.
     #[command(after_help = "Exits with 1 if something is found.")]
     Check(Target),
+    /// Take back what processes left that died in a segment
+    ///
+    /// What they had not published is free again, what they were about to construct is not there, what
+    /// they had published stays. Programs that open the segment or run out of memory in it do the same
+    /// by themselves. A process that is slow or stopped is alive, and keeps what it has.
+    #[command(
+        after_help = "Exits with 1 if another process is at it that has not finished.\nExample:\n  sharena recover prices && sharena check prices"
+    )]
+    Recover(Target),
     /// Remove a segment: take its name away, without asking
     ///
     /// Programs that have it open keep it until they close it; then its memory is free.
@@ -134,9 +145,11 @@ struct Answer {
 
 impl Target {
     fn open(&self) -> Result<Segment, Failure> {
+        // As it is: only `recover` changes it.
+        let options = Options::new().recover_at_open(false);
         Ok(match (&self.name, &self.path) {
-            (Some(name), _) => Segment::open(name)?,
-            (None, Some(path)) => Segment::open_at(path)?,
+            (Some(name), _) => options.open(name)?,
+            (None, Some(path)) => options.open_at(path)?,
             (None, None) => unreachable!("the group is required"),
         })
     }
@@ -191,6 +204,11 @@ fn answer(command: &Command) -> Result<Answer, Failure> {
             let report = target.open()?.check()?;
             let text = human::report(&target.shown(), &report);
             Answer { text, json: json::report(&report), is_well: report.is_clean() }
+        }
+        Command::Recover(target) => {
+            let recovered = target.open()?.recover()?;
+            let text = format!("{}: {recovered}\n", human::plain(&target.shown()));
+            Answer { text, json: json::recovered(&recovered), is_well: recovered.pending == 0 }
         }
         Command::Rm { target, force } => {
             remove(target, *force)?;

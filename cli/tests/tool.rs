@@ -154,6 +154,37 @@ fn check_says_whether_it_is_whole() {
 }
 
 #[test]
+fn recover_takes_back_what_the_dead_left_and_check_does_not() {
+    const VICTIM: &str = "SHARENA_TOOL_VICTIM";
+    if let Ok(name) = std::env::var(VICTIM) {
+        let segment = Segment::open(&name).unwrap();
+        std::mem::forget(segment.own_slice(1000, |_| 0u64).unwrap());
+        std::process::abort();
+    }
+    let name = Name::new("recover");
+    let _segment = name.create();
+    let test = "recover_takes_back_what_the_dead_left_and_check_does_not";
+    let died = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test])
+        .env(VICTIM, &name.0)
+        .output()
+        .unwrap();
+    assert!(!died.status.success());
+    for _ in 0..2 {
+        let (report, code) = json(&["check", &name.0]);
+        assert_eq!((&report["clean"], code), (&false.into(), 1), "{report}");
+        assert_eq!(report["findings"][0]["severity"], "leftover");
+    }
+    let (recovered, code) = json(&["recover", &name.0]);
+    assert_eq!((&recovered["processes"], &recovered["pending"]), (&1.into(), &0.into()));
+    assert!(recovered["bytes"].as_u64().unwrap() >= 8000, "{recovered}");
+    assert_eq!(code, 0);
+    assert_eq!(json(&["check", &name.0]).1, 0);
+    let human = run(&["recover", &name.0]);
+    assert!(text(&human).contains("no dead process"), "{}", text(&human));
+}
+
+#[test]
 fn rm_removes_segments_and_nothing_else() {
     let name = Name::new("rm");
     drop(name.create());
