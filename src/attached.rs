@@ -6,19 +6,22 @@
 
 use crate::arena::Arena;
 use crate::error::Error;
+use crate::file::SegmentFile;
 use crate::heap::error::{AllocError, exhausted};
 use crate::heap::lane::Lane;
 use crate::heap::unit::{LaneId, State, Unit};
 use crate::heap::{Exhausted, Heap};
-use crate::layout::MAX_LANES;
+use crate::layout::{MAX_LANES, MAX_PARTICIPANTS};
+use crate::mapping::Mapping;
 use crate::names::Refused;
 use crate::process::lane::{self, LaneOwner, NoLane};
 use crate::process::liveness::{self, Judge, NoFork, Verdict};
-use crate::process::participant::{Participant, ParticipantId};
+use crate::process::participant::{Fault, Participant, ParticipantId};
 use crate::recovery::{self, Recovered};
 use crate::sync::{Acquire, Release};
 use core::cell::{Cell, RefCell, UnsafeCell};
 use core::mem::size_of;
+use core::ops::Range;
 use core::ptr;
 use core::sync::atomic::{self, AtomicPtr, AtomicU32, AtomicU64};
 use std::sync::{Arc, Weak};
@@ -29,12 +32,17 @@ pub struct Attached {
     /// Tells attachments of this process apart, for good: what a thread remembers is never another's.
     id: u64,
     identity: *const Identity,
+    /// The slots that it may take as a participant.
+    slots: Range<usize>,
     /// The participant that this process last was, in memory that fork does not wipe: its parent's,
     /// in a child that has not joined. Touched within the window of [`join`](Self::join) only.
     known: UnsafeCell<Participant>,
     /// For those who must know whether it is still there.
     me: Weak<Attached>,
 }
+
+/// The slot that is kept for recovering the dead when all others are taken.
+const RESCUER: usize = MAX_PARTICIPANTS - 1;
 
 /// The attachments of this process by birth number, so that a block needs no pointer to its own.
 ///
@@ -92,6 +100,10 @@ unsafe impl Sync for Attached {}
 impl Attached {
     /// Attaches this process.
     pub fn new(arena: Arena) -> Result<Arc<Attached>, Error> {
+        Self::in_slots(arena, 0..RESCUER)
+    }
+
+    fn in_slots(arena: Arena, slots: Range<usize>) -> Result<Arc<Attached>, Error> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let identity = wiped_on_fork::<Identity>()
             .map_err(|source| Error::os("reserve process memory", None, source))?;
@@ -100,6 +112,7 @@ impl Attached {
             arena,
             id,
             identity,
+            slots: slots.clone(),
             known: UnsafeCell::default(),
             me: me.clone(),
         });
@@ -122,19 +135,58 @@ impl Attached {
         self.identity().birth.load(atomic::Ordering::Acquire) != 0
     }
 
-    /// Becomes a participant, once per process.
+    /// Becomes a participant, once per process. If no slot is free, but some are of the dead, these
+    /// are recovered first.
+    fn join(&self) -> Result<(), Error> {
+        match self.try_join()? {
+            Ok(()) => Ok(()),
+            Err(full) if self.slots.contains(&RESCUER) => Err(full),
+            Err(full) => {
+                if !self.recover_from_outside() {
+                    return Err(full);
+                }
+                self.try_join()?
+            }
+        }
+    }
+
+    /// Recovers by way of a short second attachment, in the slot that is kept for this; whether it
+    /// could. It can not if nobody is dead, or another process has the slot: then that one recovers.
+    fn recover_from_outside(&self) -> bool {
+        let file = self.arena.mapping().file();
+        let records = &self.arena.participants()[self.slots.clone()];
+        if Judge::visitor(file).map_or(0, |judge| judge.count_dead(records)) == 0 {
+            return false;
+        }
+        let layout = *self.arena.layout();
+        let rescuer = file
+            .reopen()
+            .ok()
+            .and_then(|file| Mapping::new(SegmentFile::from_fd(file).ok()?, layout.bytes()).ok())
+            .and_then(|mapping| {
+                // SAFETY: the same file as ours, and as long; its head is backed.
+                let arena = unsafe { Arena::new(mapping, layout) };
+                Self::in_slots(arena, RESCUER..MAX_PARTICIPANTS).ok()
+            });
+        if let Some(rescuer) = &rescuer {
+            rescuer.recover_at_attach();
+        }
+        rescuer.is_some()
+    }
+
+    /// `Ok(Err)`: no slot is free.
     ///
     /// Threads of this process wait for each other here, and for a fork that is under way: the one
     /// lock of the crate, process-private, held for the system calls of attaching.
-    fn join(&self) -> Result<(), Error> {
+    fn try_join(&self) -> Result<Result<(), Error>, Error> {
         if self.is_joined() {
-            return Ok(());
+            return Ok(Ok(()));
         }
         let (records, file) = (self.arena.participants(), self.arena.mapping().file());
         let own = liveness::Identity::own();
         let window = NoFork::enter();
         if self.is_joined() {
-            return Ok(());
+            return Ok(Ok(()));
         }
         let Some(birth) = register(self) else {
             drop(window);
@@ -148,13 +200,15 @@ impl Attached {
         let known = unsafe { &mut *self.known.get() };
         known.forget();
         let high = &self.arena.header().participants_high;
-        let joined = Participant::attach_within(&window, &own, records, high, file);
+        let joined =
+            Participant::attach_within(&window, &own, records, self.slots.clone(), high, file);
         let participant = match joined {
             Ok(participant) => participant,
             Err(fault) => {
                 BIRTHS[birth as usize].store(ptr::null_mut(), atomic::Ordering::Release);
                 drop(window);
-                return Err(fault.explain(file, records));
+                let error = fault.explain(file, records, self.slots.len());
+                return if fault == Fault::Full { Ok(Err(error)) } else { Err(error) };
             }
         };
         *known = participant.copy();
@@ -162,7 +216,7 @@ impl Attached {
         // keeps other threads out of here.
         unsafe { (&raw const self.identity().participant).cast_mut().write(participant) };
         self.identity().birth.store(birth, atomic::Ordering::Release);
-        Ok(())
+        Ok(Ok(()))
     }
 
     /// Takes a lane for the calling thread: one that another thread has left, else a new one.
@@ -502,14 +556,14 @@ pub fn with_lane<R>(attached: &Attached, with: impl FnOnce(&Lane) -> R) -> Resul
 #[cold]
 fn with_found_lane<R>(attached: &Attached, with: impl FnOnce(&Lane) -> R) -> Result<R, AllocError> {
     let held = HELD.try_with(|held| {
-        let mut held = held.0.borrow_mut();
-        held.retain(|one| one.attached.strong_count() != 0);
-        if let Some(one) = held.iter().find(|one| one.id == attached.id) {
+        held.0.borrow_mut().retain(|one| one.attached.strong_count() != 0);
+        if let Some(one) = held.0.borrow().iter().find(|one| one.id == attached.id) {
             return Ok(one.lane);
         }
+        // Nothing is borrowed here: to take a lane may mean to recover by another attachment first.
         let lane = attached.take_lane()?;
         lane.users.set(1);
-        held.push(HeldLane {
+        held.0.borrow_mut().push(HeldLane {
             attached: attached.me.clone(),
             id: attached.id,
             birth: lane.birth(),

@@ -302,7 +302,7 @@ impl fmt::Display for Error {
             ),
             Error::TooManyProcesses { path, limit, dead } => write!(
                 f,
-                "{limit} processes are attached to {}, of which {dead} are dead, more cannot be; detach some, or remove the segment and create it anew",
+                "{limit} processes are attached to {}, and more cannot be; close it in some. {dead} of them are dead: if that is not 0, another process recovers them just now, try again",
                 path.display()
             ),
             Error::ForeignLock { path, pid } => write!(

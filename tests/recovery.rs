@@ -124,3 +124,26 @@ fn an_allocation_that_would_fail_takes_from_the_dead_first() {
     kill(child);
     drop(segment.allocate_block(layout(HALF)).unwrap());
 }
+
+#[test]
+fn who_finds_all_places_taken_takes_those_of_the_dead() {
+    const TEST: &str = "who_finds_all_places_taken_takes_those_of_the_dead";
+    if role().is_some() {
+        // Each opening is an attachment of its own, as if of another process.
+        let all: Vec<Segment> = (0..510).map(|_| look_at(&arg(0))).collect();
+        let block = all[99].allocate_block(layout(1000)).unwrap();
+        say("ready");
+        hear();
+        drop(block);
+        unreachable!("it is killed");
+    }
+    let name = Name::new("places");
+    let first = Segment::create(&name, 1 << 20).unwrap();
+    let mut child = Process::start(TEST, "victim", &[&name]);
+    child.listen();
+    assert!(matches!(Segment::open(&name), Err(sharena::Error::TooManyProcesses { dead: 0, .. })));
+    kill(child);
+    let more: Vec<Segment> = (0..3).map(|_| Segment::open(&name).unwrap()).collect();
+    assert_eq!(first.stats().unwrap().participants.len(), 1 + more.len());
+    assert!(first.check().unwrap().is_clean());
+}

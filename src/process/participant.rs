@@ -24,6 +24,7 @@ use {
     crate::process::liveness::{Hold, Identity, Judge, NoFork, Take},
     crate::sync::{AcqRel, Acquire, Relaxed, Release},
     rustix::io::Errno,
+    std::ops::Range,
     std::sync::Arc,
     std::sync::atomic::{self, AtomicUsize},
 };
@@ -250,12 +251,13 @@ impl Participant {
     ) -> Result<Participant, Error> {
         let own = Identity::own();
         let window = NoFork::enter();
-        let done = Self::attach_within(&window, &own, records, high, file);
+        let slots = 0..records.len();
+        let done = Self::attach_within(&window, &own, records, slots.clone(), high, file);
         drop(window);
-        done.map_err(|fault| fault.explain(file, records))
+        done.map_err(|fault| fault.explain(file, records, slots.len()))
     }
 
-    /// Makes this process a participant, in the first free slot of `records`. `high` is the number
+    /// Makes this process a participant, in the first free one of `slots`. `high` is the number
     /// below which slots have been used; it is raised before the slot's word becomes Live, so that
     /// whoever looks at the slots below it misses no live one.
     ///
@@ -274,10 +276,12 @@ impl Participant {
         window: &NoFork,
         own: &Identity,
         records: &[ParticipantRecord],
+        slots: Range<usize>,
         high: &AtomicU64,
         file: &SegmentFile,
     ) -> Result<Participant, Fault> {
-        Self::attach_by(&[HeldBy::Mapping, HeldBy::Descriptor], window, own, records, high, file)
+        let ways = [HeldBy::Mapping, HeldBy::Descriptor];
+        Self::attach_by(&ways, window, own, records, slots, high, file)
     }
 
     /// Tries `ways` in this order.
@@ -286,13 +290,15 @@ impl Participant {
         _window: &NoFork,
         own: &Identity,
         records: &[ParticipantRecord],
+        slots: Range<usize>,
         high: &AtomicU64,
         file: &SegmentFile,
     ) -> Result<Participant, Fault> {
         let mut foreign = None;
         for _ in 0..SWEEPS {
             let mut again = false;
-            for (slot, record) in records.iter().enumerate() {
+            for slot in slots.clone() {
+                let record = &records[slot];
                 // Acquire pairs with the Release of `detach` and of recovery's last step: what the
                 // last user of the slot did is done.
                 let seen = record.word.load(Acquire);
@@ -438,13 +444,13 @@ pub enum Fault {
 
 #[cfg(not(loom))]
 impl Fault {
-    /// The error to give to the user; `limit` is the size of the table.
-    pub fn explain(self, file: &SegmentFile, records: &[ParticipantRecord]) -> Error {
+    /// The error to give to the user; `limit` is how many can be attached.
+    pub fn explain(self, file: &SegmentFile, records: &[ParticipantRecord], limit: usize) -> Error {
         let path = file.shown();
         match self {
             Fault::Full => {
                 let dead = Judge::visitor(file).map_or(0, |judge| judge.count_dead(records));
-                Error::TooManyProcesses { path, limit: records.len(), dead }
+                Error::TooManyProcesses { path, limit, dead }
             }
             Fault::ForeignLock(pid) => Error::ForeignLock { path, pid },
             Fault::Reopen(errno) => file.no_reopen(errno),

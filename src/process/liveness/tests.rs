@@ -55,7 +55,8 @@ impl Table {
     fn attach_by(&self, way: HeldBy) -> Participant {
         let (own, window) = (Identity::own(), NoFork::enter());
         let (records, high) = (self.records(), self.high());
-        Participant::attach_by(&[way], &window, &own, records, high, self.file()).unwrap()
+        Participant::attach_by(&[way], &window, &own, records, 0..records.len(), high, self.file())
+            .unwrap()
     }
     fn judge(&self, judge: &Judge<'_>, slot: u16) -> Verdict {
         let record = &self.records()[usize::from(slot)];
