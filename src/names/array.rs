@@ -181,6 +181,12 @@ impl<'a> Array<'a> {
         fresh + self.head.copied.load(Relaxed).min(self.len)
     }
 
+    /// Slots that hold an entry. Goes over all of them.
+    pub fn occupied(&self) -> u64 {
+        let holds = |i: &u64| self.slot(*i).load(Acquire) > Slot::Frozen.word();
+        (0..self.len).filter(holds).count() as u64
+    }
+
     /// Entries, about.
     pub fn entries(&self) -> u64 {
         (self.head.fresh.load(Relaxed) & !CLOSED) + self.head.copied.load(Relaxed)

@@ -36,8 +36,11 @@ impl<'a> Names<'a> {
             // A successor fills up while copies to it are missing: they go first.
             return self.help_migration(u64::MAX).map(|_| ());
         }
-        let len = if self.is_mostly_absent(current) && self.is_oldest(current) {
-            current.len() // the names without object are left behind: as long is long enough
+        // The names without object are left behind, and promises of who died are no names.
+        let is_long_enough = self.is_mostly_absent(current)
+            || 2 * current.occupied() < Array::limit(current.len());
+        let len = if is_long_enough && self.is_oldest(current) {
+            current.len()
         } else {
             2 * current.len()
         };
@@ -68,7 +71,10 @@ impl<'a> Names<'a> {
     /// Dead before the CAS: the new array is taken back by the journal. Dead after it: it is there,
     /// and whoever comes by helps.
     fn begin_migration(&self, array: Array<'a>, len: u64) -> Result<(), Refused> {
-        let expected = array.close();
+        // Of the promises that led to no name some may still do so, one of each lane at most; the others
+        // are of lanes that died.
+        let (promised, lanes) = (array.close(), self.heap.arena.header().lanes_high.load(Acquire));
+        let expected = promised.min(array.occupied() + lanes);
         let mut len = len.max(SMALLEST);
         while Array::limit(len) <= expected {
             len *= 2;
