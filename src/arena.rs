@@ -188,6 +188,7 @@ impl Arena {
                 &raw mut (*header).participants_high,
                 &raw mut (*header).sweep_epoch,
                 &raw mut (*header).types_epoch,
+                &raw mut (*header).attachments,
                 &raw mut (*header).names_current,
                 &raw mut (*header).names_oldest,
             ] {

@@ -18,7 +18,7 @@ use crate::process::lane::{self, LaneOwner, NoLane};
 use crate::process::liveness::{self, Judge, NoFork, Verdict};
 use crate::process::participant::{Fault, Participant, ParticipantId};
 use crate::recovery::{self, Recovered};
-use crate::sync::{Acquire, Release};
+use crate::sync::{AcqRel, Acquire, Release};
 use core::cell::{Cell, RefCell, UnsafeCell};
 use core::mem::size_of;
 use core::ops::Range;
@@ -216,7 +216,32 @@ impl Attached {
         // keeps other threads out of here.
         unsafe { (&raw const self.identity().participant).cast_mut().write(participant) };
         self.identity().birth.store(birth, atomic::Ordering::Release);
+        drop(window);
+        self.announce_attachment();
         Ok(Ok(()))
+    }
+
+    /// Wakes the watchers of the segment. Who dies before this is found by the next to look.
+    pub fn announce_attachment(&self) {
+        let word = &self.arena.header().attachments;
+        // Release: who sees the count sees the participant.
+        word.fetch_add(1, AcqRel);
+        let at = low_half(word);
+        // SAFETY: the word's address; the kernel reads nothing to wake who sleeps on it.
+        unsafe { libc::syscall(libc::SYS_futex, at, libc::FUTEX_WAKE, i32::MAX) };
+    }
+
+    /// How many attachments were announced, as a number to sleep on.
+    pub fn attachments(&self) -> u32 {
+        self.arena.header().attachments.load(Acquire) as u32
+    }
+
+    /// Sleeps until more than `count` attachments were announced; may wake before.
+    pub fn await_attachment(&self, count: u32) {
+        let at = low_half(&self.arena.header().attachments);
+        let forever = ptr::null::<libc::timespec>();
+        // SAFETY: the kernel compares the word's low half, and sleeps if it is `count`.
+        unsafe { libc::syscall(libc::SYS_futex, at, libc::FUTEX_WAIT, count, forever) };
     }
 
     /// Takes a lane for the calling thread: one that another thread has left, else a new one.
@@ -416,6 +441,11 @@ impl Attached {
     pub fn is_own_birth(&self, birth: u32) -> bool {
         self.identity().birth.load(atomic::Ordering::Relaxed) == birth
     }
+}
+
+/// Where the low four bytes of a word stand, for the kernel.
+fn low_half(word: &crate::sync::AtomicU64) -> *const u32 {
+    ptr::from_ref(word).cast::<u32>().wrapping_add(usize::from(cfg!(target_endian = "big")))
 }
 
 /// Claims a lane that no thread uses.

@@ -634,6 +634,21 @@ pub(crate) fn lock(fd: BorrowedFd<'_>, byte: i64, kind: Kind) -> Result<(), Errn
     }
 }
 
+/// The same, waiting until nobody else keeps the byte from being locked.
+pub(crate) fn wait_for_lock(fd: BorrowedFd<'_>, byte: i64, kind: Kind) -> Result<(), Errno> {
+    let range = range(byte, kind);
+    loop {
+        // SAFETY: F_OFD_SETLKW reads the one structure, which lives through the call.
+        match unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_OFD_SETLKW, &raw const range) } {
+            0 => return Ok(()),
+            _ => match last_error() {
+                Errno::INTR => {}
+                errno => return Err(errno),
+            },
+        }
+    }
+}
+
 /// Who else than the open file behind `fd` has a byte locked.
 pub(crate) fn holder(fd: BorrowedFd<'_>, byte: i64) -> Result<Holder, Errno> {
     let mut range = range(byte, Kind::Exclusive);

@@ -105,7 +105,9 @@ pub struct Header {
     pub sweep_epoch: AtomicU64,
     /// Counts removals of type descriptions: who registered a type under another number does again.
     pub types_epoch: AtomicU64,
-    _line2: [u64; 4],
+    /// Counts attachments, in its low half, on which watchers sleep.
+    pub attachments: AtomicU64,
+    _line2: [u64; 3],
     /// The array of names in which every search begins.
     pub names_current: AtomicU64,
     /// The oldest array not yet given back, and the lane that is at it.

@@ -33,6 +33,8 @@ mod shareable;
 #[cfg(not(loom))]
 mod stats;
 mod sync;
+#[cfg(not(loom))]
+mod watcher;
 
 pub use offset::Offset;
 #[cfg(feature = "zerocopy")]
@@ -58,6 +60,7 @@ pub use {
         BlockCounts, ClassStats, Liveness, NameStats, ParticipantStats, RunStats, Stats, Sum,
         UnitStats,
     },
+    watcher::Watcher,
 };
 
 /// Death at a chosen step of shared memory.

@@ -147,3 +147,38 @@ fn who_finds_all_places_taken_takes_those_of_the_dead() {
     assert_eq!(first.stats().unwrap().participants.len(), 1 + more.len());
     assert!(first.check().unwrap().is_clean());
 }
+
+#[test]
+fn a_watcher_recovers_who_dies_without_being_asked() {
+    const TEST: &str = "a_watcher_recovers_who_dies_without_being_asked";
+    if role().is_some() {
+        let segment = Segment::open(&arg(0)).unwrap();
+        let block = segment.allocate_block(layout(1000)).unwrap();
+        say("ready");
+        hear();
+        drop(block);
+        return; // one of them is killed here, the other ends well
+    }
+    let name = Name::new("watcher");
+    let segment = Segment::create(&name, 1 << 20).unwrap();
+    let mut before = Process::start(TEST, "attached before", &[&name]);
+    before.listen();
+    let (tell, told) = std::sync::mpsc::channel();
+    let watcher = segment.watch(move |recovered| tell.send(*recovered).unwrap()).unwrap();
+    let mut later: Vec<Process> =
+        (0..3).map(|_| Process::start(TEST, "attached later", &[&name])).collect();
+    later.iter_mut().for_each(|process| drop(process.listen()));
+    let patience = std::time::Duration::from_secs(60);
+    let mut last = later.pop().unwrap();
+    for process in [before].into_iter().chain(later) {
+        kill(process);
+        let recovered = told.recv_timeout(patience).unwrap();
+        assert_eq!((recovered.processes, recovered.pending), (1, 0), "{recovered}");
+        assert!(recovered.blocks >= 1, "{recovered}");
+    }
+    last.tell("end");
+    last.finish();
+    drop(watcher);
+    assert!(told.try_recv().is_err(), "who ends well leaves nothing to recover");
+    assert_eq!(segment.stats().unwrap().participants.len(), 1);
+}

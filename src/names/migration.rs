@@ -37,8 +37,8 @@ impl<'a> Names<'a> {
             return self.help_migration(u64::MAX).map(|_| ());
         }
         // The names without object are left behind, and promises of who died are no names.
-        let is_long_enough = self.is_mostly_absent(current)
-            || 2 * current.occupied() < Array::limit(current.len());
+        let is_long_enough =
+            self.is_mostly_absent(current) || 2 * current.occupied() < Array::limit(current.len());
         let len = if is_long_enough && self.is_oldest(current) {
             current.len()
         } else {
