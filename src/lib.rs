@@ -7,6 +7,7 @@ mod arena;
 mod attached;
 #[cfg(not(loom))]
 mod check;
+pub mod docs;
 #[cfg(not(loom))]
 mod error;
 #[cfg(not(loom))]
