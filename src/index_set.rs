@@ -73,10 +73,16 @@ impl IndexSet {
     ///
     /// Dead after the leaf: hidden until the next insert under the same words, or repair.
     pub fn insert(&self, item: usize) {
-        // A read-modify-write even if the bit is there already: who clears the summary above looks
+        self.insert_all(item >> FANOUT_SHIFT, 1 << (item & (FANOUT - 1)));
+    }
+
+    /// Puts in those of the items from `64 * word` on whose bits are set (in loom's world, as many as a
+    /// word holds). Wait-free.
+    pub fn insert_all(&self, word: usize, bits: u64) {
+        // A read-modify-write even if the bits are there already: who clears the summary above looks
         // again with one of his own, and of the two one sees the other.
-        self.levels[0].word(item >> FANOUT_SHIFT).fetch_or(1 << (item & (FANOUT - 1)), AcqRel);
-        self.raise(0, item >> FANOUT_SHIFT);
+        self.levels[0].word(word).fetch_or(bits, AcqRel);
+        self.raise(0, word);
     }
 
     /// Takes `item` out. Wait-free; one step, so that dying leaves nothing to mend.

@@ -24,6 +24,8 @@ pub enum Bench {
     Quick(QuickArgs),
     /// Bytes of metadata for each allocated byte, with 64 MiB of blocks of 16 B and of 64 B.
     Bytes(BytesArgs),
+    /// How long it takes to recover a process that owned a GiB, and whether others notice.
+    Recovery(RecoveryArgs),
 }
 
 /// A work.
@@ -58,6 +60,23 @@ pub struct QuickArgs {
 #[derive(clap::Args)]
 pub struct BytesArgs {
     /// Exits with 1 unless metadata is at most 7 % at 16 B and at most 2 % at 64 B.
+    #[arg(long)]
+    pub gate: bool,
+}
+
+/// How to run `recovery`.
+#[derive(clap::Args)]
+pub struct RecoveryArgs {
+    /// Processes that are killed and recovered for each block size.
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
+    pub rounds: u32,
+    /// MiB that each of them owns.
+    #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u32).range(16..))]
+    pub mib: u32,
+    /// Writes the results there.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Exits with 1 unless recovery takes at most 1 ms per GiB beyond the sweep of state bytes.
     #[arg(long)]
     pub gate: bool,
 }

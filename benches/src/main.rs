@@ -4,6 +4,7 @@ mod args;
 mod bytes;
 mod machine;
 mod quick;
+mod recovery;
 mod soak;
 mod subjects;
 mod works;
@@ -25,6 +26,9 @@ enum Command {
     Bench(args::Bench),
     /// Many processes at work on one segment, and then the accounts.
     Soak(args::SoakArgs),
+    /// One process that owns memory until it is killed; started by `recovery`.
+    #[command(hide = true)]
+    Owner(recovery::OwnerArgs),
     /// One process of a soak; started by it.
     #[command(hide = true)]
     Worker(soak::worker::WorkerArgs),
@@ -34,6 +38,8 @@ fn main() -> Result<ExitCode> {
     let passed = match Cli::parse().command {
         Command::Bench(args::Bench::Quick(args)) => quick::run(&args)?,
         Command::Bench(args::Bench::Bytes(args)) => bytes::run(&args)?,
+        Command::Bench(args::Bench::Recovery(args)) => recovery::run(&args)?,
+        Command::Owner(args) => recovery::own(&args)?,
         Command::Soak(args) => soak::run(&args)?,
         Command::Worker(args) => soak::worker::run(&args)?,
     };

@@ -2,7 +2,7 @@
 
 use super::Heap;
 use super::unit::{LaneId, State, Unit, UnitIndex};
-use crate::layout::{SetId, ZONE_UNITS};
+use crate::layout::{FANOUT, SetId, ZONE_UNITS};
 use crate::process::pin;
 use crate::sync::{AcqRel, Acquire, Release, fault};
 use core::ops::Range;
@@ -243,16 +243,28 @@ impl Heap<'_> {
     /// Makes every hint again from the truth, beside live users, any number of times: of who died or
     /// was stopped between a unit's word and its set, or between two levels of a set.
     pub fn remake_hints(&self) {
+        let free = self.arena.set(SetId::Free);
+        // Free units lie side by side: a word of their set at a time.
+        let (mut word, mut bits) = (0, 0);
         for unit in self.arena.units() {
-            let set = match self.arena.unit(unit) {
-                Some(Unit::Free | Unit::Decommitted) => SetId::Free,
-                Some(Unit::Orphan { class }) => SetId::Orphans(class),
-                Some(Unit::Run { lane: LaneId::NOBODY, state: State::Limbo, .. }) => {
-                    SetId::LimboRuns
+            let item = unit.0 as usize;
+            if item / FANOUT != word && bits != 0 {
+                free.insert_all(word, core::mem::take(&mut bits));
+            }
+            word = item / FANOUT;
+            match self.arena.unit(unit) {
+                Some(Unit::Free | Unit::Decommitted) => bits |= 1 << (item % FANOUT),
+                Some(Unit::Orphan { class }) => {
+                    self.arena.set(SetId::Orphans(class)).insert(item);
                 }
-                _ => continue,
-            };
-            self.arena.set(set).insert(unit.0 as usize);
+                Some(Unit::Run { lane: LaneId::NOBODY, state: State::Limbo, .. }) => {
+                    self.arena.set(SetId::LimboRuns).insert(item);
+                }
+                _ => {}
+            }
+        }
+        if bits != 0 {
+            free.insert_all(word, bits);
         }
         for set in SetId::all() {
             self.arena
