@@ -67,7 +67,10 @@ impl Heap<'_> {
                 matches!(unit, Some(Unit::Run { lane: LaneId::NOBODY, state: State::Limbo, .. }))
             };
             let found = self.arena.unit(head);
-            let Some(Unit::Run { len, .. }) = found.filter(|_| ownerless(found)) else {
+            let fits =
+                |len| u64::from(head.0) + u64::from(len) <= u64::from(self.arena.frontier().0);
+            let run = found.filter(|unit| ownerless(found) && fits(unit.length()));
+            let Some(Unit::Run { len, .. }) = run else {
                 limbos.drop_stale(item, || ownerless(self.arena.unit(head)));
                 continue;
             };

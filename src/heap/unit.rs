@@ -183,7 +183,8 @@ impl Unit {
             6 => Unit::Freeing { len: rest, lane },
             7 => Unit::Tail { back: rest, lane },
             8 => {
-                let of = LaneId(u16::try_from(rest).ok()?);
+                let of =
+                    LaneId(u16::try_from(rest).ok().filter(|of| usize::from(*of) < MAX_LANES)?);
                 Unit::Sweep { class: ClassId::new(middle)?, lane, of }
             }
             _ => return None,
@@ -234,5 +235,6 @@ mod tests {
         assert_eq!(Unit::of(1 << 4), None, "Free has no lane");
         assert_eq!(Unit::of(3 | 52 << 20), None, "there are 52 classes");
         assert_eq!(Unit::of(3 | 4096 << 4), None, "there are 4096 lanes");
+        assert_eq!(Unit::of(8 | 4096 << 28), None, "there are 4096 lanes");
     }
 }

@@ -3,7 +3,7 @@
 use crate::arena::Arena;
 use crate::heap::size_class::CLASS_COUNT;
 use crate::heap::unit::LaneId;
-use crate::layout::{Layout, MAX_LANES};
+use crate::layout::{Layout, MAX_LANES, MAX_PARTICIPANTS};
 use crate::process::journal::Journal;
 use crate::process::participant::{ParticipantId, Tenure};
 use crate::sync::{AcqRel, Acquire, AtomicU64, Release};
@@ -89,7 +89,8 @@ impl LaneOwner {
             2 => LaneOwner::Parked(tenure),
             _ => return None,
         };
-        (owner.word() == word).then_some(owner)
+        let is_possible = usize::from(tenure.id.0) < MAX_PARTICIPANTS;
+        (is_possible && owner.word() == word).then_some(owner)
     }
 
     pub fn tenure(self) -> Option<Tenure> {
@@ -163,6 +164,7 @@ mod tests {
             assert_eq!(LaneOwner::of(owner.word()), Some(owner));
         }
         assert_eq!(LaneOwner::of(3), None);
+        assert_eq!(LaneOwner::of(1 | 512 << 8), None, "there are 512 participants");
         assert_eq!(LaneOwner::of(1 << 8), None, "Free has no participant");
     }
 }

@@ -267,7 +267,10 @@ impl Heap<'_> {
     ) -> u64 {
         let Unit::Sweep { class, of, .. } = mine else { unreachable!("it is being swept") };
         // The label may be one that a dead helper left: then the journals are those of another.
-        let owner = LaneOwner::of(self.arena.lane(of).owner.load(Acquire));
+        let owner = self.arena.lanes().find(|(lane, _)| *lane == of).and_then(|(_, record)| {
+            // Acquire: with the owner its journals.
+            LaneOwner::of(record.owner.load(Acquire))
+        });
         let other = match owner.and_then(LaneOwner::tenure) {
             Some(tenure) if tenure != helped.tenure => Some(Dead::of(self.arena, tenure)),
             _ => None,
