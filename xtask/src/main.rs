@@ -6,6 +6,10 @@
 mod args;
 mod bench;
 mod ci;
+mod kill;
+#[allow(dead_code, reason = "as above")]
+#[path = "../../crash-tests/src/args.rs"]
+mod kill_args;
 mod loom;
 
 use anyhow::{Context, Result};
@@ -38,6 +42,11 @@ enum Task {
     /// `check` must be clean, and the segment must have as many bytes free as a new one. Exits with 1
     /// otherwise.
     Soak(args::SoakArgs),
+    /// Kills processes that use a segment, at every step and at random, and verifies what is left.
+    ///
+    /// Exits with 1 if survivors find anything damaged, lost or left behind.
+    #[command(subcommand)]
+    Kill(kill_args::Kill),
     /// Measures.
     #[command(subcommand)]
     Bench(args::Bench),
@@ -51,6 +60,7 @@ fn main() -> Result<ExitCode> {
             true
         }
         Task::Soak(_) => bench::run(std::env::args_os().skip(1))?,
+        Task::Kill(suite) => kill::run(&suite, std::env::args_os().skip(2))?,
         Task::Bench(_) => bench::run(std::env::args_os().skip(2))?,
     };
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -1,0 +1,347 @@
+//! The account: what survivors must find when a process has died, to the byte.
+//!
+//! Laws:
+//! - Recovery returns, and a second one finds nothing left to do.
+//! - `check` finds nothing damaged and nothing left behind; no participant is dead.
+//! - What survivors hold is as they left it: private, published, named, and looked at.
+//! - The operation happened or did not; its objects are whole. Beside them there is nothing.
+//! - When all of that is given back, as many bytes are free as in a new segment; and the same again
+//!   after a second workload.
+
+mod keepsakes;
+mod workload;
+
+use crate::operations::objects::{KEEP, MADE_OTHER, OTHER, Other, length_of, numbered};
+use crate::operations::{MADE, Operation, Things};
+use crate::stage::{Stage, Value, options, value};
+use anyhow::{Context, Result, bail, ensure};
+use keepsakes::Keepsakes;
+use serde::{Deserialize, Serialize};
+use sharena::{Liveness, Offset, Segment, Stats};
+use std::collections::BTreeSet;
+
+/// Bytes of a unit, of which a segment consists.
+const UNIT: u64 = 64 << 10;
+
+/// Whether an operation in which the process died happened.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub enum Outcome {
+    /// It did not; or it changes nothing that stays.
+    Before,
+    /// A part of it, where it has parts.
+    Between,
+    /// It did.
+    After,
+}
+
+/// Who recovers, and when.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Recoverer {
+    /// The process that was attached while the other one died, at once.
+    Survivor,
+    /// The same, after it has gone on for a while as if nothing had happened.
+    SurvivorLater,
+    /// One that opens the segment afterwards, which does it.
+    Opener,
+}
+
+impl Recoverer {
+    /// Each in turn.
+    pub fn of_turn(turn: u64) -> Recoverer {
+        [Recoverer::Survivor, Recoverer::Opener, Recoverer::SurvivorLater][(turn % 3) as usize]
+    }
+}
+
+/// What a segment has on which nothing has happened.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Fresh {
+    total: u64,
+    free: u64,
+    used: u64,
+}
+
+impl Fresh {
+    /// Looks at a new one.
+    pub fn measure() -> Result<Fresh> {
+        let segment = options().create_anonymous()?;
+        segment.trim()?;
+        Ok(Fresh::of(&segment.stats()?))
+    }
+
+    fn of(stats: &Stats) -> Fresh {
+        Fresh { total: stats.total, free: stats.free, used: stats.used }
+    }
+}
+
+/// The survivor's account of one stage: begun before the victim, settled after its death.
+pub struct Account<'s> {
+    stage: &'s Stage<'s>,
+    operation: &'s Operation,
+    keepsakes: Option<Keepsakes<'s>>,
+}
+
+impl<'s> Account<'s> {
+    /// Leaves what the survivor must find again, and sets the operation up.
+    pub fn begin(stage: &'s Stage<'s>, operation: &'s Operation) -> Result<Account<'s>> {
+        let mut keepsakes = stage.survivor().map(Keepsakes::leave).transpose()?;
+        let held = (operation.setup)(stage).context("the setup")?;
+        if let Some(keepsakes) = &mut keepsakes {
+            keepsakes.hold(held);
+        }
+        Ok(Account { stage, operation, keepsakes })
+    }
+
+    /// After the death: whether the operation happened. An error says which law is broken.
+    ///
+    /// `is_through`: the victim came to the operation's end before it died, so it did happen.
+    pub fn settle(
+        mut self,
+        is_through: bool,
+        recoverer: Recoverer,
+        fresh: &Fresh,
+    ) -> Result<Outcome> {
+        let files = self.stage.files()?;
+        let is_there = self.stage.path().exists();
+        ensure!(files == usize::from(is_there), "{files} files are left");
+        if !is_there {
+            let outcome = self.outcome(&Things::default(), is_through)?;
+            let made = options().create_at(self.stage.path()).context("after it")?;
+            workload::run(&made).context("in a segment created after it")?;
+            return Ok(outcome);
+        }
+        let last_opener;
+        let opener = match (self.stage.survivor(), recoverer) {
+            (Some(_), Recoverer::Survivor | Recoverer::SurvivorLater) => None,
+            _ => Some(Segment::open_at(self.stage.path()).context("open it afterwards")?),
+        };
+        let by = opener.as_ref().or(self.stage.survivor()).context("somebody is left")?;
+        if recoverer == Recoverer::SurvivorLater {
+            go_on(by).context("before recovery")?;
+        }
+        recover(by, opener.is_some())?;
+        is_sound(by).context("after recovery")?;
+        let found = self.take_stock(by)?;
+        let outcome = self.outcome(&found.things, is_through)?;
+        found.give_back(by, self.stage)?;
+        if let Some(keepsakes) = &self.keepsakes {
+            keepsakes.are_intact(self.operation.takes_all_names).context("afterwards")?;
+        }
+        let last = match (self.stage.survivor(), opener) {
+            (Some(survivor), Some(opener)) => {
+                workload::run(&opener).context("a second workload, by the opener")?;
+                survivor
+            }
+            (survivor, opener) => {
+                last_opener = opener;
+                last_opener.as_ref().or(survivor).context("somebody is left")?
+            }
+        };
+        if let Some(keepsakes) = self.keepsakes.take() {
+            keepsakes.give_back()?;
+        }
+        is_like(fresh, last).context("after all was given back")?;
+        workload::run(last).context("the second workload")?;
+        is_like(fresh, last).context("after the second workload")?;
+        Ok(outcome)
+    }
+
+    fn outcome(&self, found: &Things, is_through: bool) -> Result<Outcome> {
+        let Operation { before, after, in_parts, .. } = self.operation;
+        if found == after && (is_through || after != before) {
+            return Ok(Outcome::After);
+        }
+        ensure!(!is_through, "it is through, but there is {found:?} instead of {after:?}");
+        if found == before {
+            return Ok(Outcome::Before);
+        }
+        let lies_between = |of: fn(&Things) -> u64| {
+            let (from, to) = (of(before), of(after));
+            (from.min(to)..=from.max(to)).contains(&of(found))
+        };
+        let all: [fn(&Things) -> u64; 5] =
+            [|of| of.segments, |of| of.raw, |of| of.run_bytes, |of| of.unnamed, |of| of.named];
+        ensure!(
+            *in_parts && all.into_iter().all(lies_between),
+            "there is {found:?}, which is neither {before:?} nor {after:?}"
+        );
+        Ok(Outcome::Between)
+    }
+
+    /// Everything in the segment that is not the survivor's.
+    fn take_stock(&self, segment: &Segment) -> Result<Found> {
+        let kept = self.keepsakes.as_ref().map(Keepsakes::things).unwrap_or_default();
+        let stats = segment.stats()?;
+        let looked = segment.check()?.looked;
+        let raw: u64 = stats.classes.iter().map(|class| class.blocks.raw).sum();
+        let less = |all: u64, kept: u64, what: &str| {
+            all.checked_sub(kept).with_context(|| format!("{what} of the survivor are gone"))
+        };
+        let mut things = Things {
+            segments: 1,
+            raw: less(raw + stats.runs.raw.count, kept.raw, "raw blocks")?,
+            run_bytes: less(stats.runs.raw.bytes, kept.run_bytes, "raw runs")?,
+            unnamed: less(looked.unnamed, kept.unnamed, "published objects")?,
+            named: 0,
+        };
+        let mut names = BTreeSet::new();
+        for object in segment.objects()? {
+            if object.name == KEEP && kept.named != 0 {
+                continue;
+            }
+            ensure!(object.name.starts_with(MADE), "there is an object {:?}", object.name);
+            is_whole(segment, &object.name)?;
+            ensure!(names.insert(object.name), "a name has two objects");
+        }
+        things.named = names.len() as u64;
+        let Operation { before, after, .. } = self.operation;
+        if after.named > before.named && self.operation.in_parts {
+            // They were constructed in this order.
+            let in_order: BTreeSet<_> = (0..names.len()).map(numbered).collect();
+            ensure!(names == in_order, "not the first ones are there, but {names:?}");
+        }
+        Ok(Found { things, names, kept: self.kept_offsets() })
+    }
+
+    fn kept_offsets(&self) -> Vec<u64> {
+        self.keepsakes.as_ref().map(Keepsakes::offsets).unwrap_or_default()
+    }
+}
+
+/// What of the operation was found.
+struct Found {
+    things: Things,
+    names: BTreeSet<String>,
+    /// What is not to be given back.
+    kept: Vec<u64>,
+}
+
+impl Found {
+    /// Destroys and frees it, wherever it stands.
+    fn give_back(&self, segment: &Segment, stage: &Stage<'_>) -> Result<()> {
+        for name in &self.names {
+            let destroyed = match name.as_str() {
+                MADE_OTHER => segment.destroy::<Other>(name)?,
+                _ => segment.destroy::<Value>(name)?,
+            };
+            ensure!(destroyed, "{name} was there and cannot be destroyed");
+        }
+        let is_kept = |at: &u64| self.kept.contains(at);
+        if self.things.raw != 0 {
+            let is_raw = |at: u64| segment.usable_size(offset(at)).is_ok();
+            let blocks: Vec<u64> = blocks(segment, stage)?
+                .filter(|at| is_raw(*at))
+                .filter(|at| !is_kept(at))
+                .collect();
+            ensure!(
+                blocks.len() as u64 == self.things.raw,
+                "{} raw blocks are counted, but {} stand in the segment",
+                self.things.raw,
+                blocks.len()
+            );
+            for block in blocks {
+                segment.deallocate(offset(block))?;
+            }
+        }
+        if self.things.unnamed != 0 {
+            let mut destroyed = 0;
+            for at in blocks(segment, stage)?.flat_map(|at| [at, at + 8]) {
+                if is_kept(&at) {
+                    continue;
+                }
+                destroyed += u64::from(destroy_at(segment, at)?);
+            }
+            ensure!(
+                destroyed == self.things.unnamed,
+                "{} objects without name are counted, but {destroyed} stand in the segment",
+                self.things.unnamed
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Destroys the published object at `at`, if there is one; it must be whole.
+fn destroy_at(segment: &Segment, at: u64) -> Result<bool> {
+    let (of_values, of_others) = (Offset::<Value>::from_bits(at), Offset::<Other>::from_bits(at));
+    if let Ok(found) = segment.resolve(of_values.context("no offset")?) {
+        ensure!(*found == value("unnamed", 0), "an object without name holds {:?}", *found);
+        drop(found);
+        return Ok(segment.destroy_at(of_values.context("no offset")?).is_ok());
+    }
+    if let Ok(found) = segment.resolve(of_others.context("no offset")?) {
+        ensure!(*found == OTHER, "an object without name holds {:?}", *found);
+        drop(found);
+        return Ok(segment.destroy_at(of_others.context("no offset")?).is_ok());
+    }
+    Ok(false)
+}
+
+/// Every place where a block can start.
+fn blocks(segment: &Segment, stage: &Stage<'_>) -> Result<impl Iterator<Item = u64> + use<>> {
+    let stats = segment.stats()?;
+    let units = &stats.units;
+    let used = units.free + units.decommitted + units.slabs + units.runs + units.other;
+    let first = std::fs::metadata(stage.path())?.len() - stats.total;
+    Ok((first..first + used * UNIT).step_by(16))
+}
+
+fn offset(at: u64) -> Offset<u8> {
+    Offset::from_bits(at).expect("behind the header")
+}
+
+/// The object is what its name says, to the last value.
+fn is_whole(segment: &Segment, name: &str) -> Result<()> {
+    if name == MADE_OTHER {
+        let object = segment.find::<Other>(name)?.context("it was listed")?;
+        ensure!(*object == OTHER, "{name} holds {:?}", *object);
+        return Ok(());
+    }
+    let object = segment.find_slice::<Value>(name)?.context("it was listed")?;
+    holds(&object, name)
+}
+
+/// The values are those of an object of this name.
+fn holds(values: &[Value], name: &str) -> Result<()> {
+    let length = length_of(name);
+    ensure!(values.len() == length, "{name} has {} values instead of {length}", values.len());
+    match values.iter().enumerate().find(|(i, found)| **found != value(name, *i)) {
+        Some((i, found)) => bail!("value {i} of {name} is {found:x?}"),
+        None => Ok(()),
+    }
+}
+
+/// Death stops nobody: what others do needs no recovery, and finds nothing damaged.
+fn go_on(segment: &Segment) -> Result<()> {
+    let report = segment.check()?;
+    ensure!(report.damages().next().is_none(), "{report}");
+    workload::run(segment)
+}
+
+/// Recovers; a second recovery has nothing to do, nor has one behind an opening.
+fn recover(segment: &Segment, is_opened: bool) -> Result<()> {
+    let first = segment.recover().context("recovery")?;
+    ensure!(!is_opened || first.is_nothing(), "after an opening, recovery did {first:?}");
+    let again = segment.recover().context("the second recovery")?;
+    ensure!(again.is_nothing(), "a second recovery did {again:?}");
+    Ok(())
+}
+
+/// Nothing is damaged or left behind, and nobody is dead.
+fn is_sound(segment: &Segment) -> Result<()> {
+    let report = segment.check()?;
+    ensure!(report.is_clean() && report.omitted == 0, "{report}");
+    for one in segment.stats()?.participants {
+        ensure!(one.liveness == Liveness::Alive, "process {} is {}", one.pid, one.liveness);
+    }
+    Ok(())
+}
+
+/// As many bytes are free as when nothing had happened.
+fn is_like(fresh: &Fresh, segment: &Segment) -> Result<()> {
+    segment.trim()?;
+    is_sound(segment)?;
+    let stats = segment.stats()?;
+    let now = Fresh::of(&stats);
+    ensure!(now == *fresh, "{now:?} instead of {fresh:?}\n{stats}");
+    Ok(())
+}

@@ -1,0 +1,70 @@
+//! What can be asked for. Read by xtask, too, so that `--help` answers before anything is built.
+
+use std::path::PathBuf;
+
+/// The suites that kill processes.
+#[derive(clap::Subcommand)]
+pub enum Kill {
+    /// Death at each step of shared memory, of each operation.
+    Steps(StepsArgs),
+    /// Death after each machine instruction of each operation.
+    Instructions(InstructionsArgs),
+    /// Death at random moments, under load, over and over.
+    Soak(SoakArgs),
+    /// Death of creators: the next opener succeeds, or is told that there is nothing.
+    Creation(CreationArgs),
+}
+
+/// How to run `steps`.
+#[derive(clap::Args)]
+pub struct StepsArgs {
+    /// Only the operation of this name; if there is none, those whose names contain it.
+    pub operation: Option<String>,
+    /// Writes the figures there.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// What the suite starts itself with: segments are made in this directory.
+    #[arg(long, hide = true)]
+    pub worker: Option<PathBuf>,
+}
+
+/// How to run `instructions`.
+#[derive(clap::Args)]
+pub struct InstructionsArgs {
+    /// Only operations whose names contain this.
+    pub operation: Option<String>,
+    /// Writes the figures there.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+/// How to run `soak`.
+#[derive(clap::Args)]
+pub struct SoakArgs {
+    /// Processes to kill, one after the other.
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub kills: u64,
+    /// Processes at work at the same time.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(2..=64))]
+    pub processes: u32,
+    /// Where the random choices begin; printed, so that a run can be tried again.
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Writes the figures there.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+/// How to run `creation`.
+#[derive(clap::Args)]
+pub struct CreationArgs {
+    /// Creators to kill, one after the other.
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub kills: u64,
+    /// Where the random choices begin; printed, so that a run can be tried again.
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Writes the figures there.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}

@@ -1,0 +1,113 @@
+//! What is tried: each operation alone, and some while what another victim left is not recovered yet.
+
+use crate::operations::{self, Operation, objects, processes};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// A victim dies at each step of an operation; before, perhaps, another one at each step of another.
+pub struct Trial {
+    pub name: String,
+    pub operation: Operation,
+    pub first: Option<First>,
+}
+
+/// The victim before the victim.
+pub struct First {
+    pub operation: &'static Operation,
+    /// It dies at every so many-th step.
+    pub every: u64,
+}
+
+/// Where a death is.
+#[derive(Clone, Copy, Default, Serialize, Deserialize)]
+pub struct Place {
+    /// The step of the first victim, where there are two.
+    pub first: Option<u64>,
+    pub step: u64,
+}
+
+impl Place {
+    /// What a worker counts in its turns.
+    pub fn outer(self) -> u64 {
+        self.first.unwrap_or(self.step)
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.first {
+            Some(first) => write!(f, "step {} after one at step {first}", self.step),
+            None => write!(f, "step {}", self.step),
+        }
+    }
+}
+
+/// Operations in which one died whom the victim recovers, and every how many-th step of them.
+const RECOVERED: [(&str, u64); 18] = [
+    ("construct-new", 1),
+    ("construct-known-name", 1),
+    ("construct-run", 3),
+    ("destroy", 1),
+    ("destroy-at", 2),
+    ("destroy-run", 2),
+    ("destroy-held", 3),
+    ("allocate-refill-bells", 4),
+    ("allocate-adopt", 4),
+    ("allocate-wide", 2),
+    ("allocate-run", 2),
+    ("allocate-grow", 15),
+    ("free-run", 3),
+    ("resize-shrink", 3),
+    ("thread-end-parked", 4),
+    ("names-growth", 61),
+    ("trim-names", 61),
+    ("recover", 7),
+];
+
+/// Operations in which one died while it destroyed the object of a name that the victim constructs.
+const DISPLACED: [&str; 2] = ["destroy", "destroy-own"];
+
+/// All trials.
+pub fn all() -> impl Iterator<Item = Trial> {
+    let alone = operations::all().map(|operation| Trial {
+        name: operation.name.into(),
+        operation: operation.clone(),
+        first: None,
+    });
+    let recovered = RECOVERED.into_iter().map(|(name, every)| {
+        let operation = of(name);
+        Trial {
+            name: format!("recover-after-{name}"),
+            operation: Operation { prepare: processes::recover, least: 10, ..operation.clone() },
+            first: Some(First { operation, every }),
+        }
+    });
+    let displaced = DISPLACED.into_iter().map(|name| Trial {
+        name: format!("construct-after-{name}"),
+        // Whether there is one before depends on where the first died.
+        operation: Operation {
+            prepare: objects::construct_if_absent,
+            in_parts: true,
+            least: 10,
+            ..of(name).clone()
+        },
+        first: Some(First { operation: of(name), every: 1 }),
+    });
+    alone.chain(recovered).chain(displaced)
+}
+
+fn of(name: &str) -> &'static Operation {
+    operations::all().find(|operation| operation.name == name).expect("an operation's name")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn each_trial_has_a_name_of_its_own() {
+        let mut names = HashSet::new();
+        assert!(all().all(|trial| names.insert(trial.name)));
+    }
+}

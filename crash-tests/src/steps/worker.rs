@@ -1,0 +1,192 @@
+//! A worker: kills, and looks at what is left. It has one thread, except while it looks.
+
+use super::ENOUGH;
+use super::trial::{self, Place, Trial};
+use crate::account::{Account, Fresh, Outcome, Recoverer};
+use crate::operations::Operation;
+use crate::process::{self, End, Page};
+use crate::stage::{Stage, Victim};
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+use std::io::{BufRead, Write};
+use std::mem::ManuallyDrop;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+#[cfg(sharena_steps)]
+use sharena::steps;
+
+/// In a build without steps nobody dies at one.
+#[cfg(not(sharena_steps))]
+mod steps {
+    pub fn die_at(_: u64) {}
+    pub fn taken() -> u64 {
+        0
+    }
+}
+
+/// Seconds for one death and all that is looked at afterwards.
+const PATIENCE: u32 = 60;
+
+/// Every `stride`th step of a trial, from `first` on.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub struct Job {
+    /// Its number among all that this run tries.
+    pub trial: usize,
+    pub first: u64,
+    pub stride: u64,
+}
+
+/// Steps of an operation of which each is tried with everyone who may recover.
+const MANY: u64 = 120;
+
+/// What a worker tells the harness.
+#[derive(Serialize, Deserialize)]
+pub enum Event {
+    /// A victim is about to die there.
+    Begins(Place),
+    /// All is as it must be; `through`: the victim came to the end, after so many steps.
+    Settled { outcome: Outcome, through: Option<u64> },
+    /// It is not.
+    Failed(String),
+    /// The job is done.
+    Finished,
+}
+
+/// Takes jobs from standard input until there are no more.
+pub fn work(directory: &Path) -> Result<()> {
+    let (page, fresh) = (Page::new()?, Fresh::measure()?);
+    let worker = Worker { directory, page, fresh };
+    for line in std::io::stdin().lock().lines() {
+        let (name, job): (String, Job) = serde_json::from_str(&line?)?;
+        let trial = trial::all().find(|trial| trial.name == name).context("a trial's name")?;
+        worker.do_job(&trial, job)?;
+        tell(&Event::Finished)?;
+    }
+    Ok(())
+}
+
+fn tell(event: &Event) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    serde_json::to_writer(&mut out, event)?;
+    Ok(writeln!(out).and_then(|()| out.flush())?)
+}
+
+struct Worker<'a> {
+    directory: &'a Path,
+    page: Page,
+    fresh: Fresh,
+}
+
+/// How one death went.
+struct Death {
+    outcome: Outcome,
+    /// The steps of the victim, if it came to the end.
+    steps: Option<u64>,
+    /// Whether the first victim came to the end.
+    first_is_through: bool,
+}
+
+impl Worker<'_> {
+    fn do_job(&self, trial: &Trial, job: Job) -> Result<()> {
+        let mut failures = 0;
+        let mut turn = job.first;
+        while failures < ENOUGH {
+            let is_last = match &trial.first {
+                None => {
+                    // Each step for each that recovers; of the many steps of long ones, in turn.
+                    let mut recoverers = if turn < MANY { 0..3 } else { turn..turn + 1 };
+                    recoverers.try_fold(true, |is_last, recoverer| {
+                        let place = Place { first: None, step: turn };
+                        let death = self.try_death(trial, place, recoverer, &mut failures)?;
+                        anyhow::Ok(is_last & death.is_some_and(|death| death.steps.is_some()))
+                    })?
+                }
+                Some(first) => self.do_row(trial, turn * first.every, &mut failures)?,
+            };
+            if is_last {
+                break;
+            }
+            turn += job.stride;
+        }
+        Ok(())
+    }
+
+    /// The first victim dies at one step, the second at each; whether the first came to its end.
+    fn do_row(&self, trial: &Trial, first: u64, failures: &mut usize) -> Result<bool> {
+        for step in 0.. {
+            let place = Place { first: Some(first), step };
+            let death = self.try_death(trial, place, first + step, failures)?;
+            match death {
+                Some(death) if death.steps.is_some() => return Ok(death.first_is_through),
+                None if *failures >= ENOUGH => break,
+                _ => {}
+            }
+        }
+        Ok(false)
+    }
+
+    /// One death, told to the harness; `None`: it failed.
+    fn try_death(
+        &self,
+        trial: &Trial,
+        place: Place,
+        turn: u64,
+        failures: &mut usize,
+    ) -> Result<Option<Death>> {
+        tell(&Event::Begins(place))?;
+        // SAFETY: sets a timer and touches no memory.
+        unsafe { libc::alarm(PATIENCE) };
+        let recoverer = Recoverer::of_turn(turn);
+        let died = catch_unwind(AssertUnwindSafe(|| self.death(trial, place, recoverer)));
+        let died = died.unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("no words");
+            bail!("the survivor panicked: {text}")
+        });
+        match died {
+            Ok(death) => {
+                tell(&Event::Settled { outcome: death.outcome, through: death.steps })?;
+                Ok(Some(death))
+            }
+            Err(error) => {
+                *failures += 1;
+                tell(&Event::Failed(format!("({recoverer:?} recovers) {error:#}")))?;
+                Ok(None)
+            }
+        }
+    }
+
+    fn death(&self, trial: &Trial, place: Place, recoverer: Recoverer) -> Result<Death> {
+        let operation = &trial.operation;
+        let stage = Stage::new(self.directory, operation.before.segments != 0, &self.page)?;
+        let account = Account::begin(&stage, operation)?;
+        let mut first_is_through = false;
+        if let (Some(first), Some(step)) = (&trial.first, place.first) {
+            first_is_through = self.kill(&stage, first.operation, step)?.is_some();
+        }
+        let steps = self.kill(&stage, operation, place.step)?;
+        // After another's death, whether something is there depends on where that was.
+        let is_through = steps.is_some() && trial.first.is_none();
+        let outcome = account.settle(is_through, recoverer, &self.fresh)?;
+        Ok(Death { outcome, steps, first_is_through })
+    }
+
+    /// A process begins the operation and dies at the step; how many it took if it came to the end.
+    fn kill(&self, stage: &Stage<'_>, operation: &Operation, step: u64) -> Result<Option<u64>> {
+        self.page.clear();
+        let child = process::fork(&self.page, || {
+            let victim = ManuallyDrop::new(Victim::new(stage));
+            let act = (operation.prepare)(stage, &victim);
+            self.page.begin();
+            steps::die_at(step);
+            act();
+            self.page.done(steps::taken());
+        })?;
+        match process::wait(child)? {
+            End::Exited(0) => Ok(self.page.steps()),
+            End::Killed(libc::SIGKILL) if self.page.has_begun() => Ok(None),
+            end => bail!("the victim ended with {end:?}: {}", self.page.text()),
+        }
+    }
+}
