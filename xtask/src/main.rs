@@ -6,6 +6,7 @@
 mod args;
 mod bench;
 mod ci;
+mod faults;
 mod kill;
 #[allow(dead_code, reason = "as above")]
 #[path = "../../crash-tests/src/args.rs"]
@@ -53,6 +54,9 @@ enum Task {
 }
 
 fn main() -> Result<ExitCode> {
+    if let Some(compiled) = faults::compile() {
+        return Ok(if compiled? { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
     let passed = match Cli::parse().task {
         Task::Ci => ci::run()?,
         Task::Loom(args) => {
@@ -60,6 +64,7 @@ fn main() -> Result<ExitCode> {
             true
         }
         Task::Soak(_) => bench::run(std::env::args_os().skip(1))?,
+        Task::Kill(kill_args::Kill::Faults(args)) => faults::run(&args)?,
         Task::Kill(suite) => kill::run(&suite, std::env::args_os().skip(2))?,
         Task::Bench(_) => bench::run(std::env::args_os().skip(2))?,
     };
