@@ -649,9 +649,10 @@ pub(crate) fn wait_for_lock(fd: BorrowedFd<'_>, byte: i64, kind: Kind) -> Result
     }
 }
 
-/// Who else than the open file behind `fd` has a byte locked.
-pub(crate) fn holder(fd: BorrowedFd<'_>, byte: i64) -> Result<Holder, Errno> {
-    let mut range = range(byte, Kind::Exclusive);
+/// Who else than the open file behind `fd` has a byte locked, in a way that would keep it from locking
+/// it as `kind`.
+pub(crate) fn holder(fd: BorrowedFd<'_>, byte: i64, kind: Kind) -> Result<Holder, Errno> {
+    let mut range = range(byte, kind);
     // SAFETY: F_OFD_GETLK reads and writes the one structure, which lives through the call.
     match unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_OFD_GETLK, &raw mut range) } {
         0 if range.l_type == libc::F_UNLCK as libc::c_short => Ok(Holder::Free),

@@ -5,8 +5,9 @@
 //! opening of the file made for it, and one that sleeps in a futex on the header's count of attachments
 //! until there is a participant to be waited for.
 //!
-//! The moment in which such a thread has got the lock, before it lets go, others take the dead one for
-//! alive: its death is seen that much later, never falsely.
+//! Such a thread gets the lock shared, and lets go at once. A participant holds its own alone, and that
+//! is what judges ask for, so that a waiter makes no dead one look alive; a slot whose byte a waiter has
+//! just then is passed over by who attaches.
 
 use crate::attached::Attached;
 use crate::error::Error;
@@ -139,7 +140,10 @@ fn send_waiter(shared: &Arc<Shared>, tenure: Tenure) -> bool {
 fn wait_for(opened: OwnedFd, tenure: Tenure, shared: Weak<Shared>) {
     let byte = PARTICIPANT_BYTES + i64::from(tenure.id.0);
     let woken = file::wait_for_lock(opened.as_fd(), byte, Kind::Shared);
-    drop(opened); // and with it the lock, so that others see the byte free
+    // So that the slot can be had again. Closing would not do: a child forked meanwhile has the
+    // descriptor, too, and so would keep the lock.
+    let _ = file::lock(opened.as_fd(), byte, Kind::None);
+    drop(opened);
     if woken.is_ok()
         && let Some(shared) = shared.upgrade()
         && !shared.is_over.load(Ordering::Acquire)

@@ -21,7 +21,7 @@ use crate::file::{Holder, Kind, PARTICIPANT_BYTES, SegmentFile, VISITOR_BYTE, ho
 use crate::process::participant::{
     Fault, HeldBy, ParticipantId, ParticipantRecord, ParticipantWord,
 };
-use crate::sync::{Acquire, Relaxed, fence};
+use crate::sync::{Acquire, Relaxed, fault, fence};
 use rustix::fd::{AsFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
@@ -86,7 +86,8 @@ impl<'a> Judge<'a> {
     /// which is linear in the locks on the file.
     ///
     /// The verdict is about the process that had `word`: whoever acts on Dead does so by a CAS of
-    /// exactly this word. Dead and Closed words were judged before: Dead. Free: nobody, Unknown.
+    /// exactly this word. Dead and Closed words were judged before: Dead. Free: nobody, Unknown; also
+    /// if the slot was given back while it was judged.
     pub(crate) fn judge(
         &self,
         who: ParticipantId,
@@ -98,8 +99,12 @@ impl<'a> Judge<'a> {
             ParticipantWord::Dead { .. } | ParticipantWord::Closed { .. } => return Verdict::Dead,
             ParticipantWord::Free { .. } => return Verdict::Unknown,
         };
+        if let Some(verdict) = planted(record) {
+            return verdict;
+        }
         let Ok(prober) = self.file.prober() else { return Verdict::Unknown };
-        match holder(prober.as_fd(), PARTICIPANT_BYTES + i64::from(who.0)) {
+        // A participant has its byte alone; who waits for its death has got it shared, for a moment.
+        match holder(prober.as_fd(), PARTICIPANT_BYTES + i64::from(who.0), Kind::Shared) {
             Ok(Holder::Free) => {}
             Ok(_) => return Verdict::Alive,
             Err(_) => return Verdict::Unknown,
@@ -108,17 +113,44 @@ impl<'a> Judge<'a> {
         // that I live.
         let stat = rustix::fs::fstat(&prober);
         let is_ours = stat.is_ok_and(|stat| self.file.is_same(&stat));
-        if !is_ours || !matches!(holder(prober.as_fd(), self.canary), Ok(Holder::OpenFile)) {
+        let sees_canary =
+            || matches!(holder(prober.as_fd(), self.canary, Kind::Exclusive), Ok(Holder::OpenFile));
+        let is_sure = fault!("no-canary") || is_ours && sees_canary();
+        if !is_sure {
             return Verdict::Unknown;
         }
-        if held_by == HeldBy::Descriptor && !Identity::of(record).is_gone() {
+        let needs_more = held_by == HeldBy::Descriptor && !fault!("liveness-by-descriptor");
+        if needs_more && !Identity::of(record).is_gone() {
             return Verdict::Unknown;
         }
         // The kernel freed the lock after the last store of the process; what follows comes after
         // our question. Its stores need no Release for that, the kernel's own locking orders them.
         fence(Acquire);
-        Verdict::Dead
+        // Or the process has detached before it was asked for, and lives.
+        let now = ParticipantWord::of(record.word.load(Acquire));
+        let is_dead = ParticipantWord::Dead { counter: word.counter() };
+        let is_closed = ParticipantWord::Closed { counter: word.counter() };
+        let is_same = [word, is_dead, is_closed].into_iter().any(|word| now == Some(word));
+        if is_same { Verdict::Dead } else { Verdict::Unknown }
     }
+}
+
+/// What judges would say that go wrong in a known way: a build with such a fault must fail the tests
+/// of liveness. Nothing in any other build.
+fn planted(record: &ParticipantRecord) -> Option<Verdict> {
+    let pid = record.pid.load(Relaxed);
+    let dead = |dead| Some(if dead { Verdict::Dead } else { Verdict::Alive });
+    if fault!("liveness-by-pid") {
+        let pid = i32::try_from(pid).ok().and_then(Pid::from_raw)?;
+        return dead(test_kill_process(pid) == Err(Errno::SRCH));
+    }
+    if fault!("liveness-by-zombie") {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        return dead(
+            stat.rsplit(')').next().is_none_or(|to| to.is_empty() || to.starts_with(" Z")),
+        );
+    }
+    None
 }
 
 /// How a process is described in messages. Not an identity: numbers are used again, and what they
@@ -221,11 +253,15 @@ impl Hold {
     pub(crate) fn take(file: &SegmentFile, slot: usize, ways: &[HeldBy]) -> Result<Take, Fault> {
         let byte = PARTICIPANT_BYTES + slot as i64;
         for way in ways {
+            let by_descriptor = fault!("liveness-by-descriptor");
+            let way = if by_descriptor { &HeldBy::Descriptor } else { way };
             let opened = file.reopen().map_err(Fault::Reopen)?;
             match lock(opened.as_fd(), byte, Kind::Exclusive) {
                 Ok(()) => {}
                 Err(Errno::AGAIN | Errno::ACCESS) => {
-                    return holder(opened.as_fd(), byte).map(Take::Busy).map_err(Fault::Lock);
+                    return holder(opened.as_fd(), byte, Kind::Exclusive)
+                        .map(Take::Busy)
+                        .map_err(Fault::Lock);
                 }
                 Err(errno) => return Err(Fault::Lock(errno)),
             }
@@ -241,9 +277,11 @@ impl Hold {
             let seen = file
                 .prober()
                 .map_err(Fault::Reopen)
-                .and_then(|prober| holder(prober.as_fd(), byte).map_err(Fault::Lock));
+                .and_then(|prober| holder(prober.as_fd(), byte, Kind::Shared).map_err(Fault::Lock));
             match seen {
-                Ok(Holder::Free) => hold.release(file.identity()),
+                Ok(Holder::Free) if !fault!("no-canary") => {
+                    hold.release(file.identity());
+                }
                 Ok(_) => return Ok(Take::Taken(hold, *way)),
                 Err(fault) => {
                     hold.release(file.identity());

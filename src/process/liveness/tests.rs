@@ -189,7 +189,7 @@ fn a_child_forked_while_another_thread_attaches_does_not_keep_its_parent_alive()
         table.wait_for(1 << 32);
         parent.kill();
         // A lock that a child had inherited would stay held as long as the child lives.
-        let locks = |byte| holder(table.file().fd(), PARTICIPANT_BYTES + byte);
+        let locks = |byte| holder(table.file().fd(), PARTICIPANT_BYTES + byte, Kind::Exclusive);
         until(|| (0..2).all(|byte| locks(byte) == Ok(Holder::Free)));
         assert_eq!(table.verdict(0), Verdict::Dead, "round {round}");
         table.say(2 << 32);
@@ -250,8 +250,10 @@ fn a_descriptor_that_is_closed_is_not_death_but_a_process_that_is_gone_is() {
     assert_eq!(table.verdict(0), Verdict::Dead);
     // Its number is used again, by this process.
     record.pid.store(u64::from(std::process::id()), Release);
+    let start = start_time("/proc/self/stat").unwrap();
+    record.start.store(start - 1, Release);
     assert_eq!(table.verdict(0), Verdict::Dead, "started at another time");
-    record.start.store(start_time("/proc/self/stat").unwrap(), Release);
+    record.start.store(start, Release);
     assert_eq!(table.verdict(0), Verdict::Unknown);
 }
 
@@ -284,6 +286,24 @@ fn who_does_not_see_its_own_lock_judges_nobody() {
     assert_eq!(table.verdict(0), Verdict::Dead);
     let nobody = Judge::participant(table.file(), ParticipantId(3));
     assert_eq!(table.judge(&nobody, 0), Verdict::Unknown);
+}
+
+#[test]
+fn who_detaches_before_its_lock_is_asked_for_is_not_called_dead() {
+    let table = Table::new(4);
+    let (me, other) = (table.attach(), table.attach());
+    let judge = Judge::participant(table.file(), me.id());
+    let (who, record) = (other.id(), &table.records()[usize::from(other.id().0)]);
+    let seen = table.word(1);
+    other.detach(table.records());
+    assert_eq!(judge.judge(who, record, seen), Verdict::Unknown);
+    // Another has judged meanwhile: that stays.
+    for word in [ParticipantWord::Dead { counter: 0 }, ParticipantWord::Closed { counter: 0 }] {
+        record.word.store(word.word(), Release);
+        assert_eq!(judge.judge(who, record, seen), Verdict::Dead);
+    }
+    record.word.store(ParticipantWord::Dead { counter: 1 }.word(), Release);
+    assert_eq!(judge.judge(who, record, seen), Verdict::Unknown, "one of later");
 }
 
 #[test]

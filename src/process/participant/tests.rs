@@ -56,7 +56,11 @@ fn two_attachments_of_a_process_are_two_participants() {
     assert_eq!(table.word(0), ParticipantWord::Free { counter: 2 });
     assert_eq!(table.high().load(Acquire), 2);
     for byte in [0, 1] {
-        let free = crate::file::holder(table.file().fd(), crate::file::PARTICIPANT_BYTES + byte);
+        let free = crate::file::holder(
+            table.file().fd(),
+            crate::file::PARTICIPANT_BYTES + byte,
+            crate::file::Kind::Exclusive,
+        );
         assert_eq!(free, Ok(Holder::Free));
     }
 }
