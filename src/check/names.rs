@@ -69,7 +69,9 @@ impl<'a> Pass<'a> {
         for (number, array) in chain.arrays.iter().enumerate() {
             self.looked.arrays += 1;
             self.arrays.insert(array.offset);
-            let is_reaped = number == 0 && chain.reaping.is_some();
+            // Nobody comes to an array older than the current one any more: who was giving it back may have
+            // died halfway.
+            let is_reaped = number == 0 && (chain.reaping.is_some() || array.offset != current);
             self.check_array(array, is_reaped);
             let mut walk = Walk {
                 array,
@@ -88,7 +90,7 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// `is_reaped`: it is being given back, so that its block may be in Limbo already.
+    /// `is_reaped`: it is being given back, or was, so that its block may be in Limbo already.
     fn check_array(&mut self, array: &Array<'_>, is_reaped: bool) {
         let fits = |place: &Place| {
             place.start == array.offset && Array::bytes(array.len()) as u64 <= place.bytes

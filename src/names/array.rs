@@ -187,11 +187,6 @@ impl<'a> Array<'a> {
         (0..self.len).filter(holds).count() as u64
     }
 
-    /// Entries, about.
-    pub fn entries(&self) -> u64 {
-        (self.head.fresh.load(Relaxed) & !CLOSED) + self.head.copied.load(Relaxed)
-    }
-
     /// Counts a copy that is about to be tried; `take_back_copy` if it was not needed.
     pub fn promise_copy(&self) {
         self.head.copied.fetch_add(1, Relaxed);

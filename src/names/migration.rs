@@ -263,11 +263,12 @@ impl<'a> Names<'a> {
 
     /// Leaves the names without object behind and makes the table as small as the rest allows.
     pub fn shed(&self) -> Result<(), Refused> {
-        for _ in 0..2 {
-            // The first pass leaves the absent behind, after which the count is that of the others.
+        // One pass may have to end a migration of others, the next leaves the absent behind, after which
+        // the count is that of the others.
+        for _ in 0..4 {
             let entered = self.enter();
             let current = self.current()?;
-            let names = current.entries();
+            let names = current.occupied();
             let mut fitting = SMALLEST;
             while Array::limit(fitting) <= names {
                 fitting *= 2;
@@ -275,12 +276,16 @@ impl<'a> Names<'a> {
             let has_absent = current
                 .entries_in_slots(self.heap.arena)
                 .any(|entry| entry.is_ok_and(|entry| !matches!(entry.value(), Value::Live(_))));
-            if has_absent || fitting < current.len() {
+            let has_room = has_absent || fitting < current.len();
+            if has_room {
                 self.begin_migration(current, if has_absent { SMALLEST } else { fitting })?;
                 self.help_migration(u64::MAX)?;
             }
             drop(entered);
             self.reap();
+            if !has_room {
+                break;
+            }
         }
         Ok(())
     }

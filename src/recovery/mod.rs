@@ -100,7 +100,8 @@ pub fn recover(
         return Ok(found);
     }
     found.processes = left.len() as u64;
-    for tenure in &left {
+    // Twice: a slab that a dead helper was sweeping is that helper's until it is helped itself.
+    for tenure in left.iter().chain(&left) {
         help(heap, *tenure, &mut found)?;
     }
     // r7. Hints are remade of all, not of the dead one's alone: a helper that died before may have
@@ -111,6 +112,9 @@ pub fn recover(
     // Release pairs with the owners' Acquire: what was freed is free before they look.
     heap.arena.header().sweep_epoch.fetch_add(1, Release);
     heap.release_limbo_runs();
+    if heap.lane.pins.depth.get() == 0 {
+        Names { heap }.reap(); // goes on with what the dead were giving back
+    }
     for tenure in left {
         if !reopen(heap, tenure, &is_dead) {
             found.pending += 1;
@@ -176,14 +180,13 @@ fn help(heap: Heap<'_>, tenure: Tenure, found: &mut Recovered) -> Result<(), Ref
 /// Whether nothing is left of it but its numbers.
 fn help_inside(heap: Heap<'_>, tenure: Tenure, found: &mut Recovered) -> Result<bool, Refused> {
     let dead = Dead::of(heap.arena, tenure);
-    found.lanes += dead.lanes().len() as u64;
     let names = Names { heap };
     for lane in dead.lanes().iter().filter(|_| !fault!("destroy-not-finished")) {
         found.finished += u64::from(names.finish(*lane)?);
     }
     heap.recover_units(&dead, found)?;
     if !fault!("oldest-kept") {
-        names.let_go_of_oldest(dead.lanes());
+        names.let_go_of_oldest(dead.lanes())?;
     }
     if heap.is_named_by_units(&dead) {
         return Ok(false); // another helper is at it, who comes here after us
@@ -198,6 +201,7 @@ fn help_inside(heap: Heap<'_>, tenure: Tenure, found: &mut Recovered) -> Result<
         }
         record.helping.store(0, Release);
     }
+    found.lanes += dead.lanes().len() as u64;
     Ok(true)
 }
 

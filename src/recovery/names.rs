@@ -123,14 +123,30 @@ impl Names<'_> {
         }
     }
 
-    /// A dead lane that was giving back the oldest array does so no more: whoever comes by begins anew.
-    /// What it had done of it stays done.
-    pub fn let_go_of_oldest(&self, of: &[LaneId]) {
+    /// A dead lane that was giving back the oldest array does so no more. What it had done of it stays
+    /// done, and whoever comes by goes on; if the array is in Limbo, all is done but that the root still
+    /// names it.
+    pub fn let_go_of_oldest(&self, of: &[LaneId]) -> Result<(), Refused> {
         let oldest = &self.heap.arena.header().names_oldest;
-        let (array, reaper) = oldest_of(oldest.load(Acquire));
-        if reaper != 0 && of.contains(&LaneId(reaper)) {
-            let claimed = oldest_word(array, reaper);
-            let _ = oldest.compare_exchange(claimed, oldest_word(array, 0), AcqRel, Acquire);
+        let claimed = oldest.load(Acquire);
+        let (array, reaper) = oldest_of(claimed);
+        if reaper == 0 || !of.contains(&LaneId(reaper)) {
+            return Ok(());
         }
+        let (pins, record) = (&self.heap.lane.pins, self.record());
+        let hazard = pins.pin(record, array).ok_or(Refused::TooManyPins)?;
+        // Behind the pin's fence; while the root names it, it is not taken.
+        if oldest.load(Acquire) == claimed {
+            let place = crate::heap::locate(self.heap.arena, array).filter(|it| it.start == array);
+            let state = place.and_then(|place| crate::heap::state_of(self.heap.arena, &place));
+            let next = Array::at(self.heap.arena, array).map(|array| array.next().load(Acquire));
+            let after = match next {
+                Some(next) if state == Some(State::Limbo) && next != 0 => oldest_word(next, 0),
+                _ => oldest_word(array, 0),
+            };
+            let _ = oldest.compare_exchange(claimed, after, AcqRel, Acquire);
+        }
+        pins.unpin(record, hazard);
+        Ok(())
     }
 }
