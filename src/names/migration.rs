@@ -262,11 +262,18 @@ impl<'a> Names<'a> {
     }
 
     /// Leaves the names without object behind and makes the table as small as the rest allows.
+    ///
+    /// Not while an older array is kept by a lane that is still inside it: that lane follows all that
+    /// came after, so only growth, which doubles, may make the chain longer.
     pub fn shed(&self) -> Result<(), Refused> {
         // One pass may have to end a migration of others, the next leaves the absent behind, after which
         // the count is that of the others.
         for _ in 0..4 {
-            let entered = self.enter();
+            self.reap();
+            let _entered = self.enter();
+            if self.help_migration(u64::MAX)? {
+                continue;
+            }
             let current = self.current()?;
             let names = current.occupied();
             let mut fitting = SMALLEST;
@@ -276,17 +283,51 @@ impl<'a> Names<'a> {
             let has_absent = current
                 .entries_in_slots(self.heap.arena)
                 .any(|entry| entry.is_ok_and(|entry| !matches!(entry.value(), Value::Live(_))));
-            let has_room = has_absent || fitting < current.len();
-            if has_room {
-                self.begin_migration(current, if has_absent { SMALLEST } else { fitting })?;
-                self.help_migration(u64::MAX)?;
-            }
-            drop(entered);
-            self.reap();
-            if !has_room {
+            if !self.is_oldest(current) || !(has_absent || fitting < current.len()) {
                 break;
             }
+            self.begin_migration(current, if has_absent { SMALLEST } else { fitting })?;
+            self.help_migration(u64::MAX)?;
         }
+        self.reap();
         Ok(())
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use crate::Options;
+    use crate::names::entry::{Key, Space};
+
+    #[test]
+    fn trims_leave_few_arrays_to_who_stays_inside_an_operation() {
+        let segment = Options::new().capacity(1 << 20).create_anonymous().unwrap();
+        segment.construct("kept", 7u64).unwrap();
+        segment
+            .with_names(|names| {
+                let entered = names.enter();
+                std::thread::scope(|scope| {
+                    scope.spawn(|| {
+                        for i in 0..100 {
+                            segment.construct(&format!("name {i}"), i).unwrap();
+                            assert!(segment.destroy::<i32>(&format!("name {i}")).unwrap());
+                            segment.trim().unwrap();
+                        }
+                        let arrays = segment.stats().unwrap().names.arrays;
+                        assert!(arrays <= 8, "{arrays} arrays to go through");
+                    });
+                });
+                for (name, is_there) in [("kept", true), ("name 99", false)] {
+                    let key = Key::new(names.heap.arena, Space::Named, name.as_bytes());
+                    let found = names.find(&key).expect("no circle");
+                    assert_eq!(found.is_some(), is_there, "{name}");
+                    found.into_iter().for_each(|pinned| names.unpin(pinned.hazard));
+                }
+                drop(entered);
+                Ok(())
+            })
+            .unwrap();
+        segment.trim().unwrap();
+        assert_eq!(segment.stats().unwrap().names.arrays, 1);
     }
 }
