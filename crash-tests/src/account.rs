@@ -9,6 +9,7 @@
 //!   after a second workload.
 
 mod keepsakes;
+mod orphaned;
 mod workload;
 
 use crate::operations::objects::{KEEP, MADE_OTHER, OTHER, Other, length_of, numbered};
@@ -264,6 +265,9 @@ impl Found {
 fn destroy_at(segment: &Segment, at: u64) -> Result<bool> {
     let (of_values, of_others) = (Offset::<Value>::from_bits(at), Offset::<Other>::from_bits(at));
     if let Ok(found) = segment.resolve(of_values.context("no offset")?) {
+        if *found == value(KEEP, 0) {
+            return Ok(false); // it has a name
+        }
         ensure!(*found == value("unnamed", 0), "an object without name holds {:?}", *found);
         drop(found);
         return Ok(segment.destroy_at(of_values.context("no offset")?).is_ok());

@@ -2,6 +2,7 @@
 
 mod account;
 mod args;
+mod instructions;
 #[path = "../../benches/src/machine.rs"]
 mod machine;
 mod operations;
@@ -23,6 +24,7 @@ struct Cli {
 fn main() -> Result<ExitCode> {
     let passed = match Cli::parse().suite {
         args::Kill::Steps(args) => steps::run(&args)?,
+        args::Kill::Instructions(args) => instructions::run(&args)?,
         _ => bail!("not yet"),
     };
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })

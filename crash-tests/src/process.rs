@@ -2,12 +2,17 @@
 
 use anyhow::{Context, Result, ensure};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 /// Seconds after which the kernel ends a process that hangs.
 const PATIENCE: u32 = 20;
 /// What a child that panicked returns.
 const PANICKED: i32 = 101;
+
+/// What a thread of a victim does when it takes over: it performs what is left of the operation, and
+/// the thread that began it waits. Set by suites that follow threads.
+pub static TAKES_OVER: OnceLock<fn()> = OnceLock::new();
 
 /// How a process ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

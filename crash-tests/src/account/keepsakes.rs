@@ -108,6 +108,23 @@ impl<'s> Keepsakes<'s> {
         segment.trim()?;
         Ok(())
     }
+
+    /// Gives back what of it others can see, in a copy of the segment where nobody survived;
+    /// `but_names`: as above.
+    pub fn give_back_in(&self, copy: &Segment, but_names: bool) -> Result<()> {
+        for (at, bytes) in self.raw {
+            let address = copy.address(at).context("a raw block lost its memory")?;
+            // SAFETY: inside the block, which nobody else has.
+            let lost = looked_at(bytes).find(|i| unsafe { *address.as_ptr().add(*i) } != byte(*i));
+            ensure!(lost.is_none(), "byte {lost:?} of a kept block of {bytes} bytes changed");
+            copy.deallocate(at)?;
+        }
+        copy.destroy_at(self.unnamed)?;
+        let named = copy.destroy::<Value>(KEEP)?;
+        ensure!(named || but_names, "the object {KEEP} is gone");
+        copy.trim()?;
+        Ok(())
+    }
 }
 
 fn looked_at(bytes: usize) -> impl Iterator<Item = usize> {

@@ -51,8 +51,7 @@ pub const OPERATIONS: &[Operation] = &[
         })
     })
     .turns(raw_blocks(8), raw_blocks(9))
-    .of_steps(10)
-    .in_threads(),
+    .of_steps(10),
     Operation::new("allocate-refill-bells-all", |_, victim| {
         let segment = victim.segment();
         let blocks = raws(segment, BLOCK, SLAB);
@@ -62,8 +61,7 @@ pub const OPERATIONS: &[Operation] = &[
         })
     })
     .turns(NOTHING, raw_blocks(1))
-    .of_steps(5)
-    .in_threads(),
+    .of_steps(5),
     Operation::new("allocate-adopt", |_, victim| {
         let segment = victim.segment();
         enter(segment);
@@ -71,7 +69,7 @@ pub const OPERATIONS: &[Operation] = &[
             raw(segment, BLOCK);
         })
     })
-    .set_up(|stage| half_an_orphan(stage))
+    .set_up(half_an_orphan)
     .turns(raw_blocks(8), raw_blocks(9))
     .of_steps(10),
     Operation::new("allocate-fresh-slab", |_, victim| {
@@ -239,7 +237,7 @@ pub const OPERATIONS: &[Operation] = &[
         enter(segment);
         Box::new(|| free(segment, stage.noted(SLAB / 2)))
     })
-    .set_up(|stage| half_an_orphan(stage))
+    .set_up(half_an_orphan)
     .turns(raw_blocks(8), raw_blocks(7))
     .of_steps(2),
     Operation::new("free-last-of-slab", |_, victim| {

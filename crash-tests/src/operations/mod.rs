@@ -52,8 +52,9 @@ pub struct Operation {
     pub in_parts: bool,
     /// Steps that it must have, or it does not do what it is for.
     pub least: u64,
-    /// Other threads of the victim take part in it.
-    pub in_threads: bool,
+    /// A thread other than the one that begins it performs it, until it ends: see
+    /// [`TAKES_OVER`](crate::process::TAKES_OVER).
+    pub in_own_thread: bool,
     /// It destroys what survivors constructed, too.
     pub takes_all_names: bool,
 }
@@ -71,7 +72,7 @@ impl Operation {
             after: NOTHING,
             in_parts: false,
             least: 0,
-            in_threads: false,
+            in_own_thread: false,
             takes_all_names: false,
         }
     }
@@ -102,8 +103,8 @@ impl Operation {
         Operation { takes_all_names: true, ..self }
     }
 
-    const fn in_threads(self) -> Operation {
-        Operation { in_threads: true, ..self }
+    const fn in_own_thread(self) -> Operation {
+        Operation { in_own_thread: true, ..self }
     }
 }
 

@@ -5,6 +5,7 @@ use super::{
     private, raw, raw_blocks, raws,
 };
 use crate::operations::objects::construct;
+use crate::process::TAKES_OVER;
 use crate::stage::{Stage, Value, Victim, options};
 use anyhow::Result;
 use sharena::Segment;
@@ -59,8 +60,7 @@ pub const OPERATIONS: &[Operation] = &[
         Box::new(move || drop(segment))
     })
     .keeps(Things { raw: 4, named: 1, ..NOTHING })
-    .of_steps(50)
-    .in_threads(),
+    .of_steps(50),
     Operation::new("detach-unused", |stage, _| {
         let segment = stage.open();
         Box::new(move || drop(segment))
@@ -75,7 +75,7 @@ pub const OPERATIONS: &[Operation] = &[
     })
     .keeps(raw_blocks(3))
     .of_steps(5)
-    .in_threads(),
+    .in_own_thread(),
     Operation::new("thread-end-parked", |_, victim| {
         end_of_thread(victim, |segment| {
             hoard(segment, BLOCK, 3);
@@ -85,19 +85,14 @@ pub const OPERATIONS: &[Operation] = &[
     })
     .keeps(raw_blocks(2))
     .of_steps(3)
-    .in_threads(),
-    Operation::new("recover", recover)
-        .set_up(leave_a_dead_one)
-        .keeps(OF_THE_DEAD)
-        .of_steps(20)
-        .in_threads(),
+    .in_own_thread(),
+    Operation::new("recover", recover).set_up(leave_a_dead_one).keeps(OF_THE_DEAD).of_steps(20),
     Operation::new("attach-recovering", |stage, _| {
         Box::new(|| forget(Segment::open_at(stage.path()).expect("opened")))
     })
     .set_up(leave_a_dead_one)
     .keeps(OF_THE_DEAD)
-    .of_steps(20)
-    .in_threads(),
+    .of_steps(20),
 ];
 
 /// What stays of the one that [`leave_a_dead_one`] kills.
@@ -126,6 +121,9 @@ fn end_of_thread<'s>(victim: &'s Victim<'_>, work: fn(&Segment)) -> Act<'s> {
         drop(segment);
         done.send(()).expect("it is waited for");
         may_end.recv().expect("told");
+        if let Some(take_over) = TAKES_OVER.get() {
+            take_over();
+        }
     });
     is_done.recv().expect("it worked");
     Box::new(move || {
