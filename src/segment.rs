@@ -516,8 +516,24 @@ fn check_roots(arena: &Arena) -> Result<(), &'static str> {
     if header.participants_high.load(Acquire) > crate::layout::MAX_PARTICIPANTS as u64 {
         return Err("the count of participants is impossible");
     }
-    let current = header.names_current.load(Acquire);
-    let (oldest, reaper) = crate::layout::oldest_of(header.names_oldest.load(Acquire));
+    let roots = || (header.names_current.load(Acquire), header.names_oldest.load(Acquire));
+    let mut found = roots();
+    for _ in 0..ROUNDS {
+        let checked = check_names(arena, found);
+        let now = roots();
+        // The same still: what was found is so. Otherwise an array was given back between the look at
+        // the root and the look at the array.
+        if checked.is_ok() || now == found {
+            return checked;
+        }
+        found = now;
+    }
+    Err("the table of names never stands still")
+}
+
+/// The arrays of names that the header's words lead to.
+fn check_names(arena: &Arena, (current, oldest): (u64, u64)) -> Result<(), &'static str> {
+    let (oldest, reaper) = crate::layout::oldest_of(oldest);
     if usize::from(reaper) >= crate::layout::MAX_LANES {
         return Err("the table of names is being cleaned by an impossible lane");
     }

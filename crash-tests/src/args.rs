@@ -68,6 +68,20 @@ pub struct SoakArgs {
     /// Writes the figures there.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// A fault that one worker has; the soak must find it.
+    #[arg(long, hide = true)]
+    pub plant: Option<Plant>,
+}
+
+/// What a worker of the soak does wrong, in a test of the soak.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub enum Plant {
+    /// Gives blocks to everybody and forgets them.
+    Leak,
+    /// Writes into blocks that it has freed.
+    Write,
+    /// Stops in the middle of an operation.
+    Stop,
 }
 
 /// How to run `creation`.

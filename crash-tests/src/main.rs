@@ -2,30 +2,58 @@
 
 mod account;
 mod args;
+mod creation;
 mod instructions;
 #[path = "../../benches/src/machine.rs"]
 mod machine;
 mod operations;
 mod process;
+mod soak;
 mod stage;
 mod steps;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::Parser;
+use serde::Serialize;
+use std::path::Path;
 use std::process::ExitCode;
 
 #[derive(Parser)]
 #[command(about = "Kills processes that use sharena: see `cargo xtask kill`")]
 struct Cli {
     #[command(subcommand)]
-    suite: args::Kill,
+    task: Task,
+}
+
+#[derive(clap::Subcommand)]
+enum Task {
+    #[command(flatten)]
+    Suite(args::Kill),
+    /// A process of `soak`.
+    #[command(hide = true)]
+    SoakWorker(soak::worker::WorkerArgs),
+    /// A process of `creation`.
+    #[command(hide = true)]
+    Creator(creation::CreatorArgs),
 }
 
 fn main() -> Result<ExitCode> {
-    let passed = match Cli::parse().suite {
-        args::Kill::Steps(args) => steps::run(&args)?,
-        args::Kill::Instructions(args) => instructions::run(&args)?,
-        _ => bail!("not yet"),
+    let passed = match Cli::parse().task {
+        Task::Suite(args::Kill::Steps(args)) => steps::run(&args)?,
+        Task::Suite(args::Kill::Instructions(args)) => instructions::run(&args)?,
+        Task::Suite(args::Kill::Soak(args)) => soak::run(&args)?,
+        Task::Suite(args::Kill::Creation(args)) => creation::run(&args)?,
+        Task::Suite(args::Kill::Faults(_)) => {
+            bail!("faults are planted where this is built: `cargo xtask kill faults`")
+        }
+        Task::SoakWorker(args) => soak::worker::run(&args)?,
+        Task::Creator(args) => creation::creator(&args)?,
     };
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Writes figures for programs.
+fn write_json(path: &Path, results: &impl Serialize) -> Result<()> {
+    let text = serde_json::to_string_pretty(results)?;
+    std::fs::write(path, text + "\n").with_context(|| format!("write {}", path.display()))
 }
