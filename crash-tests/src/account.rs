@@ -18,7 +18,7 @@ use crate::stage::{Stage, Value, options, value};
 use anyhow::{Context, Result, bail, ensure};
 use keepsakes::Keepsakes;
 use serde::{Deserialize, Serialize};
-use sharena::{Liveness, Offset, Segment, Stats};
+use sharena::{Liveness, ObjectError, Offset, Segment, Stats};
 use std::collections::BTreeSet;
 
 /// Bytes of a unit, of which a segment consists.
@@ -200,11 +200,9 @@ impl<'s> Account<'s> {
             let in_order: BTreeSet<_> = (0..names.len()).map(numbered).collect();
             ensure!(names == in_order, "not the first ones are there, but {names:?}");
         }
-        Ok(Found { things, names, kept: self.kept_offsets() })
-    }
-
-    fn kept_offsets(&self) -> Vec<u64> {
-        self.keepsakes.as_ref().map(Keepsakes::offsets).unwrap_or_default()
+        let kept = self.keepsakes.as_ref().map(Keepsakes::offsets).unwrap_or_default();
+        let phase = kept.last().map_or(0, |value| value % 16);
+        Ok(Found { things, names, kept, phase })
     }
 }
 
@@ -214,6 +212,8 @@ struct Found {
     names: BTreeSet<String>,
     /// What is not to be given back.
     kept: Vec<u64>,
+    /// From a multiple of 16 to where the value of an object stands.
+    phase: u64,
 }
 
 impl Found {
@@ -232,6 +232,7 @@ impl Found {
             let blocks: Vec<u64> = blocks(segment, stage)?
                 .filter(|at| is_raw(*at))
                 .filter(|at| !is_kept(at))
+                .take(self.things.raw as usize)
                 .collect();
             ensure!(
                 blocks.len() as u64 == self.things.raw,
@@ -245,11 +246,12 @@ impl Found {
         }
         if self.things.unnamed != 0 {
             let mut destroyed = 0;
-            for at in blocks(segment, stage)?.flat_map(|at| [at, at + 8]) {
-                if is_kept(&at) {
-                    continue;
+            for block in blocks(segment, stage)? {
+                if destroyed == self.things.unnamed {
+                    break;
                 }
-                destroyed += u64::from(destroy_at(segment, at)?);
+                let at = block + self.phase;
+                destroyed += u64::from(!is_kept(&at) && destroy_at(segment, at)?);
             }
             ensure!(
                 destroyed == self.things.unnamed,
@@ -263,21 +265,25 @@ impl Found {
 
 /// Destroys the published object at `at`, if there is one; it must be whole.
 fn destroy_at(segment: &Segment, at: u64) -> Result<bool> {
-    let (of_values, of_others) = (Offset::<Value>::from_bits(at), Offset::<Other>::from_bits(at));
-    if let Ok(found) = segment.resolve(of_values.context("no offset")?) {
-        if *found == value(KEEP, 0) {
-            return Ok(false); // it has a name
+    let of_values = Offset::<Value>::from_bits(at).context("no offset")?;
+    match segment.resolve(of_values) {
+        Ok(found) if *found == value(KEEP, 0) => return Ok(false), // it has a name
+        Ok(found) => {
+            ensure!(*found == value("unnamed", 0), "an object without name holds {:x?}", *found);
+            drop(found);
+            segment.destroy_at(of_values)?;
         }
-        ensure!(*found == value("unnamed", 0), "an object without name holds {:?}", *found);
-        drop(found);
-        return Ok(segment.destroy_at(of_values.context("no offset")?).is_ok());
+        Err(ObjectError::NoObject { .. }) => return Ok(false),
+        // Both have their header in front alike; or it is a type's description.
+        Err(_) => {
+            let of_others = Offset::<Other>::from_bits(at).context("no offset")?;
+            let Ok(found) = segment.resolve(of_others) else { return Ok(false) };
+            ensure!(*found == OTHER, "an object without name holds {:x?}", *found);
+            drop(found);
+            segment.destroy_at(of_others)?;
+        }
     }
-    if let Ok(found) = segment.resolve(of_others.context("no offset")?) {
-        ensure!(*found == OTHER, "an object without name holds {:?}", *found);
-        drop(found);
-        return Ok(segment.destroy_at(of_others.context("no offset")?).is_ok());
-    }
-    Ok(false)
+    Ok(true)
 }
 
 /// Every place where a block can start.
@@ -349,3 +355,6 @@ fn is_like(fresh: &Fresh, segment: &Segment) -> Result<()> {
     ensure!(now == *fresh, "{now:?} instead of {fresh:?}\n{stats}");
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

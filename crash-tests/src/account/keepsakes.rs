@@ -23,6 +23,7 @@ pub struct Keepsakes<'s> {
     private: Owned<'s, [Value]>,
     raw: [(Offset<u8>, usize); 2],
     unnamed: Offset<Value>,
+    named: Offset<Value>,
     /// What the operation's setup holds.
     held: Held<'s>,
 }
@@ -33,7 +34,7 @@ fn byte(i: usize) -> u8 {
 
 impl<'s> Keepsakes<'s> {
     pub fn leave(segment: &'s Segment) -> Result<Keepsakes<'s>> {
-        drop(segment.construct(KEEP, value(KEEP, 0))?);
+        let named = segment.construct(KEEP, value(KEEP, 0))?.offset();
         let mut raw = [(Offset::from_bits(1).context("an offset")?, 0); 2];
         for (at, bytes) in raw.iter_mut().zip([BLOCK, RUN]) {
             *at = (segment.allocate(Layout::from_size_align(bytes, 16)?)?, bytes);
@@ -47,6 +48,7 @@ impl<'s> Keepsakes<'s> {
             private: segment.own_slice(3, |i| value(UNNAMED, i))?,
             raw,
             unnamed: segment.own(value(UNNAMED, 0))?.publish(),
+            named,
             held: Held::new(),
         })
     }
@@ -60,10 +62,10 @@ impl<'s> Keepsakes<'s> {
         Things { segments: 1, raw: 2, run_bytes: RUN_BYTES, unnamed: 1, named: 1 }
     }
 
-    /// Where what others can see stands.
+    /// Where what others can see stands; an object with a name can be resolved as well.
     pub fn offsets(&self) -> Vec<u64> {
         let raw = self.raw.iter().map(|(at, _)| at.to_bits());
-        raw.chain([self.unnamed.to_bits()]).collect()
+        raw.chain([self.unnamed.to_bits(), self.named.to_bits()]).collect()
     }
 
     /// All of it is as it was; `but_names`: somebody may have destroyed those.
@@ -97,7 +99,7 @@ impl<'s> Keepsakes<'s> {
 
     /// Gives all of it back.
     pub fn give_back(self) -> Result<()> {
-        let Keepsakes { segment, private, raw, unnamed, held } = self;
+        let Keepsakes { segment, private, raw, unnamed, held, .. } = self;
         drop((private, held));
         for (at, _) in raw {
             segment.deallocate(at)?;

@@ -51,7 +51,7 @@ pub const OPERATIONS: &[Operation] = &[
         })
     })
     .turns(raw_blocks(8), raw_blocks(9))
-    .of_steps(10),
+    .of_steps(4),
     Operation::new("allocate-refill-bells-all", |_, victim| {
         let segment = victim.segment();
         let blocks = raws(segment, BLOCK, SLAB);
@@ -71,7 +71,7 @@ pub const OPERATIONS: &[Operation] = &[
     })
     .set_up(half_an_orphan)
     .turns(raw_blocks(8), raw_blocks(9))
-    .of_steps(10),
+    .of_steps(4),
     Operation::new("allocate-fresh-slab", |_, victim| {
         let segment = victim.segment();
         enter(segment);

@@ -61,7 +61,7 @@ pub const OPERATIONS: &[Operation] = &[
         Box::new(|| construct(segment, "made-000"))
     })
     .turns(NOTHING, named(1))
-    .of_steps(20),
+    .of_steps(12),
     Operation::new("construct-known-name", |_, victim| {
         let segment = victim.segment();
         warm_up(segment);
@@ -73,14 +73,14 @@ pub const OPERATIONS: &[Operation] = &[
         Ok(Held::new())
     })
     .turns(NOTHING, named(1))
-    .of_steps(15),
+    .of_steps(10),
     Operation::new("construct-new-type", |_, victim| {
         let segment = victim.segment();
         warm_up(segment);
         Box::new(|| forget(segment.construct(MADE_OTHER, OTHER).expect("there is room")))
     })
     .turns(NOTHING, named(1))
-    .of_steps(30),
+    .of_steps(20),
     Operation::new("construct-slice", |_, victim| {
         let segment = victim.segment();
         warm_up(segment);
@@ -128,7 +128,7 @@ pub const OPERATIONS: &[Operation] = &[
         })
     })
     .turns(NOTHING, named(1))
-    .of_steps(20),
+    .of_steps(12),
     Operation::new("find-or-construct-old", |_, victim| {
         let segment = victim.segment();
         warm_up(segment);
@@ -260,7 +260,7 @@ pub const OPERATIONS: &[Operation] = &[
         let segment = stage.segment();
         construct_from(segment, 0, NEARLY_FULL + 6);
         (4..NEARLY_FULL + 6).for_each(|i| destroy(segment, &numbered(i)));
-        forget(segment.construct(MADE_OTHER, OTHER)?);
+        drop(segment.construct(MADE_OTHER, OTHER)?);
         segment.destroy::<Other>(MADE_OTHER)?;
         Ok(Held::new())
     })

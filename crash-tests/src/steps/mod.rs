@@ -218,7 +218,8 @@ impl<'a> Harness<'a> {
                         jobs.pop_front();
                         progress.inc(1);
                     } else {
-                        jobs[0].first = worker.place.outer() + jobs[0].stride;
+                        let first = self.trials[trial].first.as_ref();
+                        jobs[0].first = worker.place.turn(first) + jobs[0].stride;
                     }
                     *slot = None;
                     if !jobs.is_empty() {

@@ -27,9 +27,12 @@ pub struct Place {
 }
 
 impl Place {
-    /// What a worker counts in its turns.
-    pub fn outer(self) -> u64 {
-        self.first.unwrap_or(self.step)
+    /// The turn of a worker in which it comes there.
+    pub fn turn(self, first: Option<&First>) -> u64 {
+        match (self.first, first) {
+            (Some(step), Some(first)) => step / first.every,
+            _ => self.step,
+        }
     }
 }
 
@@ -61,7 +64,7 @@ const RECOVERED: [(&str, u64); 18] = [
     ("thread-end-parked", 4),
     ("names-growth", 61),
     ("trim-names", 61),
-    ("recover", 7),
+    ("recover", 40),
 ];
 
 /// Operations in which one died while it destroyed the object of a name that the victim constructs.

@@ -40,6 +40,9 @@ pub struct Job {
 /// Steps of an operation of which each is tried with everyone who may recover.
 const MANY: u64 = 120;
 
+/// Steps of a second victim from one death to the next.
+const PACE: u64 = 5;
+
 /// What a worker tells the harness.
 #[derive(Serialize, Deserialize)]
 pub enum Event {
@@ -102,7 +105,7 @@ impl Worker<'_> {
                         anyhow::Ok(is_last & death.is_some_and(|death| death.steps.is_some()))
                     })?
                 }
-                Some(first) => self.do_row(trial, turn * first.every, &mut failures)?,
+                Some(first) => self.do_row(trial, turn, first.every, &mut failures)?,
             };
             if is_last {
                 break;
@@ -112,11 +115,13 @@ impl Worker<'_> {
         Ok(())
     }
 
-    /// The first victim dies at one step, the second at each; whether the first came to its end.
-    fn do_row(&self, trial: &Trial, first: u64, failures: &mut usize) -> Result<bool> {
-        for step in 0.. {
+    /// The first victim dies at one step, the second at every [`PACE`]th, from another one on each
+    /// time; whether the first came to its end.
+    fn do_row(&self, trial: &Trial, turn: u64, every: u64, failures: &mut usize) -> Result<bool> {
+        let first = turn * every;
+        for step in (turn % PACE..).step_by(PACE as usize) {
             let place = Place { first: Some(first), step };
-            let death = self.try_death(trial, place, first + step, failures)?;
+            let death = self.try_death(trial, place, turn + step / PACE, failures)?;
             match death {
                 Some(death) if death.steps.is_some() => return Ok(death.first_is_through),
                 None if *failures >= ENOUGH => break,
