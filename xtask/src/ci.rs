@@ -101,6 +101,26 @@ const STEPS: &[Step] = &[
         advice: "run the model alone: `cargo xtask loom NAME`; it prints the interleaving that failed",
     },
     Step {
+        name: "deaths at each step",
+        does: Task(&["kill", "steps"]),
+        advice: "run the operation alone, as the last lines say: `cargo xtask kill steps NAME`",
+    },
+    Step {
+        name: "deaths at each instruction",
+        does: Task(&["kill", "instructions"]),
+        advice: "run the operation alone: `cargo xtask kill instructions NAME`; it names the source line",
+    },
+    Step {
+        name: "deaths under load",
+        does: Task(&["kill", "soak", "--kills", "500"]),
+        advice: "run it with the seed that it printed; the segment is kept: `sharena check NAME`",
+    },
+    Step {
+        name: "deaths of creators",
+        does: Task(&["kill", "creation", "--kills", "100"]),
+        advice: "run `cargo xtask kill creation` with the seed that it printed",
+    },
+    Step {
         name: "lints of the benchmarks",
         does: Cargo(&[
             "clippy",

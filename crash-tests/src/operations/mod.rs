@@ -182,3 +182,34 @@ const fn unnamed(unnamed: u64) -> Things {
 const fn named(named: u64) -> Things {
     Things { named, ..NOTHING }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::all;
+
+    /// The names in the first column of the chapter's table; one that ends in a star stands for all
+    /// that begin so.
+    fn documented() -> Vec<&'static str> {
+        let chapter = include_str!("../../../src/docs/death.md");
+        let (_, table) = chapter.split_once("| operations |").expect("the table");
+        let first = |line: &'static str| line.strip_prefix("| `")?.split_once(" | ");
+        let names = table.lines().filter_map(first).flat_map(|(names, _)| names.split(", "));
+        names.map(|name| name.trim_matches('`')).collect()
+    }
+
+    fn stands_for(pattern: &str, name: &str) -> bool {
+        pattern.strip_suffix('*').map_or(name == pattern, |begin| name.starts_with(begin))
+    }
+
+    #[test]
+    fn the_chapter_on_death_has_every_operation_once_and_no_other() {
+        let documented = documented();
+        for operation in all() {
+            let rows = documented.iter().filter(|pattern| stands_for(pattern, operation.name));
+            assert_eq!(rows.count(), 1, "rows of {}", operation.name);
+        }
+        for pattern in documented {
+            assert!(all().any(|operation| stands_for(pattern, operation.name)), "{pattern}");
+        }
+    }
+}
