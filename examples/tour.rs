@@ -1,8 +1,8 @@
 //! A tour: `cargo run --release --example tour`.
 //!
 //! This program starts others (itself, in other roles) that share a segment with it, lets them write,
-//! read, allocate and free each other's blocks, and shows what happens. It exits with 1 if anything is
-//! not as it says.
+//! read, allocate and free each other's blocks, kills one, and shows what happens. It exits with 1 if
+//! anything is not as it says.
 
 use sharena::{Offset, Options, Segment, Shareable};
 use std::alloc::Layout;
@@ -52,7 +52,7 @@ fn play(role: &str, segment: &str, number: Option<String>) -> Done {
         "writer" => writer(&segment),
         "reader" => reader(&segment),
         "worker" => worker(&segment, number.unwrap_or_default().parse()?),
-        "quitter" => quitter(&segment),
+        "victim" => victim(&segment),
         _ => Err(format!("there is no role {role}").into()),
     }
 }
@@ -111,11 +111,21 @@ fn guide() -> Done {
     }
     drop(exchange);
 
-    println!("5. A process ends without a word, with private values and a published one.");
-    finish(start("quitter", &name, 0)?)?;
+    println!("5. A process is killed in the middle of its work.");
+    let mut victim = start("victim", &name, 0)?;
+    while segment.find::<Quote>("legacy")?.is_none() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    std::thread::sleep(Duration::from_millis(20));
+    victim.kill()?;
+    victim.wait()?;
+    let begun = Instant::now();
+    let recovered = segment.recover()?;
+    println!("   Recovered in {:?}: {recovered}.", begun.elapsed());
     let left = segment.find::<Quote>("legacy")?.ok_or("what was published is gone")?;
     println!("   What it had published is still here: {:?}", *left);
     expect(left.bid == 7.0, "the legacy says 7")?;
+    expect(recovered.bytes > 8000, "its private values came back")?;
     drop(left);
 
     println!("6. All objects are destroyed, memory goes back.");
@@ -123,11 +133,10 @@ fn guide() -> Done {
     segment.trim()?;
     let report = segment.check()?;
     println!("   {destroyed} destroyed. {}", report.to_string().lines().next().unwrap_or_default());
-    println!(
-        "   Still private to the process that ended: {} bytes of {fresh}.",
-        fresh - segment.stats()?.free
-    );
-    expect(report.damages().next().is_none(), "nothing is damaged")?;
+    let free = segment.stats()?.free;
+    println!("   {free} bytes are free; in the new segment there were {fresh}.");
+    expect(report.is_clean(), "nothing is damaged or left behind")?;
+    expect(free == fresh, "every byte came back")?;
     println!("That was the tour.");
     Ok(())
 }
@@ -196,10 +205,15 @@ fn worker(segment: &Segment, me: u64) -> Done {
     Ok(())
 }
 
-fn quitter(segment: &Segment) -> Done {
+/// Works until it is killed.
+fn victim(segment: &Segment) -> Done {
     let _private = segment.own_slice(1000, |i| i as u64)?;
     segment.construct("legacy", Quote { bid: 7.0, ask: 8.0, size: 1 })?;
-    std::process::exit(0) // no destructor runs
+    for round in 0u64.. {
+        segment.construct_slice("work", 500, |i| round + i as u64)?;
+        segment.destroy::<u64>("work")?;
+    }
+    Ok(())
 }
 
 fn expect(holds: bool, what: &str) -> Done {

@@ -71,7 +71,7 @@ impl fmt::Display for Recovered {
         }
         write!(
             f,
-            "{} dead processes with {} lanes; {} blocks and {} units came back, {} bytes; {} operations undone, {} finished",
+            "dead processes: {} (lanes: {}); came back: {} blocks, {} units, in all {} bytes; undone: {}, finished: {}",
             self.processes,
             self.lanes,
             self.blocks,
@@ -81,7 +81,7 @@ impl fmt::Display for Recovered {
             self.finished
         )?;
         if self.pending != 0 {
-            write!(f, "; {} are left to another process that is at it", self.pending)?;
+            write!(f, "; left to another process that is at it: {}", self.pending)?;
         }
         Ok(())
     }
