@@ -224,30 +224,41 @@ macro_rules! fault {
 }
 pub(crate) use fault;
 
-/// Death at a chosen step, for the crash suites: built with `--cfg sharena_steps`.
+/// Death or a stop at a chosen step, for the crash suites: built with `--cfg sharena_steps`.
 #[cfg(sharena_steps)]
 pub mod steps {
-    use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+    use core::sync::atomic::{AtomicI32, AtomicU64, Ordering::Relaxed};
 
     static TAKEN: AtomicU64 = AtomicU64::new(0);
-    static FATAL: AtomicU64 = AtomicU64::new(u64::MAX);
+    static CHOSEN: AtomicU64 = AtomicU64::new(u64::MAX);
+    static SIGNAL: AtomicI32 = AtomicI32::new(libc::SIGKILL);
 
     /// Starts to count; the process is killed (SIGKILL to itself) before its `step`-th write, from 0.
     pub fn die_at(step: u64) {
-        TAKEN.store(0, Relaxed);
-        FATAL.store(step, Relaxed);
+        signal_at(step, libc::SIGKILL);
     }
 
-    /// Writes since [`die_at`].
+    /// The same, but it is stopped (SIGSTOP).
+    pub fn stop_at(step: u64) {
+        signal_at(step, libc::SIGSTOP);
+    }
+
+    fn signal_at(step: u64, signal: i32) {
+        TAKEN.store(0, Relaxed);
+        SIGNAL.store(signal, Relaxed);
+        CHOSEN.store(step, Relaxed);
+    }
+
+    /// Writes since then.
     pub fn taken() -> u64 {
         TAKEN.load(Relaxed)
     }
 
     #[inline]
     pub(super) fn step() {
-        if TAKEN.fetch_add(1, Relaxed) == FATAL.load(Relaxed) {
+        if TAKEN.fetch_add(1, Relaxed) == CHOSEN.load(Relaxed) {
             // SAFETY: `raise` has no memory-safety conditions.
-            unsafe { libc::raise(libc::SIGKILL) };
+            unsafe { libc::raise(SIGNAL.load(Relaxed)) };
         }
     }
 }

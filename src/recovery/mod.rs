@@ -15,7 +15,7 @@
 //! be done twice, and the word of each thing says what is left to do. The numbers of the dead (of the
 //! participant, of its lanes) are given out again only when nobody who helped can still act by them:
 //! first the door is shut (r6), then one looks for who is inside (r8). A helper that is stopped keeps
-//! these numbers, and the slab that it was sweeping; no memory beside.
+//! these numbers, and the slab or run that it was at; no memory beside.
 //!
 //! Nobody waits: where another helper is not finished, it is left to that one, and `pending` says so.
 

@@ -5,6 +5,7 @@
 //! every so many-th step. A worker that hangs or crashes while it looks at what a victim left is a
 //! failure of that step, and another takes its place.
 
+mod stopped;
 mod trial;
 mod worker;
 
@@ -71,9 +72,17 @@ pub fn run(args: &StepsArgs) -> Result<bool> {
     if trials.is_empty() {
         trials = trial::all().filter(|trial| trial.name.contains(wanted)).collect();
     }
-    ensure!(!trials.is_empty(), "no operation's name contains {wanted:?}");
+    let with_stops = stopped::NAME.contains(wanted);
+    ensure!(with_stops || !trials.is_empty(), "no operation's name contains {wanted:?}");
     let begin = Instant::now();
-    let rows = Harness::new(&trials)?.work()?;
+    let directory = Directory::new()?;
+    // First, while this process has one thread and can fork.
+    let stops = with_stops.then(|| stopped::run(&directory.0)).transpose()?;
+    let mut rows = match trials.is_empty() {
+        true => Vec::new(),
+        false => Harness::new(&trials, directory).work()?,
+    };
+    rows.extend(stops);
     let deaths = rows.iter().map(|row| row.deaths).sum();
     let failures = rows.iter().map(|row| row.failures.len()).sum();
     let seconds = begin.elapsed().as_secs_f64();
@@ -125,6 +134,14 @@ fn show(rows: &[Row], deaths: u64, seconds: f64) {
 /// A directory in shared memory for the segments of this run.
 struct Directory(PathBuf);
 
+impl Directory {
+    fn new() -> Result<Directory> {
+        let path = PathBuf::from(format!("/dev/shm/sharena-steps-{}", std::process::id()));
+        std::fs::create_dir(&path).with_context(|| format!("create {}", path.display()))?;
+        Ok(Directory(path))
+    }
+}
+
 impl Drop for Directory {
     fn drop(&mut self) {
         if let Err(error) = std::fs::remove_dir_all(&self.0) {
@@ -160,13 +177,11 @@ impl Drop for Worker {
 }
 
 impl<'a> Harness<'a> {
-    fn new(trials: &'a [Trial]) -> Result<Harness<'a>> {
-        let path = PathBuf::from(format!("/dev/shm/sharena-steps-{}", std::process::id()));
-        std::fs::create_dir(&path).with_context(|| format!("create {}", path.display()))?;
+    fn new(trials: &'a [Trial], directory: Directory) -> Harness<'a> {
         let (told, heard) = mpsc::channel();
         let row = |trial: &Trial| Row { operation: trial.name.clone(), ..Row::default() };
         let rows = trials.iter().map(row).collect();
-        Ok(Harness { trials, rows, directory: Directory(path), told, heard })
+        Harness { trials, rows, directory, told, heard }
     }
 
     fn work(mut self) -> Result<Vec<Row>> {

@@ -14,12 +14,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 #[cfg(sharena_steps)]
-use sharena::steps;
+pub use sharena::steps;
 
 /// In a build without steps nobody dies at one.
 #[cfg(not(sharena_steps))]
-mod steps {
+pub mod steps {
     pub fn die_at(_: u64) {}
+    pub fn stop_at(_: u64) {}
     pub fn taken() -> u64 {
         0
     }
