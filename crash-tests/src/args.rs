@@ -48,6 +48,9 @@ pub struct InstructionsArgs {
     /// Writes the figures there.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// Verifies each image, also of an instruction that writes thousands of words of one value.
+    #[arg(long)]
+    pub every: bool,
     /// Operations that break the laws, instead: they must be found out.
     #[arg(long, hide = true)]
     pub planted: bool,

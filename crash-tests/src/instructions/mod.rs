@@ -35,8 +35,8 @@ use victim::{Step, Victim};
 
 /// Failures of one operation that are shown; the results hold all.
 const SHOWN: usize = 5;
-/// Images that one instruction makes in an operation of which each is verified; an instruction that
-/// makes more writes a value of many bytes, word by word.
+/// Images that one instruction makes in an operation of which each is verified, unless all are asked
+/// for; an instruction that makes more writes a value of many bytes, word by word.
 const MANY: u64 = 2000;
 /// Of the images beyond those each so many-th is.
 const EACH_OF: u64 = 50;
@@ -100,7 +100,7 @@ pub fn run(args: &InstructionsArgs) -> Result<bool> {
     ensure!(!chosen.is_empty(), "no operation has such a name");
     let machine = Machine::here();
     let start = Instant::now();
-    let harness = Harness::new()?;
+    let harness = Harness::new(args.every)?;
     let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed} {msg}")?;
     let progress = ProgressBar::new(chosen.len() as u64).with_style(style);
     let mut rows = Vec::new();
@@ -131,6 +131,8 @@ pub fn run(args: &InstructionsArgs) -> Result<bool> {
 
 /// What all operations are tried with.
 struct Harness {
+    /// Verifies each image, without exception.
+    every: bool,
     cpus: Cpus,
     fresh: Fresh,
     page: Page,
@@ -138,9 +140,10 @@ struct Harness {
 }
 
 impl Harness {
-    fn new() -> Result<Harness> {
+    fn new(every: bool) -> Result<Harness> {
         victim::interruptible();
         Ok(Harness {
+            every,
             cpus: Cpus::keep_to_one()?,
             fresh: Fresh::measure()?,
             page: Page::new()?,
@@ -239,7 +242,7 @@ impl Deaths<'_> {
             self.row.images += 1;
             let made = self.made_at.entry(death.address).or_default();
             *made += 1;
-            if *made <= MANY || made.is_multiple_of(EACH_OF) {
+            if self.harness.every || *made <= MANY || made.is_multiple_of(EACH_OF) {
                 self.judge(death, false)?;
             }
         }
