@@ -143,6 +143,7 @@ impl Arena {
         }
     }
 
+    #[inline]
     pub fn set(&self, set: SetId) -> IndexSet {
         match set {
             SetId::Free => self.free,

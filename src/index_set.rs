@@ -72,12 +72,14 @@ impl IndexSet {
     /// Puts `item` in. Wait-free.
     ///
     /// Dead after the leaf: hidden until the next insert under the same words, or repair.
+    #[inline]
     pub fn insert(&self, item: usize) {
         self.insert_all(item >> FANOUT_SHIFT, 1 << (item & (FANOUT - 1)));
     }
 
     /// Puts in those of the items from `64 * word` on whose bits are set (in loom's world, as many as a
     /// word holds). Wait-free.
+    #[inline]
     pub fn insert_all(&self, word: usize, bits: u64) {
         // A read-modify-write even if the bits are there already: who clears the summary above looks
         // again with one of his own, and of the two one sees the other.

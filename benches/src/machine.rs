@@ -35,9 +35,18 @@ impl Machine {
             rustc: env!("BUILT_BY"),
             date: jiff::Timestamp::now().to_string(),
             commit: commit(),
-            command: std::env::args().collect(),
+            command: command(),
         }
     }
+}
+
+/// The program's name and its arguments, without the directories of this machine.
+fn command() -> Vec<String> {
+    let name = |arg: String| match std::path::Path::new(&arg).file_name() {
+        Some(name) if arg.contains('/') => name.to_string_lossy().into_owned(),
+        _ => arg,
+    };
+    std::env::args().map(name).collect()
 }
 
 fn commit() -> Option<String> {

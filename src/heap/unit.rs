@@ -169,7 +169,11 @@ impl Unit {
     }
 
     /// `None`: no version of this crate writes such a word.
+    #[inline]
     pub fn of(word: u64) -> Option<Unit> {
+        if word == 0 {
+            return Some(Unit::Free); // most units of a large segment
+        }
         let lane = LaneId((word >> LANE_SHIFT) as u16);
         let middle = (word >> CLASS_SHIFT & 0xff) as usize;
         let rest = u32::try_from(word >> REST_SHIFT).ok()?;
