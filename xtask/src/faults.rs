@@ -100,7 +100,7 @@ const FAULTS: &[Fault] = &[
     Fault {
         name: "hints-not-remade",
         breaks: "recovery does not make lost hints anew",
-        found_by: Steps("free-to-orphan"),
+        found_by: Steps("allocate-grow"),
     },
     Fault {
         name: "liveness-by-pid",
