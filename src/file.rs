@@ -194,6 +194,8 @@ impl SegmentFile {
         require_regular(path, &name)?;
         let fd = match open(&name, OPEN | OFlags::NOFOLLOW, Mode::empty()) {
             Ok(fd) => fd,
+            // Removed since, and perhaps made anew: then it is for the caller to look again.
+            Err(Errno::NOENT) => return Err(Error::NotFound { path: path.into() }),
             Err(errno) => {
                 // The name may mean something else than a moment ago; then say that.
                 require_regular(path, &name)?;
