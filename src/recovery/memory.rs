@@ -243,6 +243,9 @@ impl Heap<'_> {
             free += (!(bytes | bytes >> 1) & valid).count_ones();
             limbo += (bytes & (bytes >> 1) & valid).count_ones();
         }
+        // Behind the relaxed looks: pairs with f1, so that the use of who freed a block is over before
+        // the units are given to others.
+        fence(Acquire);
         if free == cut.count {
             self.free_units(head, span);
             return;
