@@ -31,7 +31,7 @@ pub const FANOUT: usize = 1 << FANOUT_SHIFT;
 pub const ZONE_UNITS: usize = FANOUT * FANOUT;
 
 /// Slots for participants. The last one is kept for who recovers the dead when all others are taken.
-pub const MAX_PARTICIPANTS: usize = if cfg!(loom) { 2 } else { 512 };
+pub const MAX_PARTICIPANTS: usize = if cfg!(loom) { 4 } else { 512 };
 /// Threads of all attached processes that use the segment at once; lane 0 is nobody.
 pub const MAX_LANES: usize = if cfg!(loom) { 5 } else { 4096 };
 

@@ -12,13 +12,14 @@ use crate::heap::size_class::ClassId;
 use crate::heap::unit::{LaneId, State, UNIT, Unit, UnitIndex};
 use crate::heap::{Heap, PlaceKind, locate};
 use crate::index_set::{IndexSet, Level};
-use crate::layout::{FANOUT, Layout, SetId};
+use crate::layout::{FANOUT, Layout, MAX_PARTICIPANTS, SetId};
 use crate::mapping::Mapping;
 use crate::names::entry::{Key, ObjectHeader, Space, Value};
 use crate::names::{Names, Pinned, Refused};
 use crate::process::lane::{self, LaneOwner};
-use crate::process::participant::ParticipantId;
-use crate::sync::{AtomicU64, Relaxed, Release, SeqCst, fence};
+use crate::process::participant::{HeldBy, ParticipantId, ParticipantWord};
+use crate::recovery;
+use crate::sync::{AcqRel, Acquire, AtomicU64, Relaxed, Release, SeqCst, death, fence};
 use std::rc::Rc;
 
 /// Bytes of the smallest block of a slab in loom's world; the blocks of class `c` have `BLOCK << c`.
@@ -27,6 +28,8 @@ pub const BLOCK: usize = 16384;
 /// A segment. All threads of one execution share it; make one in each.
 pub struct World {
     arena: Arena,
+    /// By participant: whether the kernel says that it is dead.
+    graves: [loom::sync::atomic::AtomicBool; MAX_PARTICIPANTS],
 }
 
 /// What the units and blocks are at rest.
@@ -58,20 +61,66 @@ impl World {
         (0..units).for_each(|i| arena.set(SetId::Free).insert((first.0 + i) as usize));
         // The first fence of an execution makes a word; no thread must order others by doing it.
         fence(SeqCst);
-        Rc::new(World { arena })
+        let graves = std::array::from_fn(|_| loom::sync::atomic::AtomicBool::new(false));
+        Rc::new(World { arena, graves })
     }
 
-    /// The thread's end of lane `lane`, from 1, which nobody else uses.
+    /// The thread's end of lane `lane`, from 1, which nobody else uses; participant 0's.
     pub fn worker(self: &Rc<World>, lane: u16) -> Worker {
+        self.worker_of(0, lane)
+    }
+
+    /// The same, of a participant that is attached from here on.
+    pub fn worker_of(self: &Rc<World>, participant: u16, lane: u16) -> Worker {
         let header = self.arena.header();
         let high = header.lanes_high.load(Relaxed).max(u64::from(lane) + 1);
         header.lanes_high.store(high, Release);
-        let active = LaneOwner::Active(ParticipantId(0).since(0)).word();
+        let high = header.participants_high.load(Relaxed).max(u64::from(participant) + 1);
+        header.participants_high.store(high, Release);
+        let record = &self.arena.participants()[usize::from(participant)];
+        if let Some(free) = ParticipantWord::of(record.word.load(Relaxed))
+            && let Some(live) = free.attach(HeldBy::Mapping)
+        {
+            record.word.store(live.word(), Release);
+        }
+        let active = LaneOwner::Active(ParticipantId(participant).since(0)).word();
         self.arena.lane(LaneId(lane)).owner.store(active, Release);
+        self.worker_in(LaneId(lane))
+    }
+
+    fn worker_in(self: &Rc<World>, lane: LaneId) -> Worker {
         // SAFETY: an all-zero lane is one that nobody uses yet.
         let memory = Box::new(unsafe { std::mem::zeroed::<Lane>() });
-        memory.begin(&self.arena, LaneId(lane), 1);
+        memory.begin(&self.arena, lane, 1);
         Worker { world: self.clone(), lane: memory }
+    }
+
+    /// A new process in the slot of `participant`, with the first lane that is free; `None`: the slot
+    /// is not. The kernel's lock, which a real one holds, is not here: only one at a time may try.
+    pub fn newcomer(self: &Rc<World>, participant: u16) -> Option<Worker> {
+        let word = &self.arena.participants()[usize::from(participant)].word;
+        let seen = word.load(Acquire);
+        let free = ParticipantWord::of(seen)?;
+        let live = free.attach(HeldBy::Mapping)?.word();
+        // Its lock comes before its word.
+        self.graves[usize::from(participant)].store(false, Release);
+        word.compare_exchange(seen, live, AcqRel, Acquire).ok()?;
+        let lane = lane::take(&self.arena, ParticipantId(participant).since(free.counter()));
+        Some(self.worker_in(lane.expect("there are lanes for all")))
+    }
+
+    /// Lets `act` be all that the process of `participant` does: it is killed before its `step`-th
+    /// write, or after the last one. `None`: before one.
+    pub fn live_and_die<T>(
+        &self,
+        participant: u16,
+        step: u64,
+        act: impl FnOnce() -> T,
+    ) -> Option<T> {
+        let done = death::before(step, act);
+        // Release, and Acquire by who judges: the kernel frees a lock after the process did its last.
+        self.graves[usize::from(participant)].store(true, Release);
+        done
     }
 
     /// Takes a lane for a thread of participant `participant`.
@@ -235,6 +284,15 @@ impl Worker {
     /// Frees a block that this lane's process holds PRIVATE.
     pub fn free_private(&self, block: u64) {
         self.heap().free_private(block);
+    }
+
+    /// Recovers whoever is dead; whether nothing is left of any of them, not even their numbers.
+    pub fn recover(&self) -> bool {
+        let graves = &self.world.graves;
+        recovery::recover(self.heap(), |id, _| graves[usize::from(id.0)].load(Acquire))
+            .expect("hazards for what is recovered")
+            .pending
+            == 0
     }
 
     /// Leaves a published block in Limbo.

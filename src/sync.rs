@@ -3,7 +3,7 @@
 //! | world | cfg | what an operation is |
 //! |---|---|---|
 //! | the real mapping | none | the machine's instruction |
-//! | loom | `loom` | a step of the model checker |
+//! | loom | `loom` | a step of the model checker; [`death`] may end the thread before a write |
 //! | step injection | `sharena_steps` | the machine's instruction, after [`steps`] had a chance to kill the process |
 //!
 //! A process dies between two instructions, and a load leaves no trace in shared memory: dying
@@ -41,17 +41,25 @@ mod model {
     }
 }
 
+/// Whether there is still somebody to write: false only in the destructors of a thread of a model that
+/// died.
 #[inline(always)]
-fn step() {
+fn step() -> bool {
     #[cfg(sharena_steps)]
     steps::step();
+    #[cfg(loom)]
+    return death::step();
+    #[cfg(not(loom))]
+    true
 }
 
 /// An atomic word of the world that the crate is built for; [`step`] runs before each write.
 macro_rules! facade_atomic {
     ($(#[$doc:meta])* $name:ident, $value:ty) => {
         $(#[$doc])*
-        #[repr(transparent)]
+        #[cfg_attr(not(loom), repr(transparent))]
+        // Whatever loom's own has: a power of two, so that positions can be shifted there, too.
+        #[cfg_attr(loom, repr(align(16)))]
         pub struct $name(world::$name);
 
         impl $name {
@@ -61,8 +69,9 @@ macro_rules! facade_atomic {
             }
             #[inline(always)]
             pub fn store(&self, value: $value, order: Ordering) {
-                step();
-                self.0.store(value, order);
+                if step() {
+                    self.0.store(value, order);
+                }
             }
         }
     };
@@ -79,13 +88,15 @@ facade_atomic!(
     u8
 );
 
+const GHOST: &str = "a destructor of a dead thread does more than store";
+
 impl AtomicU64 {
     pub fn new(value: u64) -> Self {
         Self(world::AtomicU64::new(value))
     }
     #[inline(always)]
     pub fn swap(&self, value: u64, order: Ordering) -> u64 {
-        step();
+        assert!(step(), "{GHOST}");
         self.0.swap(value, order)
     }
     /// The value found, as `Ok` if it was `current` and is now `new`.
@@ -97,27 +108,27 @@ impl AtomicU64 {
         success: Ordering,
         failure: Ordering,
     ) -> Result<u64, u64> {
-        step();
+        assert!(step(), "{GHOST}");
         self.0.compare_exchange(current, new, success, failure)
     }
     #[inline(always)]
     pub fn fetch_or(&self, bits: u64, order: Ordering) -> u64 {
-        step();
+        assert!(step(), "{GHOST}");
         self.0.fetch_or(bits, order)
     }
     #[inline(always)]
     pub fn fetch_and(&self, bits: u64, order: Ordering) -> u64 {
-        step();
+        assert!(step(), "{GHOST}");
         self.0.fetch_and(bits, order)
     }
     #[inline(always)]
     pub fn fetch_add(&self, by: u64, order: Ordering) -> u64 {
-        step();
+        assert!(step(), "{GHOST}");
         self.0.fetch_add(by, order)
     }
     #[inline(always)]
     pub fn fetch_sub(&self, by: u64, order: Ordering) -> u64 {
-        step();
+        assert!(step(), "{GHOST}");
         self.0.fetch_sub(by, order)
     }
 }
@@ -131,6 +142,7 @@ impl AtomicU8 {
 
 #[cfg(not(loom))]
 const _: () = assert!(size_of::<AtomicU64>() == 8 && size_of::<AtomicU8>() == 1);
+const _: () = assert!(size_of::<AtomicU8>().is_power_of_two());
 
 /// Makes `count` words at `at`, each zero: memory from the kernel is that already, but loom's atomics
 /// are more than their value.
@@ -197,7 +209,7 @@ pub unsafe fn load_eight(at: *const AtomicU8) -> u64 {
 /// alone to write.
 #[inline(always)]
 pub unsafe fn store_eight(at: *const AtomicU8, byte: u8) {
-    step();
+    assert!(step(), "{GHOST}");
     #[cfg(all(target_arch = "x86_64", not(loom)))]
     {
         let bytes = u64::from(byte) * 0x0101_0101_0101_0101;
@@ -259,6 +271,55 @@ pub mod steps {
         if TAKEN.fetch_add(1, Relaxed) == CHOSEN.load(Relaxed) {
             // SAFETY: `raise` has no memory-safety conditions.
             unsafe { libc::raise(SIGNAL.load(Relaxed)) };
+        }
+    }
+}
+
+/// Death of a thread of a model at a chosen step: it unwinds, and what its destructors would write is
+/// not written.
+#[cfg(loom)]
+pub mod death {
+    use loom::thread::{ThreadId, current};
+    use std::cell::RefCell;
+    use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+    struct Died;
+
+    thread_local! {
+        /// Of each mortal thread: its writes until it dies, `None` when it is dead. loom runs all
+        /// threads of an execution in one of the system's.
+        static MORTALS: RefCell<Vec<(ThreadId, Option<u64>)>> = const { RefCell::new(Vec::new()) };
+    }
+
+    /// Runs `act` in this thread until its `step`-th write, from 0; `None`: it came to that.
+    pub fn before<T>(step: u64, act: impl FnOnce() -> T) -> Option<T> {
+        let me = current().id();
+        MORTALS.with_borrow_mut(|mortals| mortals.push((me, Some(step))));
+        let done = catch_unwind(AssertUnwindSafe(act));
+        MORTALS.with_borrow_mut(|mortals| mortals.retain(|(mortal, _)| *mortal != me));
+        match done {
+            Ok(value) => Some(value),
+            Err(died) if died.is::<Died>() => None,
+            Err(failure) => resume_unwind(failure),
+        }
+    }
+
+    pub(super) fn step() -> bool {
+        let is_last = MORTALS.with_borrow_mut(|mortals| {
+            if mortals.is_empty() {
+                return Some(false);
+            }
+            let me = current().id();
+            let Some((_, left)) = mortals.iter_mut().find(|(mortal, _)| *mortal == me) else {
+                return Some(false);
+            };
+            let steps = (*left)?;
+            *left = steps.checked_sub(1);
+            Some(left.is_none())
+        });
+        match is_last {
+            Some(true) => resume_unwind(Box::new(Died)),
+            alive => alive.is_some(),
         }
     }
 }

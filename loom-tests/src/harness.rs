@@ -2,13 +2,14 @@
 
 use loom::cell::UnsafeCell;
 use loom::model::Builder;
+use sharena::model::World;
 use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::io::Write;
 use std::process::{Command, ExitCode, Stdio};
 use std::rc::Rc;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// A model: one call explores it.
@@ -38,13 +39,58 @@ pub fn explore(builder: Builder, body: impl Fn() + Sync + Send + 'static) {
     });
 }
 
+/// How a process ends: the argument of a body of [`each_death`].
+#[derive(Clone)]
+pub struct Death {
+    step: u64,
+    came: Arc<AtomicBool>,
+}
+
+impl Death {
+    /// Lets `act` be all that the process of `participant` does: it dies before the write that is the
+    /// turn of this exploration, or after the last one. `None`: before one.
+    pub fn of<T>(&self, participant: u16, world: &World, act: impl FnOnce() -> T) -> Option<T> {
+        let done = world.live_and_die(participant, self.step, act);
+        if done.is_none() {
+            self.came.store(true, Ordering::Relaxed);
+        }
+        done
+    }
+}
+
+/// Steps at which processes died in this process' explorations; the last exploration, of those who
+/// die after all they had to do, counts as one.
+static DEATHS: AtomicUsize = AtomicUsize::new(0);
+
+/// Explores `body` for each step at which the process in it that is mortal may die.
+pub fn each_death(builder: Builder, body: fn(&Death)) {
+    for step in 0.. {
+        DEATHS.fetch_add(1, Ordering::Relaxed);
+        let came = Arc::new(AtomicBool::new(false));
+        let death = Death { step, came: came.clone() };
+        explore(builder_like(&builder), move || body(&death));
+        if !came.load(Ordering::Relaxed) {
+            return;
+        }
+    }
+}
+
+/// A second builder with the same bounds: a check uses one up.
+pub fn builder_like(builder: &Builder) -> Builder {
+    let mut again = Builder::new();
+    again.preemption_bound = builder.preemption_bound;
+    again.max_branches = builder.max_branches;
+    again.max_threads = builder.max_threads;
+    again
+}
+
 /// Explores `body`, and asserts that its outcomes over all executions are exactly `expected`.
 pub fn outcomes<T: Ord + Debug + Clone + Send + 'static>(
     builder: Builder,
     expected: impl IntoIterator<Item = T>,
     body: impl Fn() -> T + Sync + Send + 'static,
 ) {
-    let seen = std::sync::Arc::new(Mutex::new(BTreeSet::new()));
+    let seen = Arc::new(Mutex::new(BTreeSet::new()));
     let all = seen.clone();
     explore(builder, move || {
         let outcome = body();
@@ -123,15 +169,16 @@ fn one(model: &Model, long: bool) -> ExitCode {
             .unwrap_or_default();
         // A second line of a text may be loom's list of places, which it has only with LOOM_LOCATION.
         println!(
-            "failed {} {}{at}",
+            "failed {} {} {}{at}",
             EXECUTIONS.load(Ordering::Relaxed),
+            DEATHS.load(Ordering::Relaxed),
             text.lines().collect::<Vec<_>>().join(" ")
         );
         let _ = std::io::stdout().flush();
         std::process::exit(1);
     }));
     (model.check)(builder);
-    println!("held {}", EXECUTIONS.load(Ordering::Relaxed));
+    println!("held {} {}", EXECUTIONS.load(Ordering::Relaxed), DEATHS.load(Ordering::Relaxed));
     ExitCode::SUCCESS
 }
 
@@ -143,6 +190,7 @@ const MEMORY: [(&str, &str); 2] =
 struct Report {
     held: bool,
     executions: String,
+    deaths: String,
     text: String,
     took: Duration,
 }
@@ -155,8 +203,9 @@ fn run(model: &Model, long: bool) -> Report {
     let done = command.stdin(Stdio::null()).output().expect("a second process of this program");
     let output = String::from_utf8_lossy(&done.stdout).into_owned();
     let last = output.lines().last().unwrap_or_default();
-    let mut words = last.splitn(3, ' ');
-    let (verdict, executions, text) = (words.next(), words.next().unwrap_or("-"), words.next());
+    let mut words = last.splitn(4, ' ');
+    let (verdict, executions) = (words.next(), words.next().unwrap_or("-"));
+    let (deaths, text) = (words.next().unwrap_or("-"), words.next());
     let text = match text {
         Some(text) => text.to_owned(),
         None => format!(
@@ -168,6 +217,7 @@ fn run(model: &Model, long: bool) -> Report {
     Report {
         held: done.status.success() && verdict == Some("held"),
         executions: executions.to_owned(),
+        deaths: if deaths == "0" { "-".to_owned() } else { deaths.to_owned() },
         text,
         took: begin.elapsed(),
     }
@@ -177,8 +227,8 @@ fn run(model: &Model, long: bool) -> Report {
 fn all(models: &[Model], long: bool) -> ExitCode {
     let begin = Instant::now();
     println!(
-        "{:<28} {:>7} {:>5} {:>10} {:>7}  law",
-        "model", "threads", "bound", "executions", "s"
+        "{:<28} {:>7} {:>5} {:>6} {:>10} {:>7}  law",
+        "model", "threads", "bound", "deaths", "executions", "s"
     );
     let (next, failed) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     let work = || {
@@ -188,10 +238,11 @@ fn all(models: &[Model], long: bool) -> ExitCode {
             let bound = bound.map_or("all".to_owned(), |bound| bound.to_string());
             let mut failed = failed.lock().expect("nobody panics in it");
             println!(
-                "{:<28} {:>7} {:>5} {:>10} {:>7.1}  {}",
+                "{:<28} {:>7} {:>5} {:>6} {:>10} {:>7.1}  {}",
                 model.name,
                 model.threads,
                 bound,
+                report.deaths,
                 report.executions,
                 report.took.as_secs_f64(),
                 model.law

@@ -1,6 +1,6 @@
 //! Frees from other lanes, orphans, units.
 
-use crate::harness::{Cells, Model, explore};
+use crate::harness::{Cells, Model, builder_like, explore};
 use loom::model::Builder;
 use loom::thread::spawn;
 use sharena::model::{BLOCK, Worker, World};
@@ -192,15 +192,6 @@ fn orphan(builder: Builder) {
             assert_eq!(taken.len(), 3 - given, "a free was lost between owner and orphan");
         });
     }
-}
-
-/// A second builder with the same bounds: a check uses one up.
-fn builder_like(builder: &Builder) -> Builder {
-    let mut again = Builder::new();
-    again.preemption_bound = builder.preemption_bound;
-    again.max_branches = builder.max_branches;
-    again.max_threads = builder.max_threads;
-    again
 }
 
 /// A slab of four blocks that `owner` gives away, `concurrently` with all else or before: one block

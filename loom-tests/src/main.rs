@@ -10,6 +10,7 @@
 //! that is satisfied by a later store of another thread's future (load buffering). Fences are no
 //! scheduling points in loom; the crate's facade puts one before each full fence.
 
+mod death;
 mod harness;
 mod heap;
 mod index_set;
@@ -22,6 +23,7 @@ fn main() -> std::process::ExitCode {
         outcomes::models(),
         index_set::models(),
         heap::models(),
+        death::models(),
         process::models(),
         names::models(),
     ];

@@ -84,7 +84,7 @@ pub fn models() -> Vec<Model> {
 }
 
 /// An object with its value, not yet named.
-fn object(worker: &Worker, cells: &Cells, value: u64) -> u64 {
+pub fn object(worker: &Worker, cells: &Cells, value: u64) -> u64 {
     let block = worker.take(BLOCK).expect("memory for an object");
     cells.write(worker.world().place_of(block), value);
     worker.write_object(block);
@@ -92,7 +92,7 @@ fn object(worker: &Worker, cells: &Cells, value: u64) -> u64 {
 }
 
 /// The value of a name; the pin is over afterwards.
-fn value_of(worker: &Worker, cells: &Cells, name: &str) -> Option<u64> {
+pub fn value_of(worker: &Worker, cells: &Cells, name: &str) -> Option<u64> {
     let found = worker.find(name)?;
     let value = cells.read(worker.world().place_of(found.object));
     worker.unpin(found);
@@ -100,7 +100,7 @@ fn value_of(worker: &Worker, cells: &Cells, name: &str) -> Option<u64> {
 }
 
 /// Takes a block if there is one, as its new holder.
-fn take_and_write(worker: &Worker, cells: &Cells) -> Option<u64> {
+pub fn take_and_write(worker: &Worker, cells: &Cells) -> Option<u64> {
     let block = worker.take(BLOCK)?;
     worker.overwrite(block);
     cells.write(worker.world().place_of(block), 99);
@@ -116,7 +116,7 @@ fn table(units: u32) -> (Rc<World>, Cells, Worker) {
     (world, cells, worker)
 }
 
-fn names_of(worker: &Worker) -> Vec<String> {
+pub fn names_of(worker: &Worker) -> Vec<String> {
     let mut names: Vec<String> = worker.live_names().into_iter().map(|(name, _)| name).collect();
     names.sort();
     names

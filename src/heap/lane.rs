@@ -45,6 +45,9 @@ const ROW_INDEX: u32 = 48;
 const ROW_OFFSET: u64 = (1 << ROW_INDEX) - 1;
 const _: () = assert!(crate::layout::MAX_CAPACITY <= 1 << ROW_INDEX);
 
+/// What a state byte takes: a byte, but for loom's.
+const STATE_SHIFT: u32 = size_of::<AtomicU8>().ilog2();
+
 /// In `start`: slabs have more units. No position in a unit is so far from it that it looks like a
 /// block's, as `size` is 0 then.
 const LONG: u32 = u32::MAX;
@@ -56,8 +59,11 @@ impl Magazine {
         self.limit.set(blocks.wrapping_add(cut.magazine as usize));
         let (start, size, reciprocal) =
             if cut.span > 1 { (LONG, 0, 0) } else { (cut.start, cut.size, cut.short_reciprocal()) };
-        let (states, shift) =
-            if cut.dense { (arena.layout().state_lines, LINE.ilog2()) } else { (0, UNIT_SHIFT) };
+        let (states, shift) = if cut.dense {
+            (arena.layout().state_lines, LINE.ilog2() + STATE_SHIFT)
+        } else {
+            (0, UNIT_SHIFT)
+        };
         self.states.set(states);
         self.states_shift.set(shift);
         self.start.set(start);
@@ -119,7 +125,7 @@ impl Magazine {
         }
         if self.top.get() == self.bottom.get() {
             let row = self.pop_row()?;
-            mark(self.row_states.get() + (row >> ROW_INDEX));
+            mark(self.row_states.get() + ((row >> ROW_INDEX) << STATE_SHIFT));
             return Some(row & ROW_OFFSET);
         }
         let block = self.pop()?;
@@ -186,7 +192,7 @@ impl Magazine {
         // Compared in 64 bits, where a position before the first block is negative: no block's.
         let exact = index * u64::from(self.size.get()) == i64::from(at as i32) as u64;
         let states = self.states.get() + ((offset >> UNIT_SHIFT) << self.states_shift.get());
-        (exact, states + index)
+        (exact, states + (index << STATE_SHIFT))
     }
 
     fn len(&self) -> u32 {

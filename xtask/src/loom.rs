@@ -245,9 +245,10 @@ fn planted(root: &Path, target: &Path, loom: Option<&Path>, names: &[String]) ->
             let told = command.args(["--one", model]).envs(memory).output()?;
             let told_text = String::from_utf8_lossy(&told.stdout).into_owned();
             let last = told_text.lines().last().unwrap_or_default();
-            let mut words = last.splitn(3, ' ');
-            let (verdict, execution, said) =
-                (words.next(), words.next(), words.next().unwrap_or_default());
+            // The verdict, executions, deaths, what it says.
+            let mut words = last.splitn(4, ' ');
+            let (verdict, execution) = (words.next(), words.next());
+            let said = words.nth(1).unwrap_or_default();
             let caught = verdict == Some("failed")
                 && bug.says.iter().any(|says| said.contains(says.as_str()));
             let short: String = said.chars().take(100).collect();

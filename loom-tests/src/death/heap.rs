@@ -1,0 +1,290 @@
+//! Death in the heap: slabs, frees, runs.
+
+use super::{MORTAL, give, hand_out, hold, inherit, takes_all_else, three};
+use crate::harness::{Cells, Death, Model, each_death};
+use loom::model::Builder;
+use loom::thread::{JoinHandle, spawn};
+use sharena::model::{BLOCK, Worker, World};
+
+/// Two blocks of this size make a slab.
+const HALF: usize = 2 * BLOCK;
+
+pub fn models() -> Vec<Model> {
+    let model = |name, law, bound, check| Model {
+        name,
+        law,
+        threads: 3,
+        bound: Some(bound),
+        long: Some(bound + 1),
+        check,
+    };
+    vec![
+        model(
+            "death/allocate",
+            "one dies as it cuts a slab, takes, publishes and frees, beside one who does the same: all but what it published comes back",
+            1,
+            allocate,
+        ),
+        model(
+            "death/remote-free",
+            "one dies as it frees into another's slab, which the owner refills from: the owner finds the block",
+            1,
+            remote_free,
+        ),
+        model(
+            "death/owner",
+            "the owner of a slab dies as others free into it: the heir finds all blocks",
+            1,
+            owner,
+        ),
+        model(
+            "death/orphan",
+            "one dies as it gives its slab away, and another frees into it: the same",
+            1,
+            orphan,
+        ),
+        model(
+            "death/adopt",
+            "one dies as it adopts a slab, and another frees into it: the same",
+            1,
+            adopt,
+        ),
+        model(
+            "death/two-adopters",
+            "of two that adopt a slab one dies: what it did not publish comes back, the other's stays",
+            1,
+            two_adopters,
+        ),
+        model(
+            "death/run",
+            "one dies as it claims a run, beside a claimer: no unit has two holders, none is lost",
+            1,
+            run,
+        ),
+        model(
+            "death/run-free",
+            "one dies as it gives back a run, beside a claimer: the same",
+            1,
+            run_free,
+        ),
+        model(
+            "death/run-resize",
+            "one dies as it shrinks and grows a run in place, beside a claimer: the same",
+            1,
+            run_resize,
+        ),
+    ]
+}
+
+fn allocate(builder: Builder) {
+    each_death(builder, |death: &Death| {
+        let (world, cells, [mortal, witness, heir]) = three(2);
+        let (c, w, death) = (cells.clone(), world.clone(), death.clone());
+        let work = move |worker: &Worker, cells: &Cells| {
+            let first = worker.take(HALF).expect("room for both");
+            hold(worker.world(), cells, first);
+            worker.publish_raw(first);
+            let second = worker.take(HALF).expect("room for both");
+            hold(worker.world(), cells, second);
+            give(worker, cells, first);
+            second
+        };
+        let dying = spawn(move || _ = death.of(MORTAL, &w, || work(&mortal, &c)));
+        let c = cells.clone();
+        let witness = spawn(move || (work(&witness, &c), witness));
+        let (block, _witness) = inherit(&heir, dying, witness);
+        takes_all_else(&heir, &cells, HALF, &[block]);
+    });
+}
+
+fn remote_free(builder: Builder) {
+    each_death(builder, |death: &Death| {
+        let (world, cells, [mortal, witness, heir]) = three(1);
+        let blocks = hand_out(&witness, HALF, 2);
+        let (c, w, death) = (cells.clone(), world.clone(), death.clone());
+        let freed = blocks[0];
+        let dying = spawn(move || _ = death.of(MORTAL, &w, || give(&mortal, &c, freed)));
+        let c = cells.clone();
+        let witness = spawn(move || {
+            let block = witness.take(HALF);
+            block.iter().for_each(|block| hold(witness.world(), &c, *block));
+            (witness, block)
+        });
+        let (witness, block) = inherit(&heir, dying, witness);
+        let again = witness.take(HALF);
+        assert!(block.is_none() || again.is_none(), "a block has two holders");
+        let is_free = world.census().blocks[4] == 1;
+        assert_eq!(
+            block.or(again),
+            is_free.then_some(freed),
+            "the owner takes the block when the one who freed it, and died, had freed it"
+        );
+        assert!(heir.take(HALF).is_none(), "a block has two holders");
+    });
+}
+
+fn owner(builder: Builder) {
+    each_death(builder, |death: &Death| {
+        let (world, cells, [mortal, witness, heir]) = three(1);
+        let blocks = hand_out(&mortal, BLOCK, 2);
+        let (c, w, death) = (cells.clone(), world.clone(), death.clone());
+        let dying = spawn(move || {
+            death.of(MORTAL, &w, || {
+                let private = mortal.take(BLOCK).expect("two are left, or more");
+                hold(mortal.world(), &c, private);
+                let published = mortal.take(BLOCK).expect("one is left, or more");
+                hold(mortal.world(), &c, published);
+                mortal.publish_raw(published);
+                mortal.free_private(private);
+            });
+        });
+        let c = cells.clone();
+        let witness = spawn(move || blocks.iter().for_each(|block| give(&witness, &c, *block)));
+        inherit(&heir, dying, witness);
+        takes_all_else(&heir, &cells, BLOCK, &[]);
+    });
+}
+
+fn orphan(builder: Builder) {
+    each_death(builder, |death: &Death| {
+        let (world, cells, [mortal, witness, heir]) = three(1);
+        let blocks = hand_out(&mortal, HALF, 2);
+        let (w, death) = (world.clone(), death.clone());
+        let dying = spawn(move || _ = death.of(MORTAL, &w, || mortal.give_away_slabs()));
+        let c = cells.clone();
+        let witness = spawn(move || blocks.iter().for_each(|block| give(&witness, &c, *block)));
+        inherit(&heir, dying, witness);
+        takes_all_else(&heir, &cells, HALF, &[]);
+    });
+}
+
+fn adopt(builder: Builder) {
+    each_death(builder, |death: &Death| {
+        let (world, cells, [mortal, witness, heir]) = three(1);
+        let blocks = hand_out(&witness, BLOCK, 3);
+        assert!(witness.give_away_slabs(), "a slab without PRIVATE blocks can be given away");
+        let (c, w, death) = (cells.clone(), world.clone(), death.clone());
+        let dying = spawn(move || {
+            death.of(MORTAL, &w, || {
+                let block = mortal.take(BLOCK).expect("one was free all the time");
+                hold(mortal.world(), &c, block);
+            });
+        });
+        let c = cells.clone();
+        let witness =
+            spawn(move || blocks[1..].iter().for_each(|block| give(&witness, &c, *block)));
+        inherit(&heir, dying, witness);
+        takes_all_else(&heir, &cells, BLOCK, &[]);
+    });
+}
+
+fn two_adopters(builder: Builder) {
+    each_death(builder, |death: &Death| {
+        let (world, cells, [mortal, witness, heir]) = three(1);
+        hand_out(&heir, BLOCK, 2);
+        assert!(heir.give_away_slabs(), "a slab without PRIVATE blocks can be given away");
+        let (c, w, death) = (cells.clone(), world.clone(), death.clone());
+        let dying = spawn(move || {
+            death.of(MORTAL, &w, || {
+                let taken = mortal.take_all(BLOCK);
+                taken.iter().for_each(|block| hold(mortal.world(), &c, *block));
+            });
+        });
+        let c = cells.clone();
+        let witness = spawn(move || {
+            let taken = witness.take_all(BLOCK);
+            taken.iter().for_each(|block| hold(witness.world(), &c, *block));
+            (witness, taken)
+        });
+        let (_witness, taken) = inherit(&heir, dying, witness);
+        takes_all_else(&heir, &cells, BLOCK, &taken);
+    });
+}
+
+/// The cells of all units of a run are its holder's.
+fn hold_run(world: &World, cells: &Cells, run: u64, units: usize) {
+    let first = world.place_of(run);
+    (0..units).for_each(|unit| cells.write(first + 4 * unit, run));
+}
+
+/// At rest: of `units` units the heir gets all but those that the witness has.
+fn takes_all_units(heir: &Worker, cells: &Cells, units: u32, witness: u32) {
+    let world = heir.world();
+    let census = world.census();
+    assert_eq!(
+        (census.free_units, census.runs),
+        (units - witness, witness),
+        "a unit is lost, or is twice there: {census:?}"
+    );
+    for _ in 0..census.free_units {
+        let run = heir.take_run(1).expect("the census has seen it");
+        hold_run(world, cells, run, 1);
+    }
+}
+
+/// The witness takes a run of `units` if it can.
+fn claim(witness: Worker, cells: &Cells, units: u32) -> JoinHandle<(Worker, Option<u64>)> {
+    let cells = cells.clone();
+    spawn(move || {
+        let run = witness.take_run(units);
+        run.iter().for_each(|run| hold_run(witness.world(), &cells, *run, units as usize));
+        (witness, run)
+    })
+}
+
+fn run(builder: Builder) {
+    each_death(builder, |death: &Death| {
+        let (world, cells, [mortal, witness, heir]) = three(3);
+        let (c, w, death) = (cells.clone(), world.clone(), death.clone());
+        let dying = spawn(move || {
+            death.of(MORTAL, &w, || {
+                if let Some(run) = mortal.take_run(2) {
+                    hold_run(mortal.world(), &c, run, 2);
+                }
+            });
+        });
+        let witness = claim(witness, &cells, 2);
+        let (_witness, run) = inherit(&heir, dying, witness);
+        takes_all_units(&heir, &cells, 3, run.map_or(0, |_| 2));
+    });
+}
+
+fn run_free(builder: Builder) {
+    each_death(builder, |death: &Death| {
+        let (world, cells, [mortal, witness, heir]) = three(2);
+        let (c, w, death) = (cells.clone(), world.clone(), death.clone());
+        let run = mortal.take_run(2).expect("the segment is empty");
+        hold_run(&world, &cells, run, 2);
+        let dying = spawn(move || {
+            death.of(MORTAL, &w, || {
+                mortal.free_private(run);
+                if let Some(run) = mortal.take_run(1) {
+                    hold_run(mortal.world(), &c, run, 1);
+                }
+            });
+        });
+        let witness = claim(witness, &cells, 1);
+        let (_witness, run) = inherit(&heir, dying, witness);
+        takes_all_units(&heir, &cells, 2, run.map_or(0, |_| 1));
+    });
+}
+
+fn run_resize(builder: Builder) {
+    each_death(builder, |death: &Death| {
+        let (world, cells, [mortal, witness, heir]) = three(3);
+        let (c, w, death) = (cells.clone(), world.clone(), death.clone());
+        let run = mortal.take_run(3).expect("the segment is empty");
+        hold_run(&world, &cells, run, 3);
+        let dying = spawn(move || {
+            death.of(MORTAL, &w, || {
+                assert!(mortal.resize_run(run, 1), "a run can always shrink");
+                if mortal.resize_run(run, 2) {
+                    hold_run(mortal.world(), &c, run, 2);
+                }
+            });
+        });
+        let witness = claim(witness, &cells, 1);
+        let (_witness, run) = inherit(&heir, dying, witness);
+        takes_all_units(&heir, &cells, 3, run.map_or(0, |_| 1));
+    });
+}

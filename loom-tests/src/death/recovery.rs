@@ -1,0 +1,225 @@
+//! Recovery beside recovery: helpers help each other, may die of it, and never act on numbers that
+//! were given out again.
+
+use super::{give, hand_out, hold, takes_all_else};
+use crate::harness::{Cells, Death, Model, each_death, explore};
+use crate::names::{object, value_of};
+use loom::model::Builder;
+use loom::thread::spawn;
+use sharena::model::{BLOCK, Worker, World};
+use std::rc::Rc;
+
+const HALF: usize = 2 * BLOCK;
+
+/// Participants; 0 is dead from the beginning.
+const DEAD: u16 = 0;
+const FIRST: u16 = 1;
+const SECOND: u16 = 2;
+const HEIR: u16 = 3;
+
+pub fn models() -> Vec<Model> {
+    let model = |name, law, threads, bound, check| Model {
+        name,
+        law,
+        threads,
+        bound: Some(bound),
+        long: Some(bound + 1),
+        check,
+    };
+    vec![
+        model(
+            "recovery/two-helpers",
+            "two recover one dead owner of a slab, and take what they find: each block comes back once",
+            2,
+            2,
+            two_helpers,
+        ),
+        model(
+            "recovery/run",
+            "two give back one private run of the dead, and claim: each unit comes back once",
+            2,
+            1,
+            run,
+        ),
+        model(
+            "recovery/helper-dies",
+            "one dies as it recovers a dead owner, beside one who frees into the slab: all comes back once",
+            3,
+            1,
+            helper_dies,
+        ),
+        model(
+            "recovery/both-help",
+            "one dies as it recovers a dead owner, beside one who does the same: all comes back once",
+            3,
+            1,
+            both_help,
+        ),
+        model(
+            "recovery/numbers",
+            "a newcomer gets the numbers of the dead while a slow helper is about: nothing of it is touched",
+            2,
+            2,
+            numbers,
+        ),
+        model(
+            "recovery/destroy",
+            "one dies as it destroys; two finish that, and one constructs the name again: it stays",
+            2,
+            1,
+            destroy,
+        ),
+    ]
+}
+
+fn worker(world: &Rc<World>, participant: u16) -> Worker {
+    world.worker_of(participant, participant + 1)
+}
+
+/// A segment in which the dead one has left a slab: `published` blocks that it handed out and a
+/// PRIVATE one.
+fn left_behind(units: u32, published: usize) -> (Rc<World>, Cells, Vec<u64>) {
+    let world = World::new(units);
+    let cells = Cells::new(world.places());
+    let dead = worker(&world, DEAD);
+    let blocks = world.live_and_die(DEAD, u64::MAX, || {
+        let blocks = hand_out(&dead, HALF, published);
+        let private = dead.take(HALF).expect("room for it");
+        hold(&world, &cells, private);
+        blocks
+    });
+    (world, cells, blocks.expect("it dies at rest"))
+}
+
+fn two_helpers(builder: Builder) {
+    explore(builder, || {
+        let (world, cells, _published) = left_behind(1, 1);
+        let heirs = [FIRST, SECOND].map(|participant| worker(&world, participant));
+        let help = |heir: Worker| {
+            let cells = cells.clone();
+            move || {
+                heir.recover();
+                let taken = heir.take_all(HALF);
+                taken.iter().for_each(|block| hold(heir.world(), &cells, *block));
+                (heir, taken)
+            }
+        };
+        let [first, second] = heirs;
+        let second = spawn(help(second));
+        let (first, mut taken) = help(first)();
+        let (_second, others) = second.join().unwrap();
+        taken.extend(others);
+        assert!(first.recover(), "numbers of the dead that nobody can still act by are not free");
+        takes_all_else(&first, &cells, HALF, &taken);
+    });
+}
+
+fn run(builder: Builder) {
+    explore(builder, || {
+        let world = World::new(2);
+        let cells = Cells::new(world.places());
+        let dead = worker(&world, DEAD);
+        world.live_and_die(DEAD, u64::MAX, || dead.take_run(2).expect("the segment is empty"));
+        let heirs = [FIRST, SECOND].map(|participant| worker(&world, participant));
+        let help = |heir: Worker| {
+            let cells = cells.clone();
+            move || {
+                heir.recover();
+                let run = heir.take_run(1);
+                run.iter().for_each(|run| hold(heir.world(), &cells, *run));
+                (heir, run)
+            }
+        };
+        let [first, second] = heirs;
+        let second = spawn(help(second));
+        let (first, mine) = help(first)();
+        let (second, others) = second.join().unwrap();
+        assert!(first.recover(), "numbers of the dead that nobody can still act by are not free");
+        let mine = mine.or_else(|| first.take_run(1));
+        let others = others.or_else(|| second.take_run(1));
+        assert!(mine.is_some() && others.is_some(), "a unit is lost");
+        assert_ne!(mine, others, "a unit has two holders");
+        assert_eq!(world.census().free_units, 0, "a unit is twice there");
+    });
+}
+
+fn helper_dies(builder: Builder) {
+    each_death(builder, |death: &Death| {
+        let (world, cells, published) = left_behind(1, 1);
+        let [mortal, freer, heir] = [FIRST, SECOND, HEIR].map(|it| worker(&world, it));
+        let (w, death) = (world.clone(), death.clone());
+        let dying = spawn(move || _ = death.of(FIRST, &w, || mortal.recover()));
+        let c = cells.clone();
+        let freer = spawn(move || give(&freer, &c, published[0]));
+        dying.join().unwrap();
+        heir.recover();
+        freer.join().unwrap();
+        assert!(heir.recover(), "numbers of the dead that nobody can still act by are not free");
+        takes_all_else(&heir, &cells, HALF, &[]);
+    });
+}
+
+fn both_help(builder: Builder) {
+    each_death(builder, |death: &Death| {
+        let (world, cells, _published) = left_behind(1, 1);
+        let [mortal, helper, heir] = [FIRST, SECOND, HEIR].map(|it| worker(&world, it));
+        let (w, death) = (world.clone(), death.clone());
+        let dying = spawn(move || _ = death.of(FIRST, &w, || mortal.recover()));
+        let c = cells.clone();
+        let helper = spawn(move || {
+            helper.recover();
+            let taken = helper.take_all(HALF);
+            taken.iter().for_each(|block| hold(helper.world(), &c, *block));
+            (helper, taken)
+        });
+        dying.join().unwrap();
+        let (_helper, taken) = helper.join().unwrap();
+        assert!(heir.recover(), "numbers of the dead that nobody can still act by are not free");
+        takes_all_else(&heir, &cells, HALF, &taken);
+    });
+}
+
+fn numbers(builder: Builder) {
+    explore(builder, || {
+        let (world, cells, _published) = left_behind(1, 1);
+        let [slow, quick] = [FIRST, SECOND].map(|it| worker(&world, it));
+        let slow = spawn(move || {
+            slow.recover();
+            slow
+        });
+        let newcomer = quick.recover().then(|| world.newcomer(DEAD)).flatten();
+        let newcomer = newcomer.map(|newcomer| {
+            let taken = newcomer.take(HALF).expect("what the dead one had is free");
+            hold(&world, &cells, taken);
+            (newcomer, taken)
+        });
+        let slow = slow.join().unwrap();
+        assert!(slow.recover(), "numbers of the dead that nobody can still act by are not free");
+        let taken: Vec<u64> = newcomer.iter().map(|(_, taken)| *taken).collect();
+        takes_all_else(&slow, &cells, HALF, &taken);
+    });
+}
+
+fn destroy(builder: Builder) {
+    each_death(builder, |death: &Death| {
+        let world = World::new(2);
+        let cells = Cells::new(world.places());
+        let [dying, first, second] = [DEAD, FIRST, SECOND].map(|it| worker(&world, it));
+        first.found_names();
+        assert!(first.construct("a", object(&first, &cells, 1)));
+        death.of(DEAD, &world, || dying.destroy("a"));
+        let late = spawn(move || {
+            second.recover();
+            second
+        });
+        first.recover();
+        let new = object(&first, &cells, 2);
+        let constructed = first.construct("a", new);
+        let value = value_of(&first, &cells, "a");
+        let expected = Some(if constructed { 2 } else { 1 });
+        assert_eq!(value, expected, "the name has its last object");
+        let second = late.join().unwrap();
+        assert!(second.recover(), "numbers of the dead that nobody can still act by are not free");
+        assert_eq!(value_of(&second, &cells, "a"), expected, "the name has its last object");
+    });
+}
