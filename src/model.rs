@@ -25,6 +25,9 @@ use std::rc::Rc;
 /// Bytes of the smallest block of a slab in loom's world; the blocks of class `c` have `BLOCK << c`.
 pub const BLOCK: usize = 16384;
 
+/// As many words as the largest thing has that the models put into a block.
+pub const WORDS: usize = 16;
+
 /// A segment. All threads of one execution share it; make one in each.
 pub struct World {
     arena: Arena,
@@ -194,11 +197,53 @@ impl World {
             }
             at += is.length().max(1);
         }
+        for (lane, record) in arena.lanes() {
+            let owner =
+                LaneOwner::of(record.owner.load(Relaxed)).expect("an owner that makes sense");
+            match owner.tenure() {
+                None => {
+                    let pins = record.hazards.iter().chain([&record.array, &record.helping]);
+                    let is_clear = record.journal.read().is_none()
+                        && pins.into_iter().all(|pin| pin.load(Relaxed) == 0);
+                    assert!(is_clear, "{lane} is nobody's, and its journal or a pin still stands");
+                }
+                Some(tenure) => {
+                    let word = arena.participants()[usize::from(tenure.id.0)].word.load(Relaxed);
+                    let live =
+                        ParticipantWord::Live { counter: tenure.counter, held_by: HeldBy::Mapping };
+                    assert_eq!(word, live.word(), "{lane} is one's who is not attached any more");
+                }
+            }
+        }
         for set in SetId::all() {
             let hidden = arena.set(set).first_hidden(end as usize);
             assert_eq!(hidden, None, "an item of {set:?} cannot be seen from the top");
         }
         census
+    }
+
+    /// Blocks of slabs that are published as objects, entries or arrays.
+    pub fn blocks_of_objects_and_entries(&self) -> Vec<u64> {
+        let arena = &self.arena;
+        let slabs = arena.units().filter_map(|unit| match arena.unit(unit) {
+            Some(Unit::Slab { class, .. } | Unit::Orphan { class }) => Some((unit, class)),
+            _ => None,
+        });
+        let blocks = slabs.flat_map(|(unit, class)| {
+            let cut = class.cut();
+            (0..cut.count).map(move |i| unit.offset() + u64::from(cut.start + i * cut.size))
+        });
+        let is_published = |block: &u64| {
+            locate(arena, *block).and_then(|place| crate::heap::state_of(arena, &place))
+                == Some(State::Published)
+        };
+        blocks.filter(is_published).collect()
+    }
+
+    /// The first words of a block.
+    pub fn words(&self, block: u64) -> [u64; WORDS] {
+        let word = |i| self.arena.word(block + (i * size_of::<AtomicU64>()) as u64);
+        std::array::from_fn(|i| word(i).expect("inside a block").load(Relaxed))
     }
 
     /// Adds a slab's blocks to `counts`; whether one of them may be taken.
@@ -341,11 +386,15 @@ impl Worker {
 
     /// Writes over a PRIVATE block what makes no sense as anything: a late reader shows.
     pub fn overwrite(&self, block: u64) {
+        self.write_words(block, &[u64::MAX; WORDS]);
+    }
+
+    /// Writes the first words of a PRIVATE block.
+    pub fn write_words(&self, block: u64, words: &[u64; WORDS]) {
         let at = self.world.arena.at(block).cast::<AtomicU64>();
-        // As many words as the largest thing has that the models put into a block.
-        for i in 0..16 {
+        for (i, word) in words.iter().enumerate() {
             // SAFETY: inside the block, which is this lane's alone.
-            unsafe { at.add(i).write(AtomicU64::new(u64::MAX)) };
+            unsafe { at.add(i).write(AtomicU64::new(*word)) };
         }
     }
 

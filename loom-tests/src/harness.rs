@@ -63,12 +63,25 @@ impl Death {
 static DEATHS: AtomicUsize = AtomicUsize::new(0);
 
 /// Explores `body` for each step at which the process in it that is mortal may die.
-pub fn each_death(builder: Builder, body: fn(&Death)) {
+pub fn each_death(builder: Builder, body: impl Fn(&Death) + Clone + Send + Sync + 'static) {
     for step in 0.. {
         DEATHS.fetch_add(1, Ordering::Relaxed);
         let came = Arc::new(AtomicBool::new(false));
         let death = Death { step, came: came.clone() };
+        let body = body.clone();
         explore(builder_like(&builder), move || body(&death));
+        if !came.load(Ordering::Relaxed) {
+            return;
+        }
+    }
+}
+
+/// The same for two who die one after the other: `body` is explored for each pair of steps.
+pub fn each_two_deaths(builder: Builder, body: fn(&Death, &Death)) {
+    for step in 0.. {
+        let came = Arc::new(AtomicBool::new(false));
+        let first = Death { step, came: came.clone() };
+        each_death(builder_like(&builder), move |second| body(&first, second));
         if !came.load(Ordering::Relaxed) {
             return;
         }

@@ -1,6 +1,6 @@
 //! Death in the heap: slabs, frees, runs.
 
-use super::{MORTAL, give, hand_out, hold, inherit, takes_all_else, three};
+use super::{Holder, MORTAL, all_is_there, give, hand_out, hold, inherit, take_and_hold, three};
 use crate::harness::{Cells, Death, Model, each_death};
 use loom::model::Builder;
 use loom::thread::{JoinHandle, spawn};
@@ -91,35 +91,32 @@ fn allocate(builder: Builder) {
         };
         let dying = spawn(move || _ = death.of(MORTAL, &w, || work(&mortal, &c)));
         let c = cells.clone();
-        let witness = spawn(move || (work(&witness, &c), witness));
-        let (block, _witness) = inherit(&heir, dying, witness);
-        takes_all_else(&heir, &cells, HALF, &[block]);
+        let witness = spawn(move || {
+            let block = work(&witness, &c);
+            Holder(witness, vec![block])
+        });
+        let (_, witness, ()) = inherit(&heir, dying, witness, || ());
+        all_is_there(&cells, HALF, &[&Holder(heir, vec![]), &witness]);
     });
 }
 
 fn remote_free(builder: Builder) {
     each_death(builder, |death: &Death| {
-        let (world, cells, [mortal, witness, heir]) = three(1);
-        let blocks = hand_out(&witness, HALF, 2);
+        let (world, cells, [mortal, witness, heir]) = three(2);
+        let blocks = hand_out(&witness, HALF, 4);
+        // The cursor comes by the slab of the last block in the first refill, not in the second.
+        let last = blocks[3];
         let (c, w, death) = (cells.clone(), world.clone(), death.clone());
-        let freed = blocks[0];
-        let dying = spawn(move || _ = death.of(MORTAL, &w, || give(&mortal, &c, freed)));
-        let c = cells.clone();
-        let witness = spawn(move || {
-            let block = witness.take(HALF);
-            block.iter().for_each(|block| hold(witness.world(), &c, *block));
-            (witness, block)
-        });
-        let (witness, block) = inherit(&heir, dying, witness);
-        let again = witness.take(HALF);
-        assert!(block.is_none() || again.is_none(), "a block has two holders");
-        let is_free = world.census().blocks[4] == 1;
-        assert_eq!(
-            block.or(again),
-            is_free.then_some(freed),
-            "the owner takes the block when the one who freed it, and died, had freed it"
-        );
-        assert!(heir.take(HALF).is_none(), "a block has two holders");
+        let dying = spawn(move || _ = death.of(MORTAL, &w, || give(&mortal, &c, last)));
+        let witness = spawn(move || (witness.refill(HALF), witness));
+        let (_, (meanwhile, witness), _) = inherit(&heir, dying, witness, || ());
+        let is_free = world.census().blocks[4] == 3;
+        let found = meanwhile || witness.refill(HALF);
+        assert_eq!(found, is_free, "one refill finds what was freed by one who died of it");
+        let taken: Vec<u64> = witness.take_at_hand(HALF).into_iter().collect();
+        taken.iter().for_each(|block| hold(&world, &cells, *block));
+        assert!(taken.iter().all(|block| *block == last), "a block has two holders");
+        all_is_there(&cells, HALF, &[&Holder(witness, taken), &Holder(heir, vec![])]);
     });
 }
 
@@ -135,13 +132,21 @@ fn owner(builder: Builder) {
                 let published = mortal.take(BLOCK).expect("one is left, or more");
                 hold(mortal.world(), &c, published);
                 mortal.publish_raw(published);
+                give(&mortal, &c, published);
                 mortal.free_private(private);
-            });
+            })
         });
         let c = cells.clone();
         let witness = spawn(move || blocks.iter().for_each(|block| give(&witness, &c, *block)));
-        inherit(&heir, dying, witness);
-        takes_all_else(&heir, &cells, BLOCK, &[]);
+        // A run can be had when the slab is wholly free.
+        let early = || {
+            let run = heir.take_run(1);
+            run.iter().for_each(|run| hold_run(&world, &cells, *run, 1));
+            run.iter().for_each(|run| heir.free_private(*run));
+            take_and_hold(&heir, &cells, BLOCK)
+        };
+        let (_, (), taken) = inherit(&heir, dying, witness, early);
+        all_is_there(&cells, BLOCK, &[&Holder(heir, taken)]);
     });
 }
 
@@ -153,8 +158,9 @@ fn orphan(builder: Builder) {
         let dying = spawn(move || _ = death.of(MORTAL, &w, || mortal.give_away_slabs()));
         let c = cells.clone();
         let witness = spawn(move || blocks.iter().for_each(|block| give(&witness, &c, *block)));
-        inherit(&heir, dying, witness);
-        takes_all_else(&heir, &cells, HALF, &[]);
+        let early = || take_and_hold(&heir, &cells, HALF);
+        let (_, (), taken) = inherit(&heir, dying, witness, early);
+        all_is_there(&cells, HALF, &[&Holder(heir, taken)]);
     });
 }
 
@@ -168,13 +174,14 @@ fn adopt(builder: Builder) {
             death.of(MORTAL, &w, || {
                 let block = mortal.take(BLOCK).expect("one was free all the time");
                 hold(mortal.world(), &c, block);
-            });
+            })
         });
         let c = cells.clone();
         let witness =
             spawn(move || blocks[1..].iter().for_each(|block| give(&witness, &c, *block)));
-        inherit(&heir, dying, witness);
-        takes_all_else(&heir, &cells, BLOCK, &[]);
+        let early = || take_and_hold(&heir, &cells, BLOCK);
+        let (_, (), taken) = inherit(&heir, dying, witness, early);
+        all_is_there(&cells, BLOCK, &[&Holder(heir, taken)]);
     });
 }
 
@@ -186,18 +193,17 @@ fn two_adopters(builder: Builder) {
         let (c, w, death) = (cells.clone(), world.clone(), death.clone());
         let dying = spawn(move || {
             death.of(MORTAL, &w, || {
-                let taken = mortal.take_all(BLOCK);
-                taken.iter().for_each(|block| hold(mortal.world(), &c, *block));
-            });
+                take_and_hold(&mortal, &c, BLOCK);
+            })
         });
         let c = cells.clone();
         let witness = spawn(move || {
-            let taken = witness.take_all(BLOCK);
-            taken.iter().for_each(|block| hold(witness.world(), &c, *block));
-            (witness, taken)
+            let taken = take_and_hold(&witness, &c, BLOCK);
+            Holder(witness, taken)
         });
-        let (_witness, taken) = inherit(&heir, dying, witness);
-        takes_all_else(&heir, &cells, BLOCK, &taken);
+        let early = || take_and_hold(&heir, &cells, BLOCK);
+        let (_, witness, taken) = inherit(&heir, dying, witness, early);
+        all_is_there(&cells, BLOCK, &[&witness, &Holder(heir, taken)]);
     });
 }
 
@@ -207,13 +213,13 @@ fn hold_run(world: &World, cells: &Cells, run: u64, units: usize) {
     (0..units).for_each(|unit| cells.write(first + 4 * unit, run));
 }
 
-/// At rest: of `units` units the heir gets all but those that the witness has.
-fn takes_all_units(heir: &Worker, cells: &Cells, units: u32, witness: u32) {
+/// At rest: of `units` units the heir gets all but `held`, which are runs.
+fn takes_all_units(heir: &Worker, cells: &Cells, units: u32, held: u32) {
     let world = heir.world();
     let census = world.census();
     assert_eq!(
         (census.free_units, census.runs),
-        (units - witness, witness),
+        (units - held, held),
         "a unit is lost, or is twice there: {census:?}"
     );
     for _ in 0..census.free_units {
@@ -237,15 +243,18 @@ fn run(builder: Builder) {
         let (world, cells, [mortal, witness, heir]) = three(3);
         let (c, w, death) = (cells.clone(), world.clone(), death.clone());
         let dying = spawn(move || {
-            death.of(MORTAL, &w, || {
-                if let Some(run) = mortal.take_run(2) {
-                    hold_run(mortal.world(), &c, run, 2);
-                }
+            let published = death.of(MORTAL, &w, || {
+                let run = mortal.take_run(2)?;
+                hold_run(mortal.world(), &c, run, 2);
+                mortal.publish_raw(run);
+                Some(run)
             });
+            published.flatten()
         });
         let witness = claim(witness, &cells, 2);
-        let (_witness, run) = inherit(&heir, dying, witness);
-        takes_all_units(&heir, &cells, 3, run.map_or(0, |_| 2));
+        let (published, (_witness, run), ()) = inherit(&heir, dying, witness, || ());
+        let held = [published, run].into_iter().flatten().count() as u32;
+        takes_all_units(&heir, &cells, 3, 2 * held);
     });
 }
 
@@ -261,10 +270,10 @@ fn run_free(builder: Builder) {
                 if let Some(run) = mortal.take_run(1) {
                     hold_run(mortal.world(), &c, run, 1);
                 }
-            });
+            })
         });
         let witness = claim(witness, &cells, 1);
-        let (_witness, run) = inherit(&heir, dying, witness);
+        let (_, (_witness, run), ()) = inherit(&heir, dying, witness, || ());
         takes_all_units(&heir, &cells, 2, run.map_or(0, |_| 1));
     });
 }
@@ -281,10 +290,10 @@ fn run_resize(builder: Builder) {
                 if mortal.resize_run(run, 2) {
                     hold_run(mortal.world(), &c, run, 2);
                 }
-            });
+            })
         });
         let witness = claim(witness, &cells, 1);
-        let (_witness, run) = inherit(&heir, dying, witness);
+        let (_, (_witness, run), ()) = inherit(&heir, dying, witness, || ());
         takes_all_units(&heir, &cells, 3, run.map_or(0, |_| 1));
     });
 }

@@ -51,33 +51,54 @@ fn hand_out(worker: &Worker, bytes: usize, count: usize) -> Vec<u64> {
     blocks
 }
 
-/// The heir recovers when the mortal is dead, while the witness goes on, and again at rest.
-fn inherit<T: 'static>(heir: &Worker, mortal: JoinHandle<()>, witness: JoinHandle<T>) -> T {
-    mortal.join().unwrap();
+/// The heir recovers when the mortal is dead, does something `early`, while the witness goes on, and
+/// recovers again at rest. What each of the three has to say.
+fn inherit<M: 'static, W: 'static, E>(
+    heir: &Worker,
+    mortal: JoinHandle<M>,
+    witness: JoinHandle<W>,
+    early: impl FnOnce() -> E,
+) -> (M, W, E) {
+    let left = mortal.join().unwrap();
     heir.recover();
+    let early = early();
     let witness = witness.join().unwrap();
     assert!(heir.recover(), "numbers of the dead that nobody can still act by are not free");
-    witness
+    (left, witness, early)
 }
 
-/// At rest: the heir gets every block of `bytes` that is not among `others` nor published by the
-/// dead, and nobody else has it.
-fn takes_all_else(heir: &Worker, cells: &Cells, bytes: usize, others: &[u64]) {
-    let world = heir.world();
+/// What a lane holds at the end: the blocks that it has taken.
+struct Holder(Worker, Vec<u64>);
+
+/// At rest: all blocks of `bytes` are there, each once: held by one of `holders`, published, or free, so
+/// that one of them can take it.
+fn all_is_there(cells: &Cells, bytes: usize, holders: &[&Holder]) {
+    let world = holders[0].0.world();
+    // Blocks at hand are PRIVATE: back to the slabs with them.
+    holders.iter().for_each(|Holder(worker, _)| _ = worker.give_away_slabs());
     let census = world.census();
+    let mut all: Vec<u64> = holders.iter().flat_map(|holder| holder.1.clone()).collect();
+    assert_eq!(census.blocks[1] as usize, all.len(), "PRIVATE blocks of nobody: {census:?}");
+    for Holder(worker, _) in holders {
+        let more = worker.take_all(bytes);
+        more.iter().for_each(|block| hold(world, cells, *block));
+        all.extend(more);
+    }
     let published = census.blocks[2] + census.blocks[4];
-    let private = census.blocks[1];
-    let mut all = heir.take_all(bytes);
-    all.iter().for_each(|block| hold(world, cells, *block));
-    let there = all.len() + private as usize + published as usize;
     assert_eq!(
-        there * bytes,
+        (all.len() + published as usize) * bytes,
         world.places() * BLOCK,
         "memory is lost, or is twice there: {census:?}"
     );
-    all.extend(others);
     let count = all.len();
     all.sort_unstable();
     all.dedup();
     assert_eq!(all.len(), count, "a block has two holders: {all:?}");
+}
+
+/// Takes blocks of `bytes` as long as there are any.
+fn take_and_hold(worker: &Worker, cells: &Cells, bytes: usize) -> Vec<u64> {
+    let taken = worker.take_all(bytes);
+    taken.iter().for_each(|block| hold(worker.world(), cells, *block));
+    taken
 }

@@ -91,7 +91,7 @@ fn give_back(witness: Worker, took: Option<u64>) {
 }
 
 /// At rest: with all names destroyed and shed, only the array of names is not free.
-fn only_the_table_is_left(heir: &Worker, cells: &Cells) {
+pub fn only_the_table_is_left(heir: &Worker, cells: &Cells) {
     for (name, object) in heir.live_names() {
         hold(heir.world(), cells, object);
         assert!(heir.destroy(&name), "{name} was there");
@@ -122,7 +122,7 @@ fn construct_and_find(builder: Builder) {
             assert!(matches!(seen, None | Some(1)), "a value that is not whole: {seen:?}");
             seen.is_some()
         });
-        let was_seen = inherit(&heir, dying, witness);
+        let (_, was_seen, ()) = inherit(&heir, dying, witness, || ());
         let there = value_of(&heir, &cells, "a");
         assert!(matches!(there, None | Some(1)), "a value that is not whole: {there:?}");
         assert!(there.is_some() || !was_seen, "what was found is gone, though nobody destroyed it");
@@ -150,7 +150,7 @@ fn construct_by_both(
         }
         (witness, won)
     });
-    let (witness, won) = inherit(&heir, dying, witness);
+    let (_, (witness, won), ()) = inherit(&heir, dying, witness, || ());
     give_back(witness, None);
     let value = value_of(&heir, cells, "a");
     assert_eq!(value, Some(if won { 2 } else { 1 }), "the name has the winner's value");
@@ -206,7 +206,7 @@ fn destroy_and_find(builder: Builder) {
             assert!(matches!(value, None | Some(1)), "a finder read {value:?}");
             value.is_none()
         });
-        let was_gone = inherit(&heir, dying, witness);
+        let (_, was_gone, ()) = inherit(&heir, dying, witness, || ());
         let there = value_of(&heir, &cells, "a");
         assert!(matches!(there, None | Some(1)), "the heir read {there:?}");
         assert!(!(was_gone && there.is_some()), "what was gone is there again");
@@ -227,7 +227,7 @@ fn two_destroyers(builder: Builder) {
             let taken = take_and_write(&witness, &c);
             (witness, destroyed, taken)
         });
-        let (witness, destroyed, taken) = inherit(&heir, dying, witness);
+        let (_, (witness, destroyed, taken), ()) = inherit(&heir, dying, witness, || ());
         let there = value_of(&heir, &cells, "a");
         assert!(
             there.is_none(),
@@ -259,7 +259,7 @@ fn destroy_and_construct(builder: Builder) {
             }
             (witness, constructed)
         });
-        let (witness, constructed) = inherit(&heir, dying, witness);
+        let (_, (witness, constructed), ()) = inherit(&heir, dying, witness, || ());
         give_back(witness, None);
         let there = value_of(&heir, &cells, "a");
         if constructed {
@@ -286,7 +286,7 @@ fn migration_known(builder: Builder) {
             assert_eq!(value_of(&witness, &c, "a"), Some(2), "constructed, and not found");
             witness
         });
-        let witness = inherit(&heir, dying, witness);
+        let (_, witness, ()) = inherit(&heir, dying, witness, || ());
         give_back(witness, None);
         assert_eq!(value_of(&heir, &cells, "a"), Some(2), "constructed, and left behind");
         assert_eq!(names_of(&heir), ["a"]);
@@ -313,7 +313,7 @@ fn migration_find(builder: Builder) {
             let value = value_of(&witness, &c, "a");
             assert_eq!(value, Some(1), "a name that is there is found throughout");
         });
-        inherit(&heir, dying, witness);
+        inherit(&heir, dying, witness, || ());
         assert_eq!(names_of(&heir), ["a"]);
         only_the_table_is_left(&heir, &cells);
     });
@@ -342,7 +342,7 @@ fn pin(builder: Builder) {
             let taken = take_and_write(&witness, &c);
             (witness, taken)
         });
-        let (witness, taken) = inherit(&heir, dying, witness);
+        let (_, (witness, taken), ()) = inherit(&heir, dying, witness, || ());
         give_back(witness, taken);
         only_the_table_is_left(&heir, &cells);
     });

@@ -1,8 +1,9 @@
 //! Recovery beside recovery: helpers help each other, may die of it, and never act on numbers that
 //! were given out again.
 
-use super::{give, hand_out, hold, takes_all_else};
-use crate::harness::{Cells, Death, Model, each_death, explore};
+use super::names::only_the_table_is_left;
+use super::{Holder, all_is_there, give, hand_out, hold, take_and_hold};
+use crate::harness::{Cells, Death, Model, each_death, each_two_deaths, explore};
 use crate::names::{object, value_of};
 use loom::model::Builder;
 use loom::thread::spawn;
@@ -69,6 +70,20 @@ pub fn models() -> Vec<Model> {
             1,
             destroy,
         ),
+        model(
+            "recovery/late-finisher",
+            "one finishes a destroy late, when the blocks have other holders, whose data look alike: it stays",
+            2,
+            1,
+            late_finisher,
+        ),
+        model(
+            "recovery/helper-dies-of-construct",
+            "one dies as it constructs, one as it recovers that: whole or not there, and all else comes back",
+            1,
+            0,
+            helper_dies_of_construct,
+        ),
     ]
 }
 
@@ -99,18 +114,16 @@ fn two_helpers(builder: Builder) {
             let cells = cells.clone();
             move || {
                 heir.recover();
-                let taken = heir.take_all(HALF);
-                taken.iter().for_each(|block| hold(heir.world(), &cells, *block));
-                (heir, taken)
+                let taken = take_and_hold(&heir, &cells, HALF);
+                Holder(heir, taken)
             }
         };
         let [first, second] = heirs;
         let second = spawn(help(second));
-        let (first, mut taken) = help(first)();
-        let (_second, others) = second.join().unwrap();
-        taken.extend(others);
-        assert!(first.recover(), "numbers of the dead that nobody can still act by are not free");
-        takes_all_else(&first, &cells, HALF, &taken);
+        let first = help(first)();
+        let second = second.join().unwrap();
+        assert!(first.0.recover(), "numbers of the dead that nobody can still act by are not free");
+        all_is_there(&cells, HALF, &[&first, &second]);
     });
 }
 
@@ -153,9 +166,10 @@ fn helper_dies(builder: Builder) {
         let freer = spawn(move || give(&freer, &c, published[0]));
         dying.join().unwrap();
         heir.recover();
+        let taken = take_and_hold(&heir, &cells, HALF);
         freer.join().unwrap();
         assert!(heir.recover(), "numbers of the dead that nobody can still act by are not free");
-        takes_all_else(&heir, &cells, HALF, &[]);
+        all_is_there(&cells, HALF, &[&Holder(heir, taken)]);
     });
 }
 
@@ -168,14 +182,13 @@ fn both_help(builder: Builder) {
         let c = cells.clone();
         let helper = spawn(move || {
             helper.recover();
-            let taken = helper.take_all(HALF);
-            taken.iter().for_each(|block| hold(helper.world(), &c, *block));
-            (helper, taken)
+            let taken = take_and_hold(&helper, &c, HALF);
+            Holder(helper, taken)
         });
         dying.join().unwrap();
-        let (_helper, taken) = helper.join().unwrap();
+        let helper = helper.join().unwrap();
         assert!(heir.recover(), "numbers of the dead that nobody can still act by are not free");
-        takes_all_else(&heir, &cells, HALF, &taken);
+        all_is_there(&cells, HALF, &[&helper, &Holder(heir, vec![])]);
     });
 }
 
@@ -191,12 +204,13 @@ fn numbers(builder: Builder) {
         let newcomer = newcomer.map(|newcomer| {
             let taken = newcomer.take(HALF).expect("what the dead one had is free");
             hold(&world, &cells, taken);
-            (newcomer, taken)
+            Holder(newcomer, vec![taken])
         });
         let slow = slow.join().unwrap();
         assert!(slow.recover(), "numbers of the dead that nobody can still act by are not free");
-        let taken: Vec<u64> = newcomer.iter().map(|(_, taken)| *taken).collect();
-        takes_all_else(&slow, &cells, HALF, &taken);
+        let slow = Holder(slow, vec![]);
+        let holders: Vec<&Holder> = newcomer.iter().chain([&slow]).collect();
+        all_is_there(&cells, HALF, &holders);
     });
 }
 
@@ -221,5 +235,53 @@ fn destroy(builder: Builder) {
         let second = late.join().unwrap();
         assert!(second.recover(), "numbers of the dead that nobody can still act by are not free");
         assert_eq!(value_of(&second, &cells, "a"), expected, "the name has its last object");
+        world.census();
+    });
+}
+
+fn late_finisher(builder: Builder) {
+    each_death(builder, |death: &Death| {
+        let world = World::new(2);
+        let cells = Cells::new(world.places());
+        let [dying, first, second] = [DEAD, FIRST, SECOND].map(|it| worker(&world, it));
+        first.found_names();
+        let dying_object = object(&first, &cells, 1);
+        assert!(first.construct("a", dying_object));
+        let old_blocks = world.blocks_of_objects_and_entries();
+        death.of(DEAD, &world, || dying.destroy("a"));
+        let looks: Vec<_> = old_blocks.iter().map(|block| world.words(*block)).collect();
+        let late = spawn(move || second.recover());
+        if first.recover() && value_of(&first, &cells, "a").is_none() {
+            first.shed();
+            first.reap();
+            // Their next holder's data may look as they did; it stays as it is.
+            let taken = take_and_hold(&first, &cells, BLOCK);
+            let again = || old_blocks.iter().zip(&looks).filter(|(old, _)| taken.contains(old));
+            again().for_each(|(block, look)| first.write_words(*block, look));
+            late.join().unwrap();
+            for (block, look) in again() {
+                assert_eq!(world.words(*block), *look, "a late helper wrote into another's block");
+            }
+        } else {
+            late.join().unwrap();
+        }
+        assert!(first.recover(), "numbers of the dead that nobody can still act by are not free");
+        world.census();
+    });
+}
+
+fn helper_dies_of_construct(builder: Builder) {
+    each_two_deaths(builder, |first_death, second_death| {
+        let world = World::new(2);
+        let cells = Cells::new(world.places());
+        let [dying, mortal, heir] = [DEAD, FIRST, HEIR].map(|it| worker(&world, it));
+        heir.found_names();
+        let new = object(&dying, &cells, 1);
+        first_death.of(DEAD, &world, || dying.construct("a", new));
+        second_death.of(FIRST, &world, || mortal.recover());
+        assert!(heir.recover(), "numbers of the dead that nobody can still act by are not free");
+        let there = value_of(&heir, &cells, "a");
+        assert!(matches!(there, None | Some(1)), "the heir read {there:?}");
+        only_the_table_is_left(&heir, &cells);
     });
 }
