@@ -43,6 +43,13 @@ pub fn models() -> Vec<Model> {
             run,
         ),
         model(
+            "death/attach",
+            "one dies as it attaches and detaches, beside another in the same slot: it is free again, and who lives is not judged dead",
+            3,
+            1,
+            attach,
+        ),
+        model(
             "recovery/free-and-claim",
             "a slab of the dead becomes free in the sweep, and another's run: its holder sees the last use of its blocks",
             3,
@@ -160,6 +167,38 @@ fn run(builder: Builder) {
         assert!(mine.is_some() && others.is_some(), "a unit is lost");
         assert_ne!(mine, others, "a unit has two holders");
         assert_eq!(world.census().free_units, 0, "a unit is twice there");
+    });
+}
+
+fn attach(builder: Builder) {
+    each_death(builder, |death: &Death| {
+        let (world, cells) = (World::new(1), Cells::new(1));
+        let heir = worker(&world, HEIR);
+        let (w, c, death) = (world.clone(), cells.clone(), death.clone());
+        let dying = spawn(move || {
+            let world = &w;
+            death.of(FIRST, world, || {
+                let Some(slot) = world.attach(FIRST, 0..1) else { return };
+                c.write(0, 1);
+                world.detach(slot);
+            })
+        });
+        let (w, c) = (world.clone(), cells.clone());
+        let witness = spawn(move || {
+            let slot = w.attach(SECOND, 0..1)?;
+            c.write(0, 2);
+            assert_eq!(w.described(slot), u64::from(SECOND), "another's description");
+            Some(slot)
+        });
+        dying.join().unwrap();
+        heir.recover();
+        let slot = witness.join().unwrap();
+        assert!(heir.recover(), "numbers of the dead that nobody can still act by are not free");
+        if let Some(slot) = slot {
+            assert!(world.attach(FIRST, 0..1).is_none(), "one who lives was judged dead");
+            world.detach(slot);
+        }
+        assert!(world.attach(FIRST, 0..1).is_some(), "a slot that nobody has is lost");
     });
 }
 
