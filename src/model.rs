@@ -32,7 +32,7 @@ pub const WORDS: usize = 16;
 pub struct World {
     arena: Arena,
     /// By participant: whether the kernel says that it is dead.
-    graves: [loom::sync::atomic::AtomicBool; MAX_PARTICIPANTS],
+    graves: [AtomicU64; MAX_PARTICIPANTS],
 }
 
 /// What the units and blocks are at rest.
@@ -64,7 +64,7 @@ impl World {
         (0..units).for_each(|i| arena.set(SetId::Free).insert((first.0 + i) as usize));
         // The first fence of an execution makes a word; no thread must order others by doing it.
         fence(SeqCst);
-        let graves = std::array::from_fn(|_| loom::sync::atomic::AtomicBool::new(false));
+        let graves = std::array::from_fn(|_| AtomicU64::new(0));
         Rc::new(World { arena, graves })
     }
 
@@ -106,7 +106,7 @@ impl World {
         let free = ParticipantWord::of(seen)?;
         let live = free.attach(HeldBy::Mapping)?.word();
         // Its lock comes before its word.
-        self.graves[usize::from(participant)].store(false, Release);
+        self.graves[usize::from(participant)].store(0, Release);
         word.compare_exchange(seen, live, AcqRel, Acquire).ok()?;
         let lane = lane::take(&self.arena, ParticipantId(participant).since(free.counter()));
         Some(self.worker_in(lane.expect("there are lanes for all")))
@@ -122,7 +122,7 @@ impl World {
     ) -> Option<T> {
         let done = death::before(step, act);
         // Release, and Acquire by who judges: the kernel frees a lock after the process did its last.
-        self.graves[usize::from(participant)].store(true, Release);
+        self.graves[usize::from(participant)].store(1, Release);
         done
     }
 
@@ -134,6 +134,12 @@ impl World {
     /// Gives it back.
     pub fn give_back_lane(&self, lane: u16) {
         lane::give_back(&self.arena, LaneId(lane));
+    }
+
+    /// A thread's beginning, as the segment has it: takes a lane for one of participant 0.
+    pub fn begin_thread(self: &Rc<World>) -> Option<Worker> {
+        let lane = lane::take(&self.arena, ParticipantId(0).since(0)).ok()?;
+        Some(self.worker_in(lane))
     }
 
     /// How many lanes of each participant below `participants` there are.
@@ -334,7 +340,7 @@ impl Worker {
     /// Recovers whoever is dead; whether nothing is left of any of them, not even their numbers.
     pub fn recover(&self) -> bool {
         let graves = &self.world.graves;
-        recovery::recover(self.heap(), |id, _| graves[usize::from(id.0)].load(Acquire))
+        recovery::recover(self.heap(), |id, _| graves[usize::from(id.0)].load(Acquire) == 1)
             .expect("hazards for what is recovered")
             .pending
             == 0
@@ -348,6 +354,21 @@ impl Worker {
     /// Empties the magazines and gives away all slabs without PRIVATE blocks; whether none is left.
     pub fn give_away_slabs(&self) -> bool {
         self.heap().give_away_slabs(false)
+    }
+
+    /// A thread's end: gives away its slabs and its lane. It holds no PRIVATE block and no pin.
+    pub fn end_thread(self) {
+        assert!(self.give_away_slabs(), "a slab without PRIVATE blocks can be given away");
+        let (world, lane) = (self.world.clone(), self.lane.id());
+        drop(self);
+        lane::give_back(&world.arena, lane);
+    }
+
+    /// What a trim does: empty slabs, orphans and unnamed Limbo become free units.
+    pub fn release(&self) {
+        self.heap().release_idle();
+        self.heap().release_empty_orphans();
+        self.heap().release_limbo_runs();
     }
 
     /// A PRIVATE run of `units` units.
@@ -404,9 +425,16 @@ impl Worker {
 
     /// Publishes an object under a name; false: the name is taken, and the block still PRIVATE.
     pub fn construct(&self, name: &str, object: u64) -> bool {
+        self.construct_if_room(name, object)
+            .unwrap_or_else(|| panic!("{name} was refused: no memory"))
+    }
+
+    /// The same where memory may run out; `None`: it did, and the block is still PRIVATE.
+    pub fn construct_if_room(&self, name: &str, object: u64) -> Option<bool> {
         match self.names().construct(&self.key(name), object) {
-            Ok(()) => true,
-            Err(Refused::Taken) => false,
+            Ok(()) => Some(true),
+            Err(Refused::Taken) => Some(false),
+            Err(Refused::Exhausted(..)) => None,
             Err(other) => panic!("{name} was refused: {other:?}"),
         }
     }
@@ -429,6 +457,14 @@ impl Worker {
     /// Leaves the names without object behind.
     pub fn shed(&self) {
         self.names().shed().expect("memory for an array");
+    }
+
+    /// The same where memory may run out.
+    pub fn shed_if_room(&self) {
+        match self.names().shed() {
+            Ok(_) | Err(Refused::Exhausted(..)) => {}
+            Err(other) => panic!("{other:?}"),
+        }
     }
 
     /// Gives back arrays that nobody has pinned.
