@@ -78,6 +78,15 @@ impl World {
         let header = self.arena.header();
         let high = header.lanes_high.load(Relaxed).max(u64::from(lane) + 1);
         header.lanes_high.store(high, Release);
+        self.attach(participant);
+        let active = LaneOwner::Active(ParticipantId(participant).since(0)).word();
+        self.arena.lane(LaneId(lane)).owner.store(active, Release);
+        self.worker_in(LaneId(lane))
+    }
+
+    /// Attaches `participant`, if it is not; nobody else does so meanwhile.
+    fn attach(&self, participant: u16) {
+        let header = self.arena.header();
         let high = header.participants_high.load(Relaxed).max(u64::from(participant) + 1);
         header.participants_high.store(high, Release);
         let record = &self.arena.participants()[usize::from(participant)];
@@ -86,9 +95,6 @@ impl World {
         {
             record.word.store(live.word(), Release);
         }
-        let active = LaneOwner::Active(ParticipantId(participant).since(0)).word();
-        self.arena.lane(LaneId(lane)).owner.store(active, Release);
-        self.worker_in(LaneId(lane))
     }
 
     fn worker_in(self: &Rc<World>, lane: LaneId) -> Worker {
@@ -138,6 +144,7 @@ impl World {
 
     /// A thread's beginning, as the segment has it: takes a lane for one of participant 0.
     pub fn begin_thread(self: &Rc<World>) -> Option<Worker> {
+        self.attach(0);
         let lane = lane::take(&self.arena, ParticipantId(0).since(0)).ok()?;
         Some(self.worker_in(lane))
     }

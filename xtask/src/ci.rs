@@ -111,6 +111,11 @@ const STEPS: &[Step] = &[
         advice: "replay the schedule with the command under the model that failed",
     },
     Step {
+        name: "memcheck",
+        does: Task(&["valgrind"]),
+        advice: "run the test alone under valgrind; it names the line that reads or jumps by what is not there",
+    },
+    Step {
         name: "deaths at each step",
         does: Task(&["kill", "steps"]),
         advice: "run the operation alone, as the last lines say: `cargo xtask kill steps NAME`",

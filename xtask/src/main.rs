@@ -13,6 +13,7 @@ mod kill;
 mod kill_args;
 mod loom;
 mod shuttle;
+mod valgrind;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
@@ -41,6 +42,8 @@ enum Task {
     /// And the small models whose outcomes are known, in every interleaving. A schedule that fails is
     /// kept, and printed with the command that replays it.
     Shuttle(shuttle::ShuttleArgs),
+    /// Runs the tests of objects under valgrind's memcheck, once that has seen a fault planted on purpose.
+    Valgrind,
     /// Lets real processes do everything at once on one segment, then verifies the accounts.
     ///
     /// They allocate and free their own blocks and each other's, publish, resolve and destroy objects,
@@ -71,6 +74,10 @@ fn main() -> Result<ExitCode> {
         }
         Task::Shuttle(args) => {
             shuttle::run(args)?;
+            true
+        }
+        Task::Valgrind => {
+            valgrind::run()?;
             true
         }
         Task::Soak(_) => bench::run(std::env::args_os().skip(1))?,

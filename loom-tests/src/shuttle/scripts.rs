@@ -8,6 +8,7 @@ use Op::*;
 struct Script {
     threads: usize,
     units: u32,
+    classes: usize,
     names: usize,
     steps: usize,
     mix: Mix,
@@ -15,7 +16,7 @@ struct Script {
 
 impl Script {
     fn run(&self) {
-        let town = Town::new(self.units, self.names);
+        let town = Town::new(self.units, self.classes, self.names);
         if self.names > 0 {
             let founder = town.world.begin_thread().expect("there are lanes for all");
             founder.found_names();
@@ -40,17 +41,17 @@ pub const MODELS: &[Model] = &[
         threads: 5,
         body: || {
             let mix = &[(Take, 6), (Post, 6), (FreePosted, 6), (FreePrivate, 1)];
-            Script { threads: 5, units: 3, names: 0, steps: 24, mix }.run();
+            Script { threads: 5, units: 3, classes: 3, names: 0, steps: 24, mix }.run();
         },
     },
     Model {
         name: "heap/orphans",
         law: "the same while slabs are given away and adopted all the time",
-        threads: 5,
+        threads: 4,
         body: || {
             let mix =
                 &[(Take, 6), (Post, 5), (FreePosted, 5), (GiveAway, 3), (Rebirth, 1), (Trim, 1)];
-            Script { threads: 5, units: 2, names: 0, steps: 20, mix }.run();
+            Script { threads: 4, units: 4, classes: 1, names: 0, steps: 24, mix }.run();
         },
     },
     Model {
@@ -59,7 +60,7 @@ pub const MODELS: &[Model] = &[
         threads: 4,
         body: || {
             let mix = &[(TakeRun, 6), (ResizeRun, 4), (FreeRun, 5), (Take, 1), (FreePrivate, 1)];
-            Script { threads: 4, units: 5, names: 0, steps: 16, mix }.run();
+            Script { threads: 4, units: 5, classes: 3, names: 0, steps: 16, mix }.run();
         },
     },
     Model {
@@ -68,7 +69,7 @@ pub const MODELS: &[Model] = &[
         threads: 8,
         body: || {
             let mix = &[(Rebirth, 4), (Take, 3), (Post, 2), (FreePosted, 2)];
-            Script { threads: 8, units: 6, names: 0, steps: 8, mix }.run();
+            Script { threads: 8, units: 6, classes: 3, names: 0, steps: 8, mix }.run();
         },
     },
     Model {
@@ -77,7 +78,7 @@ pub const MODELS: &[Model] = &[
         threads: 5,
         body: || {
             let mix = &[(Construct, 5), (Destroy, 4), (Find, 5), (Unpin, 4)];
-            Script { threads: 5, units: 3, names: 1, steps: 14, mix }.run();
+            Script { threads: 5, units: 3, classes: 3, names: 1, steps: 14, mix }.run();
         },
     },
     Model {
@@ -95,7 +96,7 @@ pub const MODELS: &[Model] = &[
                 (Take, 1),
                 (FreePrivate, 1),
             ];
-            Script { threads: 5, units: 6, names: 5, steps: 14, mix }.run();
+            Script { threads: 5, units: 6, classes: 3, names: 5, steps: 14, mix }.run();
         },
     },
     Model {
@@ -121,7 +122,7 @@ pub const MODELS: &[Model] = &[
                 (Shed, 1),
                 (Reap, 1),
             ];
-            Script { threads: 8, units: 10, names: 4, steps: 24, mix }.run();
+            Script { threads: 8, units: 10, classes: 3, names: 4, steps: 24, mix }.run();
         },
     },
 ];
