@@ -284,6 +284,13 @@ pub const KNOWN: &[Known] = &[
         ONE_NEW,
     ),
     Known::new(
+        "outcomes/full-fences-alone",
+        2,
+        "the same where the fence is no place to switch threads: loom does not try all",
+        full_fences_alone,
+        ONE_NEW,
+    ),
+    Known::new(
         "outcomes/lesser-fences",
         2,
         "with lesser fences both may read the old",
@@ -562,6 +569,18 @@ fn store_buffer(write: Ordering, read: Ordering, between: Option<Ordering>) -> O
     };
     let other = with([&y, &x, &point], move |[y, x, point]| turn(&y, &x, &point));
     let seen = turn(&x, &y, &point);
+    vec![seen, other.join().unwrap()]
+}
+
+fn full_fences_alone() -> Outcome {
+    let (x, y) = (word(), word());
+    let turn = |mine: &AtomicU64, other: &AtomicU64| {
+        mine.store(1, Relaxed);
+        fence(SeqCst);
+        other.load(Relaxed)
+    };
+    let other = with([&x, &y], move |[x, y]| turn(&y, &x));
+    let seen = turn(&x, &y);
     vec![seen, other.join().unwrap()]
 }
 

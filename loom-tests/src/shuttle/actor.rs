@@ -16,18 +16,18 @@ pub struct Town {
     /// Raw blocks that anybody may free, and their places.
     pub post: RefCell<Vec<(u64, usize)>>,
     pub names: Vec<String>,
-    /// Size classes in use.
-    classes: usize,
+    /// Blocks that are taken, in places.
+    sizes: &'static [usize],
 }
 
 impl Town {
-    pub fn new(units: u32, classes: usize, names: usize) -> Rc<Town> {
+    pub fn new(units: u32, sizes: &'static [usize], names: usize) -> Rc<Town> {
         Rc::new(Town {
             world: World::new(units),
             account: RefCell::new(Account::new(names)),
             post: RefCell::default(),
             names: (0..names).map(|i| format!("name {i}")).collect(),
-            classes,
+            sizes,
         })
     }
 
@@ -164,7 +164,7 @@ impl Actor {
     }
 
     fn take(&mut self) {
-        let places = 1 << below(self.town.classes);
+        let places = self.town.sizes[below(self.town.sizes.len())];
         if self.private.len() < HELD
             && let Some(block) = self.worker.take(BLOCK * places)
         {

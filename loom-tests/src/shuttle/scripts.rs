@@ -8,7 +8,8 @@ use Op::*;
 struct Script {
     threads: usize,
     units: u32,
-    classes: usize,
+    /// Of the blocks that are taken, in blocks of the smallest size; four are a unit.
+    sizes: &'static [usize],
     names: usize,
     steps: usize,
     mix: Mix,
@@ -16,7 +17,7 @@ struct Script {
 
 impl Script {
     fn run(&self) {
-        let town = Town::new(self.units, self.classes, self.names);
+        let town = Town::new(self.units, self.sizes, self.names);
         if self.names > 0 {
             let founder = town.world.begin_thread().expect("there are lanes for all");
             founder.found_names();
@@ -41,7 +42,7 @@ pub const MODELS: &[Model] = &[
         threads: 5,
         body: || {
             let mix = &[(Take, 6), (Post, 6), (FreePosted, 6), (FreePrivate, 1)];
-            Script { threads: 5, units: 3, classes: 3, names: 0, steps: 24, mix }.run();
+            Script { threads: 5, units: 3, sizes: &[1, 2, 4], names: 0, steps: 24, mix }.run();
         },
     },
     Model {
@@ -51,7 +52,16 @@ pub const MODELS: &[Model] = &[
         body: || {
             let mix =
                 &[(Take, 6), (Post, 5), (FreePosted, 5), (GiveAway, 3), (Rebirth, 1), (Trim, 1)];
-            Script { threads: 4, units: 4, classes: 1, names: 0, steps: 24, mix }.run();
+            Script { threads: 4, units: 4, sizes: &[1], names: 0, steps: 24, mix }.run();
+        },
+    },
+    Model {
+        name: "heap/units",
+        law: "the same of slabs of one block, whose units become other slabs all the time",
+        threads: 4,
+        body: || {
+            let mix = &[(Take, 6), (Post, 6), (FreePosted, 6), (GiveAway, 1), (Trim, 1)];
+            Script { threads: 4, units: 5, sizes: &[4], names: 0, steps: 24, mix }.run();
         },
     },
     Model {
@@ -60,7 +70,7 @@ pub const MODELS: &[Model] = &[
         threads: 4,
         body: || {
             let mix = &[(TakeRun, 6), (ResizeRun, 4), (FreeRun, 5), (Take, 1), (FreePrivate, 1)];
-            Script { threads: 4, units: 5, classes: 3, names: 0, steps: 16, mix }.run();
+            Script { threads: 4, units: 5, sizes: &[1, 2, 4], names: 0, steps: 16, mix }.run();
         },
     },
     Model {
@@ -69,16 +79,17 @@ pub const MODELS: &[Model] = &[
         threads: 8,
         body: || {
             let mix = &[(Rebirth, 4), (Take, 3), (Post, 2), (FreePosted, 2)];
-            Script { threads: 8, units: 6, classes: 3, names: 0, steps: 8, mix }.run();
+            Script { threads: 8, units: 6, sizes: &[1, 2, 4], names: 0, steps: 8, mix }.run();
         },
     },
     Model {
-        name: "names/one",
-        law: "one name: each construct and destroy that succeeds has its turn, what is pinned is not taken",
-        threads: 5,
+        name: "names/few",
+        law: "two names: each construct and destroy that succeeds has its turn, what is pinned is not taken",
+        threads: 4,
         body: || {
-            let mix = &[(Construct, 5), (Destroy, 4), (Find, 5), (Unpin, 4)];
-            Script { threads: 5, units: 3, classes: 3, names: 1, steps: 14, mix }.run();
+            let mix =
+                &[(Construct, 4), (Destroy, 4), (Find, 6), (Unpin, 5), (Take, 5), (FreePrivate, 4)];
+            Script { threads: 4, units: 4, sizes: &[1], names: 2, steps: 20, mix }.run();
         },
     },
     Model {
@@ -96,7 +107,7 @@ pub const MODELS: &[Model] = &[
                 (Take, 1),
                 (FreePrivate, 1),
             ];
-            Script { threads: 5, units: 6, classes: 3, names: 5, steps: 14, mix }.run();
+            Script { threads: 5, units: 6, sizes: &[1, 2, 4], names: 5, steps: 14, mix }.run();
         },
     },
     Model {
@@ -122,7 +133,7 @@ pub const MODELS: &[Model] = &[
                 (Shed, 1),
                 (Reap, 1),
             ];
-            Script { threads: 8, units: 10, classes: 3, names: 4, steps: 24, mix }.run();
+            Script { threads: 8, units: 10, sizes: &[1, 2, 4], names: 4, steps: 24, mix }.run();
         },
     },
 ];
