@@ -33,7 +33,13 @@ pub const ZONE_UNITS: usize = FANOUT * FANOUT;
 /// Slots for participants. The last one is kept for who recovers the dead when all others are taken.
 pub const MAX_PARTICIPANTS: usize = if cfg!(loom) { 4 } else { 512 };
 /// Threads of all attached processes that use the segment at once; lane 0 is nobody.
-pub const MAX_LANES: usize = if cfg!(loom) { 5 } else { 4096 };
+pub const MAX_LANES: usize = if cfg!(sharena_shuttle) {
+    12
+} else if cfg!(loom) {
+    5
+} else {
+    4096
+};
 
 /// Offsets fit 44 bits: what a name-table slot has room for beside its tag.
 pub const MAX_CAPACITY: u64 = 1 << 44;

@@ -35,7 +35,7 @@ pub const WORDS: usize = 16;
 pub struct World {
     arena: Arena,
     /// The kernel's locks on the slots of participants: 0, or the number of the process that has it.
-    locks: [loom::sync::atomic::AtomicU64; MAX_PARTICIPANTS],
+    locks: [AtomicU64; MAX_PARTICIPANTS],
 }
 
 /// A process, as the kernel knows it.
@@ -89,7 +89,7 @@ impl World {
         (0..units).for_each(|i| arena.set(SetId::Free).insert((first.0 + i) as usize));
         // The first fence of an execution makes a word; no thread must order others by doing it.
         fence(SeqCst);
-        let locks = std::array::from_fn(|_| loom::sync::atomic::AtomicU64::new(0));
+        let locks = std::array::from_fn(|_| AtomicU64::new(0));
         Rc::new(World { arena, locks })
     }
 
@@ -103,6 +103,15 @@ impl World {
         let header = self.arena.header();
         let high = header.lanes_high.load(Relaxed).max(u64::from(lane) + 1);
         header.lanes_high.store(high, Release);
+        self.make_live(participant);
+        let active = LaneOwner::Active(ParticipantId(participant).since(0)).word();
+        self.arena.lane(LaneId(lane)).owner.store(active, Release);
+        self.worker_in(LaneId(lane))
+    }
+
+    /// Attaches `participant`, if it is not; nobody else does so meanwhile.
+    fn make_live(&self, participant: u16) {
+        let header = self.arena.header();
         let high = header.participants_high.load(Relaxed).max(u64::from(participant) + 1);
         header.participants_high.store(high, Release);
         let record = &self.arena.participants()[usize::from(participant)];
@@ -112,9 +121,6 @@ impl World {
             record.word.store(live.word(), Release);
             self.locks[usize::from(participant)].store(self.process(participant).number, Release);
         }
-        let active = LaneOwner::Active(ParticipantId(participant).since(0)).word();
-        self.arena.lane(LaneId(lane)).owner.store(active, Release);
-        self.worker_in(LaneId(lane))
     }
 
     fn worker_in(self: &Rc<World>, lane: LaneId) -> Worker {
@@ -188,6 +194,13 @@ impl World {
     /// Gives it back.
     pub fn give_back_lane(&self, lane: u16) {
         lane::give_back(&self.arena, LaneId(lane));
+    }
+
+    /// A thread's beginning, as the segment has it: takes a lane for one of participant 0.
+    pub fn begin_thread(self: &Rc<World>) -> Option<Worker> {
+        self.make_live(0);
+        let lane = lane::take(&self.arena, ParticipantId(0).since(0)).ok()?;
+        Some(self.worker_in(lane))
     }
 
     /// How many lanes of each participant below `participants` there are.
@@ -407,6 +420,21 @@ impl Worker {
         self.heap().give_away_slabs(false)
     }
 
+    /// A thread's end: gives away its slabs and its lane. It holds no PRIVATE block and no pin.
+    pub fn end_thread(self) {
+        assert!(self.give_away_slabs(), "a slab without PRIVATE blocks can be given away");
+        let (world, lane) = (self.world.clone(), self.lane.id());
+        drop(self);
+        lane::give_back(&world.arena, lane);
+    }
+
+    /// What a trim does: empty slabs, orphans and unnamed Limbo become free units.
+    pub fn release(&self) {
+        self.heap().release_idle();
+        self.heap().release_empty_orphans();
+        self.heap().release_limbo_runs();
+    }
+
     /// A PRIVATE run of `units` units.
     pub fn take_run(&self, units: u32) -> Option<u64> {
         self.heap().allocate_run(units).ok()
@@ -461,9 +489,16 @@ impl Worker {
 
     /// Publishes an object under a name; false: the name is taken, and the block still PRIVATE.
     pub fn construct(&self, name: &str, object: u64) -> bool {
+        self.construct_if_room(name, object)
+            .unwrap_or_else(|| panic!("{name} was refused: no memory"))
+    }
+
+    /// The same where memory may run out; `None`: it did, and the block is still PRIVATE.
+    pub fn construct_if_room(&self, name: &str, object: u64) -> Option<bool> {
         match self.names().construct(&self.key(name), object) {
-            Ok(()) => true,
-            Err(Refused::Taken) => false,
+            Ok(()) => Some(true),
+            Err(Refused::Taken) => Some(false),
+            Err(Refused::Exhausted(..)) => None,
             Err(other) => panic!("{name} was refused: {other:?}"),
         }
     }
@@ -486,6 +521,14 @@ impl Worker {
     /// Leaves the names without object behind.
     pub fn shed(&self) {
         self.names().shed().expect("memory for an array");
+    }
+
+    /// The same where memory may run out.
+    pub fn shed_if_room(&self) {
+        match self.names().shed() {
+            Ok(_) | Err(Refused::Exhausted(..)) => {}
+            Err(other) => panic!("{other:?}"),
+        }
     }
 
     /// Gives back arrays that nobody has pinned.

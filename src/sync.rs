@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | the real mapping | none | the machine's instruction |
 //! | loom | `loom` | a step of the model checker; [`death`] may end the thread before a write |
+//! | shuttle | `loom`, `sharena_shuttle` | the machine's instruction, before which shuttle may go on with another thread; likewise |
 //! | step injection | `sharena_steps` | the machine's instruction, after [`steps`] had a chance to kill the process |
 //!
 //! A process dies between two instructions, and a load leaves no trace in shared memory: dying
@@ -11,9 +12,9 @@
 
 use core::mem::size_of;
 
-#[cfg(not(loom))]
+#[cfg(any(not(loom), sharena_shuttle))]
 use core::sync::atomic as world;
-#[cfg(loom)]
+#[cfg(all(loom, not(sharena_shuttle)))]
 use loom::sync::atomic as world;
 
 pub use world::Ordering::{self, AcqRel, Acquire, Relaxed, Release, SeqCst};
@@ -25,14 +26,14 @@ pub use world::Ordering::{self, AcqRel, Acquire, Relaxed, Release, SeqCst};
 /// read in that word what another thread wrote there behind its full fence, and order the two.
 #[inline(always)]
 pub fn fence(order: Ordering) {
-    #[cfg(loom)]
+    #[cfg(all(loom, not(sharena_shuttle)))]
     if order == SeqCst {
         model::scheduling_point();
     }
     world::fence(order);
 }
 
-#[cfg(loom)]
+#[cfg(all(loom, not(sharena_shuttle)))]
 mod model {
     use super::world::{AtomicU64, Ordering::Relaxed};
     loom::lazy_static! { static ref POINT: AtomicU64 = AtomicU64::new(0); }
@@ -41,10 +42,25 @@ mod model {
     }
 }
 
+/// shuttle runs all threads of an execution on one of the system's, and switches before it touches a
+/// word of its own: this one goes before each of ours, which are then the machine's, of its size.
+#[cfg(sharena_shuttle)]
+mod model {
+    use shuttle::sync::atomic::{AtomicBool, Ordering::SeqCst};
+    static POINT: AtomicBool = AtomicBool::new(false);
+    pub fn scheduling_point() {
+        // A thread that dies of [`super::death`] unwinds, and does so in one step.
+        if !std::thread::panicking() {
+            POINT.load(SeqCst);
+        }
+    }
+}
+
 /// Whether there is still somebody to write: false only in the destructors of a thread of a model that
 /// died.
 #[inline(always)]
 fn step() -> bool {
+    point();
     #[cfg(sharena_steps)]
     steps::step();
     #[cfg(loom)]
@@ -53,18 +69,26 @@ fn step() -> bool {
     true
 }
 
+/// Runs before each access.
+#[inline(always)]
+fn point() {
+    #[cfg(sharena_shuttle)]
+    model::scheduling_point();
+}
+
 /// An atomic word of the world that the crate is built for; [`step`] runs before each write.
 macro_rules! facade_atomic {
     ($(#[$doc:meta])* $name:ident, $value:ty) => {
         $(#[$doc])*
-        #[cfg_attr(not(loom), repr(transparent))]
+        #[cfg_attr(any(not(loom), sharena_shuttle), repr(transparent))]
         // Whatever loom's own has: a power of two, so that positions can be shifted there, too.
-        #[cfg_attr(loom, repr(align(16)))]
+        #[cfg_attr(all(loom, not(sharena_shuttle)), repr(align(16)))]
         pub struct $name(world::$name);
 
         impl $name {
             #[inline(always)]
             pub fn load(&self, order: Ordering) -> $value {
+                point();
                 self.0.load(order)
             }
             #[inline(always)]
@@ -279,15 +303,18 @@ pub mod steps {
 /// not written.
 #[cfg(loom)]
 pub mod death {
+    #[cfg(not(sharena_shuttle))]
     use loom::thread::{ThreadId, current};
+    #[cfg(sharena_shuttle)]
+    use shuttle::thread::{ThreadId, current};
     use std::cell::RefCell;
     use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
     struct Died;
 
     thread_local! {
-        /// Of each mortal thread: its writes until it dies, `None` when it is dead. loom runs all
-        /// threads of an execution in one of the system's.
+        /// Of each mortal thread: its writes until it dies, `None` when it is dead. Checkers run
+        /// all threads of an execution in one of the system's.
         static MORTALS: RefCell<Vec<(ThreadId, Option<u64>)>> = const { RefCell::new(Vec::new()) };
     }
 

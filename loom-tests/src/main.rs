@@ -10,6 +10,7 @@
 //! that is satisfied by a later store of another thread's future (load buffering). Fences are no
 //! scheduling points in loom; the crate's facade puts one before each full fence.
 
+mod checker;
 mod death;
 mod harness;
 mod heap;
@@ -20,7 +21,7 @@ mod process;
 
 fn main() -> std::process::ExitCode {
     let models = [
-        outcomes::models(),
+        harness::models_of(outcomes::KNOWN),
         index_set::models(),
         heap::models(),
         death::models(),

@@ -187,6 +187,11 @@ impl<'a> Names<'a> {
                 return Ok(());
             }
         }
+        // Full: the migration out of `from` is over, and new names have what room was left. This entry was
+        // declared dead meanwhile, or it would have been copied: see the head of the file.
+        if entry.value() == Value::Dead {
+            return Ok(());
+        }
         Err(Refused::Corrupt("an array of names has no room for the entries of its predecessor"))
     }
 

@@ -10,7 +10,13 @@ use crate::sync::{AcqRel, Acquire, AtomicU64, Release};
 use core::mem::{offset_of, size_of};
 
 /// Objects that one thread can hold pinned at once.
-pub const HAZARDS: usize = if cfg!(loom) { 3 } else { 256 };
+pub const HAZARDS: usize = if cfg!(sharena_shuttle) {
+    6
+} else if cfg!(loom) {
+    3
+} else {
+    256
+};
 
 /// The shared part of a lane, on a page of its own. The lane's thread writes all of it but the
 /// bells, which freers ring, and `owner`, which changes by CAS.

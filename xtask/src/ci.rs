@@ -101,6 +101,21 @@ const STEPS: &[Step] = &[
         advice: "run the model alone: `cargo xtask loom NAME`; it prints the interleaving that failed",
     },
     Step {
+        name: "what loom misses",
+        does: Task(&["loom", "--unmended", "outcomes"]),
+        advice: "the published loom misses more or less than is known: see loom-tests/src/outcomes.rs",
+    },
+    Step {
+        name: "models under shuttle",
+        does: Task(&["shuttle", "--iterations", "300"]),
+        advice: "replay the schedule with the command under the model that failed",
+    },
+    Step {
+        name: "memcheck",
+        does: Task(&["valgrind"]),
+        advice: "run the test alone under valgrind; it names the line that reads or jumps by what is not there",
+    },
+    Step {
         name: "deaths at each step",
         does: Task(&["kill", "steps"]),
         advice: "run the operation alone, as the last lines say: `cargo xtask kill steps NAME`",

@@ -22,7 +22,8 @@ pub struct LoomArgs {
     /// Plants bugs in a copy of the sources, one at a time, and checks that the models catch them.
     #[arg(long)]
     planted: bool,
-    /// Uses loom as published, to show what it misses.
+    /// Uses loom as published, which misses outcomes: with `outcomes`, fails unless it misses those that
+    /// are known.
     #[arg(long, conflicts_with = "planted")]
     unmended: bool,
 }
@@ -43,6 +44,7 @@ pub fn run(args: LoomArgs) -> Result<()> {
     let program = build(&tests, &target, mended.as_deref())?;
     let mut command = Command::new(program);
     command.args(args.long.then_some("--long")).args(&args.names);
+    command.args(args.unmended.then_some("--published"));
     ensure!(command.status()?.success(), "a model failed");
     Ok(())
 }
@@ -54,7 +56,7 @@ fn build(tests: &Path, target: &Path, loom: Option<&Path>) -> Result<PathBuf> {
     flags.push_str(" --cfg loom");
     let mut command = cargo();
     command
-        .args(["build", "--release", "--quiet"])
+        .args(["build", "--release", "--quiet", "--bin", "loom-tests"])
         .current_dir(tests)
         .env("RUSTFLAGS", flags.trim());
     command.arg("--target-dir").arg(&out);
@@ -65,19 +67,19 @@ fn build(tests: &Path, target: &Path, loom: Option<&Path>) -> Result<PathBuf> {
     Ok(out.join("release/loom-tests"))
 }
 
-fn cargo() -> Command {
+pub fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     // It would go before RUSTFLAGS.
     command.env_remove("CARGO_ENCODED_RUSTFLAGS").env_remove("CARGO_TARGET_DIR");
     command
 }
 
-fn utf8(path: &Path) -> Result<&str> {
+pub fn utf8(path: &Path) -> Result<&str> {
     path.to_str().with_context(|| format!("{} is not UTF-8", path.display()))
 }
 
 /// The mended copy of loom, made if it is not there.
-fn mended_loom(tests: &Path, target: &Path) -> Result<PathBuf> {
+pub fn mended_loom(tests: &Path, target: &Path) -> Result<PathBuf> {
     let patch = tests.join(MEND);
     let stamp = format!("{LOOM}\n{}", fs::read_to_string(&patch).context("the patch of loom")?);
     let mended = target.join("mended-loom");
@@ -130,7 +132,7 @@ fn published_loom(target: &Path) -> Result<PathBuf> {
 }
 
 /// Applies a patch to the files below `dir`.
-fn apply(patch: &Path, dir: &Path) -> Result<()> {
+pub fn apply(patch: &Path, dir: &Path) -> Result<()> {
     // Inside a repository git would take the paths from its root: it must not find one.
     let above = dir.parent().context("a directory below target")?;
     let mut command = Command::new("git");
@@ -182,16 +184,18 @@ fn copy_tree(from: &Path, to: &Path) -> Result<()> {
 }
 
 /// A patch of `loom-tests/planted/`. Its first lines say what it breaks (`Breaks:`), which models must
-/// fail (`Caught by:`), and words of what they must say (`Says:`, any one of several, `|` between).
-struct Planted {
-    name: String,
-    patch: PathBuf,
-    breaks: String,
+/// fail (`Caught by:`), and words of what they must say (`Says:`, any one of several, `|` between); of
+/// some, which model of shuttle must fail (`Shuttle:`).
+pub struct Planted {
+    pub name: String,
+    pub patch: PathBuf,
+    pub breaks: String,
+    pub shuttle: Option<String>,
     caught_by: Vec<String>,
     says: Vec<String>,
 }
 
-fn planted_bugs(dir: &Path) -> Result<Vec<Planted>> {
+pub fn planted_bugs(dir: &Path) -> Result<Vec<Planted>> {
     let mut bugs = Vec::new();
     for item in fs::read_dir(dir)? {
         let patch = item?.path();
@@ -199,9 +203,10 @@ fn planted_bugs(dir: &Path) -> Result<Vec<Planted>> {
             continue;
         }
         let text = fs::read_to_string(&patch)?;
+        let line =
+            |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
         let field = |name: &str| -> Result<&str> {
-            let line = text.lines().find_map(|line| line.strip_prefix(name));
-            line.map(str::trim).with_context(|| format!("{} has no line {name}", patch.display()))
+            line(name).with_context(|| format!("{} has no line {name}", patch.display()))
         };
         bugs.push(Planted {
             name: patch
@@ -210,6 +215,7 @@ fn planted_bugs(dir: &Path) -> Result<Vec<Planted>> {
                 .context("a patch's name")?
                 .to_owned(),
             breaks: field("Breaks:")?.to_owned(),
+            shuttle: line("Shuttle:").map(str::to_owned),
             caught_by: field("Caught by:")?.split_whitespace().map(str::to_owned).collect(),
             says: field("Says:")?.split('|').map(|says| says.trim().to_owned()).collect(),
             patch,
@@ -267,7 +273,7 @@ fn planted(root: &Path, target: &Path, loom: Option<&Path>, names: &[String]) ->
 }
 
 /// What the models are built from, into a tree of its own.
-fn copy_sources(root: &Path, tree: &Path) -> Result<()> {
+pub fn copy_sources(root: &Path, tree: &Path) -> Result<()> {
     for dir in ["src", "derive", "loom-tests/src"] {
         copy_tree(&root.join(dir), &tree.join(dir))?;
     }

@@ -12,6 +12,8 @@ mod kill;
 #[path = "../../crash-tests/src/args.rs"]
 mod kill_args;
 mod loom;
+mod shuttle;
+mod valgrind;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
@@ -35,6 +37,13 @@ enum Task {
     Ci,
     /// Runs the loom models: every interleaving of each protocol at small size.
     Loom(loom::LoomArgs),
+    /// Runs the shuttle models: random scripts on a whole segment, by random schedules and by PCT.
+    ///
+    /// And the small models whose outcomes are known, in every interleaving. A schedule that fails is
+    /// kept, and printed with the command that replays it.
+    Shuttle(shuttle::ShuttleArgs),
+    /// Runs the tests of objects under valgrind's memcheck, once that has seen a fault planted on purpose.
+    Valgrind,
     /// Lets real processes do everything at once on one segment, then verifies the accounts.
     ///
     /// They allocate and free their own blocks and each other's, publish, resolve and destroy objects,
@@ -61,6 +70,14 @@ fn main() -> Result<ExitCode> {
         Task::Ci => ci::run()?,
         Task::Loom(args) => {
             loom::run(args)?;
+            true
+        }
+        Task::Shuttle(args) => {
+            shuttle::run(args)?;
+            true
+        }
+        Task::Valgrind => {
+            valgrind::run()?;
             true
         }
         Task::Soak(_) => bench::run(std::env::args_os().skip(1))?,
