@@ -6,12 +6,15 @@
 mod args;
 mod bench;
 mod ci;
+mod coverage;
 mod kill;
 #[allow(dead_code, reason = "as above")]
 #[path = "../../crash-tests/src/args.rs"]
 mod kill_args;
 mod loom;
 mod mutants;
+mod reasons;
+mod verify;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
@@ -41,6 +44,15 @@ enum Task {
     /// --general, what cargo-mutants would change in the core is tried instead, by all suites in turn,
     /// and who survives must be explained in `mutants/equivalent.txt`. Exits with 1 otherwise.
     Mutants(mutants::MutantsArgs),
+    /// Runs the tests with counters, and prints per file which lines they run.
+    ///
+    /// Lines of the core that no test runs must be explained in `mutants/uncovered.txt`. Exits with 1
+    /// otherwise.
+    Coverage(coverage::CoverageArgs),
+    /// Climbs the ladder of what is verified, from models to processes that are killed, and prints it.
+    ///
+    /// Exits with 1 if a rung does not hold.
+    Verify(verify::VerifyArgs),
     /// Lets real processes do everything at once on one segment, then verifies the accounts.
     ///
     /// They allocate and free their own blocks and each other's, publish, resolve and destroy objects,
@@ -67,6 +79,8 @@ fn main() -> Result<ExitCode> {
             true
         }
         Task::Mutants(args) => mutants::run(&args)?,
+        Task::Coverage(args) => coverage::run(&args)?,
+        Task::Verify(args) => verify::run(&args)?,
         Task::Soak(_) => bench::run(std::env::args_os().skip(1))?,
         Task::Kill(suite) => kill::run(&suite, std::env::args_os().skip(2))?,
         Task::Bench(_) => bench::run(std::env::args_os().skip(2))?,

@@ -15,6 +15,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -67,7 +68,13 @@ pub fn run(names: &[String], args: &GeneralArgs, file: Option<&Path>) -> Result<
     fates.retain(|key, _| keys.contains(key.as_str()));
     let wanted =
         |mutant: &Mutant| names.is_empty() || names.iter().any(|part| mutant.key.contains(part));
-    let chosen: Vec<usize> = (0..all.len()).filter(|number| wanted(&all[*number])).collect();
+    let mut chosen: Vec<usize> = (0..all.len()).filter(|number| wanted(&all[*number])).collect();
+    // Shuffled, so that what was tried when a run was cut off is a fair sample.
+    chosen.sort_by_cached_key(|number| {
+        let mut hasher = DefaultHasher::new();
+        all[*number].key.hash(&mut hasher);
+        hasher.finish()
+    });
     if args.again {
         for number in &chosen {
             if let Some(Fate::Survived { .. }) = fates.get(&all[*number].key) {
@@ -164,7 +171,7 @@ impl<'a> Shop<'a> {
         tree::copy_all(root, &shop.tree())?;
         loop {
             let texts = shop.plant(fates)?;
-            match suites::build(Program::Lib, &shop.tree(), &shop.dir)? {
+            match suites::build(Program::Lib, &shop.tree(), &shop.dir, false)? {
                 Ok(program) => {
                     shop.built.insert(Program::Lib, program);
                     return Ok(shop);
@@ -228,7 +235,8 @@ impl<'a> Shop<'a> {
             tree::write(&tree.join(&mutant.file), mutant.applied(&text)?.as_bytes())?;
             self.alone = Some(number);
         }
-        let Ok(program) = suites::build(suite.program, &tree, &self.dir.join("for-one"))? else {
+        let Ok(program) = suites::build(suite.program, &tree, &self.dir.join("for-one"), true)?
+        else {
             return Ok(None);
         };
         Ok(Some(suites::run(&program, &suite.args_for(&mutant.file), &tree, 0, limits)?))
@@ -240,7 +248,7 @@ impl<'a> Shop<'a> {
             return Ok(*limits);
         }
         if !self.built.contains_key(&suite.program) {
-            let built = suites::build(suite.program, &self.tree(), &self.dir)?;
+            let built = suites::build(suite.program, &self.tree(), &self.dir, false)?;
             let program =
                 built.map_err(|_| anyhow!("{} does not compile with switches", suite.name))?;
             self.built.insert(suite.program, program);

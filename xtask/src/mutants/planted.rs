@@ -199,7 +199,7 @@ impl Bench {
     }
 
     fn build(&self, program: Program) -> Result<PathBuf> {
-        suites::build(program, &self.tree, &self.target)?
+        suites::build(program, &self.tree, &self.target, true)?
             .map_err(|told| anyhow::anyhow!("it does not compile: {}", suites::rendered(&told)))
     }
 

@@ -4,28 +4,12 @@ use super::general::{Fate, Fates};
 use super::list::Mutant;
 use super::planted::Row;
 use super::suites::SUITES;
-use anyhow::{Context, Result, ensure};
-use std::collections::{BTreeMap, HashMap};
+use crate::reasons::{provenance, reasons};
+use anyhow::{Context, Result};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
-
-/// Where and when a report was made.
-fn provenance(command: &str) -> Result<String> {
-    let told = |program: &str, args: &[&str]| -> Result<String> {
-        let told = Command::new(program).args(args).current_dir(crate::root()?).output()?;
-        Ok(String::from_utf8_lossy(&told.stdout).trim().to_owned())
-    };
-    let processor = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let processor =
-        processor.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
-    let processor = processor.map_or("?", |(_, name)| name.trim());
-    let cores = std::thread::available_parallelism()?;
-    let (date, commit) =
-        (told("date", &["-u", "+%F"])?, told("git", &["rev-parse", "--short", "HEAD"])?);
-    Ok(format!("`{command}`, {date}, {cores} cores, {processor}, on {commit}\n\n"))
-}
 
 /// Writes the table of the planted bugs.
 pub fn planted(rows: &[Row], file: &Path) -> Result<()> {
@@ -45,29 +29,9 @@ pub fn planted(rows: &[Row], file: &Path) -> Result<()> {
     fs::write(file, text).with_context(|| format!("write {}", file.display()))
 }
 
-/// By key, why a survivor is no bug.
-///
-/// `mutants/equivalent.txt`: a reason begins with `= ` and is that of the keys below it, a line each.
-fn reasons() -> Result<HashMap<String, String>> {
-    let path = crate::root()?.join("mutants/equivalent.txt");
-    let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-    let (mut reasons, mut reason) = (HashMap::new(), None);
-    for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with("# ")) {
-        match (line.strip_prefix("= "), reason) {
-            (Some(new), _) => reason = Some(new),
-            (None, Some(reason)) => {
-                let is_new = reasons.insert(line.to_owned(), reason.to_owned()).is_none();
-                ensure!(is_new, "{line} is explained twice");
-            }
-            (None, None) => ensure!(false, "{line} stands under no reason"),
-        }
-    }
-    Ok(reasons)
-}
-
 /// Prints the score, and writes it with the survivors to `file`; whether each survivor is explained.
 pub fn general(all: &[Mutant], fates: &Fates, file: Option<&Path>) -> Result<bool> {
-    let reasons = reasons()?;
+    let reasons = reasons("mutants/equivalent.txt")?;
     let (mut by_file, mut by_suite) =
         (BTreeMap::<&str, [u32; 5]>::new(), BTreeMap::<&str, [u32; 2]>::new());
     let (mut explained, mut open) = (BTreeMap::<&str, Vec<&Mutant>>::new(), Vec::new());
@@ -124,6 +88,7 @@ pub fn general(all: &[Mutant], fates: &Fates, file: Option<&Path>) -> Result<boo
         }
     }
     print!("{text}");
+    println!("{} viable mutants tried", caught + same + survived);
     open.iter().for_each(|mutant| println!("survived, not explained: {}", mutant.key));
     for (title, mutants) in explained
         .into_iter()
