@@ -101,6 +101,12 @@ const STEPS: &[Step] = &[
         advice: "run the model alone: `cargo xtask loom NAME`; it prints the interleaving that failed",
     },
     Step {
+        name: "planted bugs",
+        does: Task(&["mutants", "--apply-only"]),
+        advice: "the code under a patch of mutants/planted/ has changed: make the patch anew, then see \
+                 that `cargo xtask mutants NAME` still catches it",
+    },
+    Step {
         name: "deaths at each step",
         does: Task(&["kill", "steps"]),
         advice: "run the operation alone, as the last lines say: `cargo xtask kill steps NAME`",

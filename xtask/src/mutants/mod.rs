@@ -17,6 +17,9 @@ pub struct MutantsArgs {
     /// Bugs whose names contain one of these (all when none is given); with --general, mutants whose
     /// file, description or line do.
     names: Vec<String>,
+    /// Only sees whether each patch still applies to the sources.
+    #[arg(long, conflicts_with_all = ["general", "report"])]
+    apply_only: bool,
     /// Writes the table there.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
@@ -28,6 +31,9 @@ pub struct MutantsArgs {
 pub fn run(args: &MutantsArgs) -> Result<bool> {
     if args.general.general {
         return general::run(&args.names, &args.general, args.report.as_deref());
+    }
+    if args.apply_only {
+        return planted::apply_all(&args.names);
     }
     planted::run(&args.names, args.report.as_deref())
 }

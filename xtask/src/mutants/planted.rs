@@ -85,19 +85,38 @@ impl Planted {
     }
 }
 
+/// The patches whose names contain one of `names`, or all.
+fn chosen(names: &[String]) -> Result<Vec<Planted>> {
+    let dir = crate::root()?.join("mutants/planted");
+    let mut bugs =
+        fs::read_dir(dir)?.map(|item| Planted::read(item?.path())).collect::<Result<Vec<_>>>()?;
+    let wanted = |bug: &Planted| names.iter().any(|name| bug.name.contains(name.as_str()));
+    bugs.retain(|bug| names.is_empty() || wanted(bug));
+    ensure!(!bugs.is_empty(), "no planted bug has such a name");
+    Ok(bugs)
+}
+
+/// Whether each patch still applies.
+pub fn apply_all(names: &[String]) -> Result<bool> {
+    let bench = Bench::open("applied")?;
+    let bugs = chosen(names)?;
+    let mut failed = 0;
+    for bug in &bugs {
+        if let Err(error) = bench.plant(Some(bug)) {
+            println!("{error:#}");
+            failed += 1;
+        }
+    }
+    println!("{} patches, {failed} do not apply", bugs.len());
+    Ok(failed == 0)
+}
+
 /// The command; whether each bug was caught.
 pub fn run(names: &[String], file: Option<&Path>) -> Result<bool> {
-    let root = crate::root()?;
-    let mut bugs = fs::read_dir(root.join("mutants/planted"))?
-        .map(|item| Planted::read(item?.path()))
-        .collect::<Result<Vec<_>>>()?;
-    bugs.retain(|bug| {
-        names.is_empty() || names.iter().any(|name| bug.name.contains(name.as_str()))
-    });
-    ensure!(!bugs.is_empty(), "no planted bug has such a name");
+    let mut bugs = chosen(names)?;
     // Checks of one kind in a row, so that less is built anew.
     bugs.sort_by_key(|bug| (bug.check.rank(), bug.name.clone()));
-    let mut bench = Bench::open(root)?;
+    let mut bench = Bench::open("planted")?;
     let mut rows = Vec::new();
     println!("{:<28} {:<44} {:>7}  ", "planted bug", "check", "s");
     for bug in &bugs {
@@ -141,8 +160,9 @@ const LIMITS: Limits = Limits { cpu: 120, clock: Duration::from_secs(600) };
 
 impl Bench {
     /// The sources as they are now, whatever happens to them while this runs.
-    fn open(root: &Path) -> Result<Bench> {
-        let dir = root.join("target/mutants/planted");
+    fn open(name: &str) -> Result<Bench> {
+        let root = crate::root()?;
+        let dir = root.join("target/mutants").join(name);
         let (sound, tree) = (dir.join("sound"), dir.join("sharena"));
         tree::copy(root, &sound)?;
         Ok(Bench { sound, tree, target: dir, sane: HashSet::new() })
