@@ -240,3 +240,51 @@ unsafe fn index_set(base: *mut u8, layout: &Layout, set: SetId) -> IndexSet {
     let first = levels[0].expect("a set has leaves");
     IndexSet::new(&levels.map(|level| level.unwrap_or(first))[..count])
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::Options;
+    use crate::heap::unit::UNIT;
+
+    #[test]
+    fn what_it_holds_lies_between_the_first_unit_and_the_frontier() {
+        let segment = Options::new().capacity(1 << 20).create_anonymous().unwrap();
+        let arena = &segment.attached().arena;
+        let (first, end) = (arena.first_unit().offset(), arena.frontier().offset());
+        assert!(first < end);
+        for (offset, bytes, is_held) in [
+            (first, end - first, true),
+            (first, end - first + 1, false),
+            (first - 1, 2, false),
+            (first - 1, 1, false),
+            (0, 1, false),
+            (end - 1, 1, true),
+            (end - 1, 2, false),
+            (end, 0, true),
+            (end, 1, false),
+            (first, u64::MAX, false),
+            (u64::MAX, 1, false),
+        ] {
+            assert_eq!(arena.holds(offset, bytes), is_held, "{bytes} bytes at {offset:#x}");
+        }
+        assert!(arena.word(end - 8).is_some());
+        for offset in [end - 4, end, first - 8, 0] {
+            assert!(arena.word(offset).is_none(), "{offset:#x}");
+        }
+    }
+
+    #[test]
+    fn counts_in_the_header_are_believed_up_to_what_there_is() {
+        let segment = Options::new().capacity(1 << 20).create_anonymous().unwrap();
+        let arena = &segment.attached().arena;
+        let header = arena.header();
+        let frontier = header.frontier.swap(u64::MAX, crate::sync::SeqCst);
+        assert_eq!(u64::from(arena.frontier().0), arena.layout().units);
+        header.frontier.store(frontier, crate::sync::SeqCst);
+        let lanes = header.lanes_high.swap(u64::MAX, crate::sync::SeqCst);
+        assert_eq!(arena.lanes().last().map(|(lane, _)| lane), Some(LaneId(MAX_LANES as u16 - 1)));
+        header.lanes_high.store(lanes, crate::sync::SeqCst);
+        assert!(arena.units().all(|unit| unit.offset().is_multiple_of(UNIT as u64)));
+    }
+}

@@ -205,3 +205,158 @@ impl IndexSet {
         })
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    /// Blocks of leaf words, as zones have them, with a gap behind each that must stay as it is.
+    const BLOCK: usize = 4;
+    const GAP: usize = 3;
+    const LEAVES: usize = 130;
+    const GUARD: u64 = 0xfeed;
+
+    /// The words of a set of three levels.
+    struct Words {
+        leaves: Vec<AtomicU64>,
+        second: Vec<AtomicU64>,
+        top: Vec<AtomicU64>,
+    }
+
+    impl Words {
+        fn new() -> Words {
+            let zeroed = |count| (0..count).map(|_| AtomicU64::new(0)).collect();
+            let blocks = LEAVES.div_ceil(BLOCK);
+            let is_gap = |i: usize| i % (BLOCK + GAP) >= BLOCK;
+            let leaves = (0..blocks * (BLOCK + GAP))
+                .map(|i| AtomicU64::new(if is_gap(i) { GUARD } else { 0 }))
+                .collect();
+            Words { leaves, second: zeroed(LEAVES.div_ceil(FANOUT)), top: zeroed(1) }
+        }
+
+        fn set(&self) -> IndexSet {
+            let stride = (BLOCK + GAP) * size_of::<AtomicU64>();
+            // SAFETY: as many words as is said, which outlive the set in each test.
+            let levels = unsafe {
+                [
+                    Level::new(self.leaves.as_ptr(), LEAVES, BLOCK.ilog2(), stride),
+                    Level::new(self.second.as_ptr(), self.second.len(), 63, 0),
+                    Level::new(self.top.as_ptr(), 1, 63, 0),
+                ]
+            };
+            IndexSet::new(&levels)
+        }
+    }
+
+    /// Numbers as from dice (xorshift).
+    fn dice(state: &mut u64) -> usize {
+        *state ^= *state << 13;
+        *state ^= *state >> 7;
+        *state ^= *state << 17;
+        *state as usize
+    }
+
+    #[test]
+    fn any_sequence_agrees_with_an_ordered_set() {
+        let words = Words::new();
+        let (set, mut model, mut state) = (words.set(), BTreeSet::new(), 0x9e37_79b9_7f4a_7c15);
+        let end = LEAVES * FANOUT;
+        for round in 0..5_000 {
+            let item = dice(&mut state) % end;
+            match dice(&mut state) % 8 {
+                0 | 1 => {
+                    set.insert(item);
+                    model.insert(item);
+                }
+                2 => {
+                    let bits = dice(&mut state) as u64 & dice(&mut state) as u64;
+                    set.insert_all(item / FANOUT, bits);
+                    let first = item / FANOUT * FANOUT;
+                    model.extend((0..FANOUT).filter(|i| bits >> i & 1 == 1).map(|i| first + i));
+                }
+                3 => {
+                    set.remove(item);
+                    model.remove(&item);
+                }
+                4 if round % 3 == 0 => {
+                    // Whole words become empty, so that finders lower summaries.
+                    model.split_off(&item).iter().for_each(|item| set.remove(*item));
+                }
+                5 => {
+                    let is_in = item.is_multiple_of(2);
+                    set.drop_stale(item, || is_in);
+                    if is_in {
+                        model.insert(item)
+                    } else {
+                        model.remove(&item)
+                    };
+                }
+                _ => {
+                    let next = model.range(item..).next().copied();
+                    assert_eq!(set.find(item), next, "from {item} in round {round}");
+                }
+            }
+            let probe = dice(&mut state) % end;
+            assert_eq!(set.contains(probe), model.contains(&probe), "{probe} in round {round}");
+            assert_eq!(set.shows(probe), model.contains(&probe), "{probe} in round {round}");
+            let leaf = (0..FANOUT).filter(|i| model.contains(&(probe / FANOUT * FANOUT + i)));
+            assert_eq!(set.leaf(probe / FANOUT), leaf.map(|i| 1 << i).sum::<u64>());
+        }
+        let gaps = (0..words.leaves.len()).filter(|i| i % (BLOCK + GAP) >= BLOCK);
+        gaps.for_each(|i| assert_eq!(words.leaves[i].load(Relaxed), GUARD, "a word of others"));
+    }
+
+    #[test]
+    fn a_find_clears_what_leads_nowhere_and_no_more() {
+        let words = Words::new();
+        let set = words.set();
+        let (one, other) = (70 * FANOUT, 71 * FANOUT);
+        set.insert(one);
+        set.insert(other);
+        set.remove(one);
+        assert_eq!(words.second[1].load(Relaxed), 1 << 6 | 1 << 7);
+        assert_eq!(set.find(0), Some(other));
+        assert_eq!(words.second[1].load(Relaxed), 1 << 7, "the summary of an empty word");
+        set.remove(other);
+        assert_eq!(set.find(0), None);
+        assert_eq!((words.second[1].load(Relaxed), words.top[0].load(Relaxed)), (0, 1 << 1));
+        assert_eq!(set.find(0), None);
+        assert_eq!(words.top[0].load(Relaxed), 0);
+        set.insert(one);
+        assert_eq!(words.top[0].load(Relaxed), 1 << 1);
+        assert_eq!(set.find(0), Some(one));
+    }
+
+    #[test]
+    fn what_is_hidden_is_repaired_up_to_the_last_word() {
+        let words = Words::new();
+        let set = words.set();
+        let items = [3, 70 * FANOUT + 1, 129 * FANOUT + 63];
+        for from in [0, 2] {
+            items.iter().for_each(|item| set.insert(*item));
+            words.top[0].store(0, Relaxed);
+            words.second.iter().for_each(|word| word.store(0, Relaxed));
+            assert!(items.iter().all(|item| set.contains(*item) && !set.shows(*item)));
+            set.repair(from, 129 * FANOUT + 1);
+            assert!(items.iter().all(|item| set.shows(*item)), "from {from}");
+        }
+        // Words outside of the range are not touched, which may not be backed.
+        words.second.iter().for_each(|word| word.store(0, Relaxed));
+        set.repair(70 * FANOUT, 129 * FANOUT);
+        assert_eq!(items.map(|item| set.shows(item)), [false, true, false]);
+        assert!(words.second.iter().all(|word| word.load(Relaxed) & !(1 << 6) == 0));
+    }
+
+    #[test]
+    fn damaged_summaries_lead_to_nothing() {
+        let words = Words::new();
+        let set = words.set();
+        words.top[0].store(1 << 63, Relaxed);
+        assert_eq!(set.find(0), None, "there is no such word in the second level");
+        words.top[0].store(1 << 2, Relaxed);
+        words.second[2].store(1 << 63, Relaxed);
+        assert_eq!(set.find(0), None, "there is no such leaf");
+        assert_eq!(set.find(LEAVES * FANOUT), None);
+    }
+}

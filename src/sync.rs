@@ -251,15 +251,6 @@ pub unsafe fn store_eight(at: *const AtomicU8, byte: u8) {
     }
 }
 
-/// Whether this build has the fault of this name planted in it (`--cfg sharena_fault="NAME"`), which a
-/// crash suite must find: `cargo xtask kill faults`. Always false in any other build.
-macro_rules! fault {
-    ($name:literal) => {
-        cfg!(sharena_fault = $name)
-    };
-}
-pub(crate) use fault;
-
 /// Death or a stop at a chosen step, for the crash suites: built with `--cfg sharena_steps`.
 #[cfg(sharena_steps)]
 pub mod steps {

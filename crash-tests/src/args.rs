@@ -13,18 +13,6 @@ pub enum Kill {
     Soak(SoakArgs),
     /// Death of creators: the next opener succeeds, or is told that there is nothing.
     Creation(CreationArgs),
-    /// Faults planted on purpose, each of which a named suite must find.
-    Faults(FaultsArgs),
-}
-
-/// How to run `faults`.
-#[derive(clap::Args)]
-pub struct FaultsArgs {
-    /// Only faults whose names contain this.
-    pub fault: Option<String>,
-    /// Writes the table there.
-    #[arg(long, value_name = "FILE")]
-    pub report: Option<PathBuf>,
 }
 
 /// How to run `steps`.

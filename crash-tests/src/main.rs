@@ -12,7 +12,7 @@ mod soak;
 mod stage;
 mod steps;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::Parser;
 use serde::Serialize;
 use std::path::Path;
@@ -43,9 +43,6 @@ fn main() -> Result<ExitCode> {
         Task::Suite(args::Kill::Instructions(args)) => instructions::run(&args)?,
         Task::Suite(args::Kill::Soak(args)) => soak::run(&args)?,
         Task::Suite(args::Kill::Creation(args)) => creation::run(&args)?,
-        Task::Suite(args::Kill::Faults(_)) => {
-            bail!("faults are planted where this is built: `cargo xtask kill faults`")
-        }
         Task::SoakWorker(args) => soak::worker::run(&args)?,
         Task::Creator(args) => creation::creator(&args)?,
     };

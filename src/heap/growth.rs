@@ -4,7 +4,7 @@ use super::Heap;
 use super::unit::{LaneId, State, Unit, UnitIndex};
 use crate::layout::{FANOUT, SetId, ZONE_UNITS};
 use crate::process::pin;
-use crate::sync::{AcqRel, Acquire, Release, fault};
+use crate::sync::{AcqRel, Acquire, Release};
 use core::ops::Range;
 
 /// Units that growth backs at once at most: half a millisecond where the file system zeroes.
@@ -227,11 +227,6 @@ impl Heap<'_> {
     ///
     /// Dead inside: the head says Freeing, so recovery goes on; the head is the last to go.
     pub fn free_units(&self, head: UnitIndex, len: u32) {
-        if fault!("head-freed-first") {
-            self.give_unit(head, Unit::Free);
-            (1..len).for_each(|back| self.give_unit(head.plus(back), Unit::Free));
-            return;
-        }
         if len > 1 {
             let freeing = Unit::Freeing { len, lane: self.lane.id() };
             self.arena.unit_word(head).store(freeing.word(), Release);

@@ -291,3 +291,79 @@ pub fn raw_place(arena: &Arena, offset: u64) -> Result<Place, FreeError> {
         None => Err(FreeError::Foreign { offset }),
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::{Options, Segment};
+    use unit::LaneId;
+
+    /// A segment with a run of four units, and the first of them.
+    fn with_run() -> (Segment, UnitIndex) {
+        let segment = Options::new().capacity(1 << 20).create_anonymous().unwrap();
+        let layout = core::alloc::Layout::from_size_align(4 * UNIT, 8).unwrap();
+        let head = UnitIndex::containing(segment.allocate(layout).unwrap().to_bits());
+        (segment, head)
+    }
+
+    #[test]
+    fn a_run_is_found_from_each_of_its_bytes_and_no_other() {
+        let (segment, head) = with_run();
+        let arena = &segment.attached().arena;
+        let start = head.offset();
+        for at in [0, 1, UNIT as u64, 4 * UNIT as u64 - 1] {
+            let place = locate(arena, start + at).unwrap();
+            assert_eq!((place.start, place.bytes), (start, 4 * UNIT as u64));
+        }
+        // A tail that its head does not cover is no block's.
+        let (word, lane) = (arena.unit_word(head), LaneId(1));
+        let run = Unit::of(word.load(Acquire)).unwrap();
+        word.store(Unit::Run { len: 3, lane, state: State::Raw }.word(), Release);
+        assert!(locate(arena, start + 3 * UNIT as u64 - 1).is_some());
+        assert!(locate(arena, start + 3 * UNIT as u64).is_none());
+        word.store(run.word(), Release);
+    }
+
+    #[test]
+    fn a_tail_whose_head_lies_below_the_units_is_no_block_s() {
+        let (segment, head) = with_run();
+        let arena = &segment.attached().arena;
+        let tail = head.plus(1);
+        let (word, below) = (arena.unit_word(tail), UnitIndex(arena.first_unit().0 - 1));
+        let was = word.swap(Unit::Tail { back: tail.0 - below.0, lane: LaneId(1) }.word(), Release);
+        // Such a word can stand there, as tables are no units.
+        let run = Unit::Run { len: 1 << 20, lane: LaneId(1), state: State::Raw };
+        let table = arena.unit_word(below).swap(run.word(), Release);
+        assert!(locate(arena, tail.offset()).is_none());
+        arena.unit_word(below).store(table, Release);
+        word.store(Unit::Tail { back: tail.0 + 1, lane: LaneId(1) }.word(), Release);
+        assert!(locate(arena, tail.offset()).is_none());
+        word.store(was, Release);
+    }
+
+    #[test]
+    fn nothing_is_found_outside_of_the_blocks() {
+        let (segment, _) = with_run();
+        let block = segment.allocate(core::alloc::Layout::new::<[u64; 6]>()).unwrap().to_bits();
+        let arena = &segment.attached().arena;
+        let place = locate(arena, block + 47).unwrap();
+        assert_eq!((place.start, place.bytes), (block, 48));
+        let PlaceKind::Slab(first, _) = place.kind else { panic!("a slab") };
+        let cut = first.class.cut();
+        let start = first.head.offset() + u64::from(cut.start);
+        let end = start + u64::from(cut.count) * u64::from(cut.size);
+        assert!(end < first.head.offset() + UNIT as u64, "a rest too small for a block");
+        for (offset, is_found) in [
+            (start - 1, false),
+            (start, true),
+            (end - 1, true),
+            (end, false),
+            (first.head.offset(), false),
+        ] {
+            assert_eq!(locate(arena, offset).is_some(), is_found, "{:#x}", offset - start);
+        }
+        for offset in [0, arena.first_unit().offset() - 1, arena.frontier().offset(), u64::MAX] {
+            assert!(locate(arena, offset).is_none(), "{offset:#x}");
+        }
+    }
+}

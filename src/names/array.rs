@@ -244,3 +244,125 @@ impl<'a> Array<'a> {
 pub fn facts() -> [u64; 4] {
     [size_of::<ArrayHead>() as u64, CHUNK, SMALLEST, u64::from(TAG_SHIFT)]
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    fn with_array(len: u64, test: impl Fn(&Arena, Array<'_>)) {
+        let segment = crate::Options::new().capacity(1 << 20).create_anonymous().unwrap();
+        let layout = core::alloc::Layout::from_size_align(Array::bytes(len), 16).unwrap();
+        let block = segment.allocate(layout).unwrap().to_bits();
+        let arena = &segment.attached().arena;
+        test(arena, Array::write(arena, block, len, 5));
+    }
+
+    #[test]
+    fn slots_come_back_as_they_went() {
+        for slot in [
+            Slot::Empty,
+            Slot::Frozen,
+            Slot::Entry { tag: 0, entry: 16 },
+            Slot::Entry { tag: (1 << 20) - 1, entry: (1 << 44) - 16 },
+        ] {
+            assert_eq!(Slot::of(slot.word()), slot);
+        }
+        let hash = 0xfedc_ba98_7654_3210;
+        assert_eq!(Slot::entry(hash, 32), Slot::Entry { tag: 0xfedcb, entry: 32 });
+    }
+
+    #[test]
+    fn an_array_has_its_slots_and_done_bits_inside_its_bytes() {
+        for len in [64, 256, 512, 1 << 15, 1 << 16] {
+            with_array(len, |arena, array| {
+                assert_eq!((array.len(), array.chunks()), (len, len.div_ceil(CHUNK)));
+                let start = arena.at(array.offset).addr();
+                let end = start + Array::bytes(len);
+                let inside = |word: &AtomicU64| (&raw const *word).addr();
+                let (mut last, head) = (start + size_of::<ArrayHead>() - 8, size_of::<ArrayHead>());
+                let mut bits = 0;
+                for chunk in 0..array.chunks() {
+                    let (word, bit) = array.done(chunk);
+                    assert_eq!(inside(word), start + head + (chunk / 64 * 8) as usize);
+                    assert_eq!(bit.count_ones(), 1);
+                    assert_eq!(bits & bit, if chunk % 64 == 0 { bits & bit } else { 0 });
+                    bits = if chunk % 64 == 0 { bit } else { bits | bit };
+                    last = last.max(inside(word));
+                }
+                for slot in 0..len {
+                    assert_eq!(inside(array.slot(slot)), last + 8 * (slot as usize + 1));
+                }
+                assert_eq!(inside(array.slot(len - 1)) + 8, end, "no byte is wasted");
+                assert_eq!(inside(array.slot(len)), inside(array.slot(0)), "the path goes round");
+            });
+        }
+    }
+
+    #[test]
+    fn an_array_stands_only_where_one_can() {
+        with_array(64, |arena, array| {
+            let offset = array.offset;
+            let at = |len: u64| {
+                array.head.len.store(len, Relaxed);
+                let found = Array::at(arena, offset).map(|array| array.len());
+                array.head.len.store(64, Relaxed);
+                found
+            };
+            assert_eq!(at(64), Some(64));
+            assert_eq!(at(32), Some(32));
+            for none in [0, 63, 65, 96, 1 << 20, 1 << 44, 1 << 63] {
+                assert_eq!(at(none), None, "{none}");
+            }
+            assert!(Array::at(arena, offset + 8).is_none(), "arrays lie at multiples of 16");
+            assert!(Array::at(arena, arena.frontier().offset() - 16).is_none());
+            assert!(Array::at(arena, arena.first_unit().offset() - 64).is_none());
+        });
+    }
+
+    #[test]
+    fn three_of_four_slots_are_promised_and_none_when_closed() {
+        with_array(64, |_, array| {
+            assert_eq!((Array::limit(64), Array::limit(2)), (48, 2));
+            // Five copies may still come.
+            let mut promised = 0;
+            while array.promise(false) {
+                promised += 1;
+            }
+            assert_eq!(promised, 48 - 5);
+            assert!(array.promise(true), "all copies are in, and there was none");
+            array.take_back_promise();
+            array.promise_copy();
+            array.promise_copy();
+            array.take_back_copy();
+            assert_eq!(array.close(), promised + 1);
+            assert!(!array.promise(true) && !array.promise(false));
+            assert_eq!(array.close(), promised + 1, "closing twice changes nothing");
+        });
+    }
+
+    #[test]
+    fn an_entry_is_on_the_path_of_its_hash_until_that_ends() {
+        with_array(64, |_, array| {
+            let (hash, entry) = (61, 0x20_0000);
+            let put = |at: u64, slot: Slot| array.slot(at).store(slot.word(), Relaxed);
+            assert!(!array.has(hash, entry) && array.occupied() == 0);
+            put(61, Slot::entry(61, 16));
+            put(62, Slot::entry(62, 32));
+            put(63, Slot::entry(63, 48));
+            put(0, Slot::entry(hash, entry));
+            assert!(array.has(hash, entry));
+            assert!(!array.has(hash, entry + 16) && !array.has(1, entry));
+            put(62, Slot::Frozen);
+            assert!(!array.has(hash, entry), "a path ends where it is closed");
+            assert_eq!(array.occupied(), 3);
+            (0..64).for_each(|at| put(at, Slot::entry(at, 64)));
+            assert!(!array.has(hash, entry), "a full array is gone round once");
+            assert_eq!(array.occupied(), 64);
+            let done =
+                |chunk| array.done(chunk).0.fetch_or(array.done(chunk).1, crate::sync::AcqRel);
+            assert!(!array.all_done());
+            done(0);
+            assert!(array.all_done());
+        });
+    }
+}

@@ -265,4 +265,67 @@ mod tests {
             }
         }
     }
+
+    fn with_block(test: impl Fn(&Arena, u64)) {
+        let segment = crate::Options::new().capacity(1 << 20).create_anonymous().unwrap();
+        let block = segment.allocate(core::alloc::Layout::new::<[u128; 4]>()).unwrap().to_bits();
+        test(&segment.attached().arena, block);
+    }
+
+    #[test]
+    fn an_entry_matches_its_name_in_its_space_alone() {
+        with_block(|arena, block| {
+            let key = Key::new(arena, Space::Named, b"name");
+            let entry = Entry::write(arena, block, &key, Value::Absent);
+            assert!(entry.matches(&key) && entry.value() == Value::Absent);
+            assert_eq!((entry.name(), entry.space()), (key.name, Some(Space::Named)));
+            assert_eq!(entry.key(arena).map(|key| key.hash), Some(key.hash));
+            // Of one hash, as may be.
+            assert!(!entry.matches(&Key { name: b"nam3", ..key }));
+            assert!(!entry.matches(&Key { name: b"names", ..key }));
+            assert!(!entry.matches(&Key { hash: key.hash ^ 1 << 16, ..key }));
+            for space in [Space::Unique, Space::Types] {
+                assert!(!entry.matches(&Key { space, ..key }));
+                assert_ne!(Key::new(arena, space, b"name").hash, key.hash);
+                let other = Entry::write(arena, block, &Key { space, ..key }, Value::Dead);
+                assert_eq!((other.space(), other.value()), (Some(space), Value::Dead));
+                assert!(other.key(arena).is_none(), "the hash is that of another space");
+            }
+        });
+    }
+
+    #[test]
+    fn an_entry_lies_where_its_name_fits() {
+        with_block(|arena, block| {
+            let end = arena.frontier().offset();
+            let entry_at = |offset: u64, meta: u64| {
+                // SAFETY: inside the mapping; no other word is looked at meanwhile.
+                let word = unsafe { &*arena.at(offset + 8).cast::<AtomicU64>() };
+                let was = word.swap(meta, Acquire);
+                let found = Entry::at(arena, offset).map(|entry| entry.name().len());
+                word.store(was, crate::sync::Release);
+                found
+            };
+            assert_eq!(entry_at(block, 48), Some(48));
+            assert_eq!(entry_at(block, MAX_NAME as u64), Some(MAX_NAME));
+            assert_eq!(entry_at(block, MAX_NAME as u64 + 1), None, "no name is so long");
+            assert_eq!(entry_at(block + 8, 1), None, "entries lie at multiples of 16");
+            assert_eq!(entry_at(end - 32, 16), Some(16));
+            assert_eq!(entry_at(end - 32, 17), None, "the name ends beyond the frontier");
+            assert!(Entry::at(arena, end - 8).is_none() && Entry::at(arena, end).is_none());
+            assert!(Entry::at(arena, arena.first_unit().offset() - 16).is_none());
+            assert!(Entry::at(arena, 0).is_none());
+            assert!(ObjectHeader::at(arena, block).is_some());
+            assert!(ObjectHeader::at(arena, block + 8).is_none());
+            assert!(ObjectHeader::at(arena, end - 16).is_some());
+            assert!(ObjectHeader::at(arena, end).is_none());
+        });
+    }
+
+    #[test]
+    fn values_stand_behind_the_header_and_aligned() {
+        for (align, at) in [(1, 16), (8, 16), (16, 16), (32, 32), (4096, 4096)] {
+            assert_eq!(ObjectHeader::value_at(align), at);
+        }
+    }
 }

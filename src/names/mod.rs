@@ -25,7 +25,7 @@ use crate::heap::unit::State;
 use crate::heap::{Exhausted, Heap};
 use crate::process::journal::Intent;
 use crate::process::pin::HazardIndex;
-use crate::sync::{AcqRel, Acquire, Release, SeqCst, fault, fence};
+use crate::sync::{AcqRel, Acquire, Release, SeqCst, fence};
 use array::{Array, Slot, tag};
 use entry::{Entry, Key, Life, ObjectHeader, Value};
 
@@ -275,18 +275,11 @@ impl<'a> Names<'a> {
     /// A known name without object: value Absent → Live.
     fn link(&self, entry: &Entry<'a>, object: u64) -> bool {
         let journal = &self.record().journal;
-        if !fault!("link-without-journal") {
-            journal.open(Intent::Link { entry: entry.offset, object });
-        }
-        if !fault!("link-before-state") {
-            Heap::set_state(self.heap.arena, object, State::Published);
-        }
+        journal.open(Intent::Link { entry: entry.offset, object });
+        Heap::set_state(self.heap.arena, object, State::Published);
         // Release: partner of every Acquire of the value; the object is whole.
         let linked =
             entry.word().compare_exchange(Value::Absent.word(), object, AcqRel, Acquire).is_ok();
-        if fault!("link-before-state") {
-            Heap::set_state(self.heap.arena, object, State::Published);
-        }
         if !linked {
             Heap::set_state(self.heap.arena, object, State::Private);
         }
@@ -318,14 +311,12 @@ impl<'a> Names<'a> {
         }
         let entry = Entry::write(arena, block, key, Value::Live(object));
         let journal = &self.record().journal;
-        if !fault!("intern-without-journal") {
-            journal.open(Intent::Intern {
-                entry: block,
-                object,
-                array: array.offset,
-                slot: slot & (array.len() - 1),
-            });
-        }
+        journal.open(Intent::Intern {
+            entry: block,
+            object,
+            array: array.offset,
+            slot: slot & (array.len() - 1),
+        });
         Heap::set_state(arena, block, State::Published);
         Heap::set_state(arena, object, State::Published);
         let word = Slot::entry(key.hash, entry.offset).word();
@@ -392,9 +383,7 @@ impl<'a> Names<'a> {
         let arena = self.heap.arena;
         let header = ObjectHeader::at(arena, pinned.object).expect("it was pinned");
         let journal = &self.record().journal;
-        if !fault!("destroy-without-journal") {
-            journal.open(Intent::Destroy { entry: pinned.entry, object: pinned.object });
-        }
+        journal.open(Intent::Destroy { entry: pinned.entry, object: pinned.object });
         let whole = Life { retired_by: crate::heap::unit::LaneId::NOBODY, ..pinned.life };
         let retired = Life { retired_by: self.heap.lane.id(), ..pinned.life };
         let won =

@@ -82,3 +82,41 @@ impl Journal {
         }))
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::sync::Relaxed;
+
+    fn journal() -> Journal {
+        // SAFETY: atomics of integers; zero is a value of each.
+        unsafe { core::mem::zeroed() }
+    }
+
+    const INTENTS: [Intent; 5] = [
+        Intent::Link { entry: 1, object: 2 },
+        Intent::Intern { entry: 3, object: 4, array: 5, slot: 6 },
+        Intent::Destroy { entry: 7, object: 8 },
+        Intent::Reap { entry: 9, array: 10, slot: 11 },
+        Intent::Grow { array: 12, new: 13 },
+    ];
+
+    #[test]
+    fn intents_come_back_as_they_went() {
+        let journal = journal();
+        for intent in INTENTS {
+            assert_eq!(journal.read(), None);
+            journal.open(intent);
+            assert_eq!(journal.read(), Some(Ok(intent)));
+            journal.close();
+        }
+        journal.kind.store(6, Relaxed);
+        assert_eq!(journal.read(), Some(Err(6)), "no version writes such a kind");
+    }
+
+    #[test]
+    fn each_block_that_would_be_linked_is_told() {
+        let told = INTENTS.map(Intent::to_link);
+        assert_eq!(told, [[2, 0], [3, 4], [0, 0], [0, 0], [13, 0]]);
+    }
+}

@@ -21,7 +21,7 @@ use crate::file::{Holder, Kind, PARTICIPANT_BYTES, SegmentFile, VISITOR_BYTE, ho
 use crate::process::participant::{
     Fault, HeldBy, ParticipantId, ParticipantRecord, ParticipantWord,
 };
-use crate::sync::{Acquire, Relaxed, fault, fence};
+use crate::sync::{Acquire, Relaxed, fence};
 use rustix::fd::{AsFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
@@ -99,9 +99,6 @@ impl<'a> Judge<'a> {
             ParticipantWord::Dead { .. } | ParticipantWord::Closed { .. } => return Verdict::Dead,
             ParticipantWord::Free { .. } => return Verdict::Unknown,
         };
-        if let Some(verdict) = planted(record) {
-            return verdict;
-        }
         let Ok(prober) = self.file.prober() else { return Verdict::Unknown };
         // A participant has its byte alone; who waits for its death has got it shared, for a moment.
         match holder(prober.as_fd(), PARTICIPANT_BYTES + i64::from(who.0), Kind::Shared) {
@@ -115,12 +112,10 @@ impl<'a> Judge<'a> {
         let is_ours = stat.is_ok_and(|stat| self.file.is_same(&stat));
         let sees_canary =
             || matches!(holder(prober.as_fd(), self.canary, Kind::Exclusive), Ok(Holder::OpenFile));
-        let is_sure = fault!("no-canary") || is_ours && sees_canary();
-        if !is_sure {
+        if !(is_ours && sees_canary()) {
             return Verdict::Unknown;
         }
-        let needs_more = held_by == HeldBy::Descriptor && !fault!("liveness-by-descriptor");
-        if needs_more && !Identity::of(record).is_gone() {
+        if held_by == HeldBy::Descriptor && !Identity::of(record).is_gone() {
             return Verdict::Unknown;
         }
         // The kernel freed the lock after the last store of the process; what follows comes after
@@ -133,24 +128,6 @@ impl<'a> Judge<'a> {
         let is_same = [word, is_dead, is_closed].into_iter().any(|word| now == Some(word));
         if is_same { Verdict::Dead } else { Verdict::Unknown }
     }
-}
-
-/// What judges would say that go wrong in a known way: a build with such a fault must fail the tests
-/// of liveness. Nothing in any other build.
-fn planted(record: &ParticipantRecord) -> Option<Verdict> {
-    let pid = record.pid.load(Relaxed);
-    let dead = |dead| Some(if dead { Verdict::Dead } else { Verdict::Alive });
-    if fault!("liveness-by-pid") {
-        let pid = i32::try_from(pid).ok().and_then(Pid::from_raw)?;
-        return dead(test_kill_process(pid) == Err(Errno::SRCH));
-    }
-    if fault!("liveness-by-zombie") {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        return dead(
-            stat.rsplit(')').next().is_none_or(|to| to.is_empty() || to.starts_with(" Z")),
-        );
-    }
-    None
 }
 
 /// How a process is described in messages. Not an identity: numbers are used again, and what they
@@ -253,8 +230,6 @@ impl Hold {
     pub(crate) fn take(file: &SegmentFile, slot: usize, ways: &[HeldBy]) -> Result<Take, Fault> {
         let byte = PARTICIPANT_BYTES + slot as i64;
         for way in ways {
-            let by_descriptor = fault!("liveness-by-descriptor");
-            let way = if by_descriptor { &HeldBy::Descriptor } else { way };
             let opened = file.reopen().map_err(Fault::Reopen)?;
             match lock(opened.as_fd(), byte, Kind::Exclusive) {
                 Ok(()) => {}
@@ -279,9 +254,7 @@ impl Hold {
                 .map_err(Fault::Reopen)
                 .and_then(|prober| holder(prober.as_fd(), byte, Kind::Shared).map_err(Fault::Lock));
             match seen {
-                Ok(Holder::Free) if !fault!("no-canary") => {
-                    hold.release(file.identity());
-                }
+                Ok(Holder::Free) => hold.release(file.identity()),
                 Ok(_) => return Ok(Take::Taken(hold, *way)),
                 Err(fault) => {
                     hold.release(file.identity());

@@ -89,3 +89,53 @@ pub fn named(arena: &Arena) -> Vec<u64> {
     named.sort_unstable();
     named
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    fn book() -> PinBook {
+        PinBook { used: Default::default(), depth: Cell::new(0) }
+    }
+
+    #[test]
+    fn each_pin_has_a_word_of_its_own_until_it_ends() {
+        let segment = crate::Options::new().capacity(1 << 20).create_anonymous().unwrap();
+        segment.construct("a lane", 1u8).unwrap();
+        let arena = &segment.attached().arena;
+        let lane = arena.lane(crate::heap::unit::LaneId(1));
+        let (pins, before) = (book(), named(arena));
+        let offset = |i: usize| (i as u64 + 1) * 16;
+        let indices: Vec<_> = (0..HAZARDS).map(|i| pins.pin(lane, offset(i)).unwrap()).collect();
+        assert_eq!(pins.pin(lane, 7), None, "all are in use");
+        assert_eq!(
+            (pins.count() as usize, lane.hazards_high.load(Relaxed) as usize),
+            (HAZARDS, HAZARDS)
+        );
+        let all = named(arena);
+        assert!(all.is_sorted());
+        assert!((0..HAZARDS).all(|i| all.binary_search(&offset(i)).is_ok()));
+        assert_eq!(all.len(), before.len() + HAZARDS);
+        pins.unpin(lane, indices[70]);
+        assert_eq!(pins.count() as usize, HAZARDS - 1);
+        assert!(named(arena).binary_search(&offset(70)).is_err());
+        assert_eq!(pins.pin(lane, 5), Some(indices[70]), "the one that is free");
+        pins.repin(lane, indices[0], 3);
+        let all = named(arena);
+        assert!([3, 5].iter().all(|o| all.contains(o)) && !all.contains(&offset(0)));
+        indices.into_iter().for_each(|index| pins.unpin(lane, index));
+        assert_eq!((pins.count(), named(arena)), (0, before));
+    }
+
+    #[test]
+    fn a_lane_is_scanned_as_far_as_it_has_hazards() {
+        let segment = crate::Options::new().capacity(1 << 20).create_anonymous().unwrap();
+        segment.construct("a lane", 1u8).unwrap();
+        let arena = &segment.attached().arena;
+        let lane = arena.lane(crate::heap::unit::LaneId(1));
+        let high = lane.hazards_high.swap(u64::MAX, crate::sync::SeqCst);
+        let oldest = crate::layout::oldest_of(arena.header().names_oldest.load(Acquire)).0;
+        assert_eq!(named(arena), [oldest], "a height beyond the last is no more than all");
+        lane.hazards_high.store(high, Release);
+    }
+}

@@ -28,7 +28,7 @@ use crate::names::{Names, Refused};
 use crate::process::journal::Intent;
 use crate::process::lane::LaneOwner;
 use crate::process::participant::Tenure;
-use crate::sync::{AcqRel, Acquire, Relaxed, Release, fault, fence, load_eight, store_eight};
+use crate::sync::{AcqRel, Acquire, Relaxed, Release, fence, load_eight, store_eight};
 
 /// Lanes of one dead process, and what their journals say.
 pub struct Dead {
@@ -92,14 +92,11 @@ impl Heap<'_> {
                         self.sweep(unit, class.cut().span, mine, dead, found);
                     }
                 }
-                Unit::Claimed { lane } if dead.has(lane) && !fault!("claims-stay") => {
+                Unit::Claimed { lane } if dead.has(lane) => {
                     // It may have been punched, or not backed yet.
                     self.disown(unit, word, found);
                 }
-                Unit::Tail { back, lane }
-                    if dead.has(lane)
-                        && (fault!("covered-tails-taken") || !self.is_covered(unit, back)) =>
-                {
+                Unit::Tail { back, lane } if dead.has(lane) && !self.is_covered(unit, back) => {
                     self.disown(unit, word, found);
                 }
                 Unit::Run { len, lane, state: State::Private } | Unit::Freeing { len, lane }
@@ -128,7 +125,7 @@ impl Heap<'_> {
     /// Whether a unit still says that a lane of `dead` has it, or is being swept for one.
     pub fn is_named_by_units(&self, dead: &Dead) -> bool {
         self.arena.units().any(|unit| match self.arena.unit(unit) {
-            Some(Unit::Claimed { lane }) => dead.has(lane) && !fault!("claims-stay"),
+            Some(Unit::Claimed { lane }) => dead.has(lane),
             Some(Unit::Slab { lane, .. } | Unit::Freeing { lane, .. }) => dead.has(lane),
             Some(Unit::Sweep { lane, of, .. }) => dead.has(lane) || dead.has(of),
             Some(Unit::Run { lane, state: State::Private | State::Limbo, .. }) => dead.has(lane),
@@ -212,9 +209,6 @@ impl Heap<'_> {
             // SAFETY: a slab's state bytes are aligned to eight and padded to a multiple of it.
             let private = private_flags(unsafe { load_eight(states.add(at as usize)) }) & valid;
             freed += u64::from(private.count_ones());
-            if fault!("private-stays") {
-                continue;
-            }
             if private == ALL {
                 fence(Release); // as below, for a relaxed store
                 // SAFETY: PRIVATE blocks of the dead, which nobody else writes.
@@ -229,9 +223,7 @@ impl Heap<'_> {
                 self.state(block).store(State::Free as u8, Release);
             }
         }
-        if !fault!("journals-not-asked") {
-            freed += self.free_never_linked(head, mine, helped, found);
-        }
+        freed += self.free_never_linked(head, mine, helped, found);
         found.blocks += freed;
         found.bytes += freed * u64::from(cut.size);
 

@@ -27,7 +27,7 @@ use crate::layout::MAX_PARTICIPANTS;
 use crate::names::{Names, Refused};
 use crate::process::lane::{LaneOwner, helping_word};
 use crate::process::participant::{ParticipantId, ParticipantWord, Tenure};
-use crate::sync::{AcqRel, Acquire, Release, SeqCst, fault, fence};
+use crate::sync::{AcqRel, Acquire, Release, SeqCst, fence};
 use core::fmt;
 use memory::Dead;
 
@@ -106,9 +106,7 @@ pub fn recover(
     }
     // r7. Hints are remade of all, not of the dead one's alone: a helper that died before may have
     // left what nobody shows.
-    if !fault!("hints-not-remade") {
-        heap.remake_hints();
-    }
+    heap.remake_hints();
     // Release pairs with the owners' Acquire: what was freed is free before they look.
     heap.arena.header().sweep_epoch.fetch_add(1, Release);
     heap.release_limbo_runs();
@@ -181,13 +179,11 @@ fn help(heap: Heap<'_>, tenure: Tenure, found: &mut Recovered) -> Result<(), Ref
 fn help_inside(heap: Heap<'_>, tenure: Tenure, found: &mut Recovered) -> Result<bool, Refused> {
     let dead = Dead::of(heap.arena, tenure);
     let names = Names { heap };
-    for lane in dead.lanes().iter().filter(|_| !fault!("destroy-not-finished")) {
+    for lane in dead.lanes() {
         found.finished += u64::from(names.finish(*lane)?);
     }
     heap.recover_units(&dead, found)?;
-    if !fault!("oldest-kept") {
-        names.let_go_of_oldest(dead.lanes())?;
-    }
+    names.let_go_of_oldest(dead.lanes())?;
     if heap.is_named_by_units(&dead) {
         return Ok(false); // another helper is at it, who comes here after us
     }
@@ -195,10 +191,8 @@ fn help_inside(heap: Heap<'_>, tenure: Tenure, found: &mut Recovered) -> Result<
         let record = heap.arena.lane(*lane);
         // Journals first: see `names`.
         record.journal.close();
-        if !fault!("pins-stay") {
-            record.hazards.iter().for_each(|hazard| hazard.store(0, Release));
-            record.array.store(0, Release);
-        }
+        record.hazards.iter().for_each(|hazard| hazard.store(0, Release));
+        record.array.store(0, Release);
         record.helping.store(0, Release);
     }
     found.lanes += dead.lanes().len() as u64;
@@ -241,7 +235,7 @@ fn reopen(
     for (_, record) in heap.arena.lanes() {
         let owner = record.owner.load(Acquire);
         let is_its = LaneOwner::of(owner).and_then(LaneOwner::tenure) == Some(tenure);
-        if is_its && !fault!("lanes-stay") {
+        if is_its {
             let free = LaneOwner::Free.word();
             // Release: the next one to take the lane sees its record cleared.
             let _ = record.owner.compare_exchange(owner, free, AcqRel, Acquire);

@@ -116,6 +116,12 @@ const STEPS: &[Step] = &[
         advice: "run the test alone under valgrind; it names the line that reads or jumps by what is not there",
     },
     Step {
+        name: "planted bugs",
+        does: Task(&["mutants", "--apply-only"]),
+        advice: "the code under a patch of mutants/planted/ has changed: make the patch anew, then see \
+                 that `cargo xtask mutants NAME` still catches it",
+    },
+    Step {
         name: "deaths at each step",
         does: Task(&["kill", "steps"]),
         advice: "run the operation alone, as the last lines say: `cargo xtask kill steps NAME`",

@@ -3,7 +3,8 @@
 //! The published source of loom comes from cargo's own cache (fetched if it is not there), is copied
 //! below `loom-tests/target/`, and patched; a stamp says of which patch, so that it is done once.
 
-use anyhow::{Context, Result, bail, ensure};
+use crate::mutants::tree;
+use anyhow::{Context, Result, ensure};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,17 +15,14 @@ const MEND: &str = "loom-0.7.3-last-access-of-each-thread.patch";
 /// Runs the loom models.
 #[derive(clap::Args)]
 pub struct LoomArgs {
-    /// Models whose names begin so (all when none is given); with --planted, the planted bugs.
+    /// Models whose names begin so (all when none is given).
     names: Vec<String>,
     /// Explores every interleaving, without a bound on preemptions: hours.
-    #[arg(long, conflicts_with = "planted")]
-    long: bool,
-    /// Plants bugs in a copy of the sources, one at a time, and checks that the models catch them.
     #[arg(long)]
-    planted: bool,
+    long: bool,
     /// Uses loom as published, which misses outcomes: with `outcomes`, fails unless it misses those that
     /// are known.
-    #[arg(long, conflicts_with = "planted")]
+    #[arg(long)]
     unmended: bool,
 }
 
@@ -36,11 +34,7 @@ pub fn run(args: LoomArgs) -> Result<()> {
         .canonicalize()?;
     let tests = root.join("loom-tests");
     let target = tests.join("target");
-    fs::create_dir_all(&target)?;
-    let mended = if args.unmended { None } else { Some(mended_loom(&tests, &target)?) };
-    if args.planted {
-        return planted(&root, &target, mended.as_deref(), &args.names);
-    }
+    let mended = if args.unmended { None } else { Some(mended(&root)?) };
     let program = build(&tests, &target, mended.as_deref())?;
     let mut command = Command::new(program);
     command.args(args.long.then_some("--long")).args(&args.names);
@@ -78,6 +72,14 @@ pub fn utf8(path: &Path) -> Result<&str> {
     path.to_str().with_context(|| format!("{} is not UTF-8", path.display()))
 }
 
+/// Where the mended loom of the project at `root` is.
+pub fn mended(root: &Path) -> Result<PathBuf> {
+    let tests = root.join("loom-tests");
+    let target = tests.join("target");
+    fs::create_dir_all(&target)?;
+    mended_loom(&tests, &target)
+}
+
 /// The mended copy of loom, made if it is not there.
 pub fn mended_loom(tests: &Path, target: &Path) -> Result<PathBuf> {
     let patch = tests.join(MEND);
@@ -93,8 +95,8 @@ pub fn mended_loom(tests: &Path, target: &Path) -> Result<PathBuf> {
             fs::remove_dir_all(old)?;
         }
     }
-    copy_tree(&published_loom(target)?, &making)?;
-    apply(&patch, &making).context("loom cannot be mended")?;
+    tree::copy_all(&published_loom(target)?, &making)?;
+    tree::apply(&patch, &making).context("loom cannot be mended")?;
     fs::write(making.join(".stamp"), stamp)?;
     fs::rename(&making, &mended)?;
     Ok(mended)
@@ -131,157 +133,19 @@ fn published_loom(target: &Path) -> Result<PathBuf> {
     Ok(Path::new(path).parent().context("the manifest lies in a directory")?.to_owned())
 }
 
-/// Applies a patch to the files below `dir`.
-pub fn apply(patch: &Path, dir: &Path) -> Result<()> {
-    // Inside a repository git would take the paths from its root: it must not find one.
-    let above = dir.parent().context("a directory below target")?;
-    let mut command = Command::new("git");
-    command.env_remove("GIT_DIR").env("GIT_CEILING_DIRECTORIES", above).current_dir(dir);
-    let done = command
-        .args(["apply", "-C1"])
-        .arg(patch)
-        .output()
-        .context("git is needed to apply a patch")?;
-    ensure!(
-        done.status.success(),
-        "{}: {}",
-        patch.display(),
-        String::from_utf8_lossy(&done.stderr).trim()
-    );
-    Ok(())
+/// Builds the models of the project that lies at `tree`, a copy; the program.
+pub fn build_in(tree: &Path, target: &Path) -> Result<PathBuf> {
+    let loom = mended(crate::root()?)?;
+    build(&tree.join("loom-tests"), target, Some(&loom))
 }
 
-/// Copies files below `from` that are not the same below `to`, and removes there what `from` has not.
-fn copy_tree(from: &Path, to: &Path) -> Result<()> {
-    fs::create_dir_all(to)?;
-    let mut names = Vec::new();
-    for item in fs::read_dir(from).with_context(|| format!("{}", from.display()))? {
-        let item = item?;
-        let (source, copy) = (item.path(), to.join(item.file_name()));
-        names.push(item.file_name());
-        if item.file_type()?.is_dir() {
-            if item.file_name() != "target" {
-                copy_tree(&source, &copy)?;
-            }
-            continue;
-        }
-        let bytes = fs::read(&source)?;
-        // The same bytes keep their time, so that cargo builds only what changed.
-        if fs::read(&copy).ok().as_ref() != Some(&bytes) {
-            fs::write(&copy, bytes)?;
-        }
-    }
-    for item in fs::read_dir(to)? {
-        let item = item?;
-        if !names.contains(&item.file_name())
-            && item.file_type()?.is_file()
-            && item.file_name() != "Cargo.lock"
-        {
-            fs::remove_file(item.path())?;
-        }
-    }
-    Ok(())
-}
-
-/// A patch of `loom-tests/planted/`. Its first lines say what it breaks (`Breaks:`), which models must
-/// fail (`Caught by:`), and words of what they must say (`Says:`, any one of several, `|` between); of
-/// some, which model of shuttle must fail (`Shuttle:`).
-pub struct Planted {
-    pub name: String,
-    pub patch: PathBuf,
-    pub breaks: String,
-    pub shuttle: Option<String>,
-    caught_by: Vec<String>,
-    says: Vec<String>,
-}
-
-pub fn planted_bugs(dir: &Path) -> Result<Vec<Planted>> {
-    let mut bugs = Vec::new();
-    for item in fs::read_dir(dir)? {
-        let patch = item?.path();
-        if patch.extension().is_none_or(|extension| extension != "patch") {
-            continue;
-        }
-        let text = fs::read_to_string(&patch)?;
-        let line =
-            |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
-        let field = |name: &str| -> Result<&str> {
-            line(name).with_context(|| format!("{} has no line {name}", patch.display()))
-        };
-        bugs.push(Planted {
-            name: patch
-                .file_stem()
-                .and_then(|stem| stem.to_str())
-                .context("a patch's name")?
-                .to_owned(),
-            breaks: field("Breaks:")?.to_owned(),
-            shuttle: line("Shuttle:").map(str::to_owned),
-            caught_by: field("Caught by:")?.split_whitespace().map(str::to_owned).collect(),
-            says: field("Says:")?.split('|').map(|says| says.trim().to_owned()).collect(),
-            patch,
-        });
-    }
-    bugs.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(bugs)
-}
-
-fn planted(root: &Path, target: &Path, loom: Option<&Path>, names: &[String]) -> Result<()> {
-    let bugs = planted_bugs(&root.join("loom-tests/planted"))?;
-    let chosen: Vec<&Planted> = bugs
-        .iter()
-        .filter(|bug| names.is_empty() || names.iter().any(|name| bug.name.starts_with(name)))
-        .collect();
-    ensure!(!chosen.is_empty(), "no planted bug's name begins so");
-    // The sources as they are now, whatever happens to them while this runs.
-    let (sound, tree) = (target.join("planted/sound"), target.join("planted/sharena"));
-    copy_sources(root, &sound)?;
-    println!("{:<34} {:<30} {:>10}  says", "planted bug", "caught by", "execution");
-    let mut missed = 0;
-    for bug in &chosen {
-        copy_sources(&sound, &tree)?;
-        apply(&bug.patch, &tree)?;
-        let program =
-            build(&tree.join("loom-tests"), target, loom).with_context(|| bug.name.clone())?;
-        for model in &bug.caught_by {
-            let mut command = Command::new(&program);
-            let memory = [
-                ("MALLOC_MMAP_THRESHOLD_", "1000000000"),
-                ("MALLOC_TRIM_THRESHOLD_", "1000000000"),
-            ];
-            let told = command.args(["--one", model]).envs(memory).output()?;
-            let told_text = String::from_utf8_lossy(&told.stdout).into_owned();
-            let last = told_text.lines().last().unwrap_or_default();
-            // The verdict, executions, deaths, what it says.
-            let mut words = last.splitn(4, ' ');
-            let (verdict, execution) = (words.next(), words.next());
-            let said = words.nth(1).unwrap_or_default();
-            let caught = verdict == Some("failed")
-                && bug.says.iter().any(|says| said.contains(says.as_str()));
-            let short: String = said.chars().take(100).collect();
-            println!("{:<34} {:<30} {:>10}  {short}", bug.name, model, execution.unwrap_or("-"));
-            if !caught {
-                missed += 1;
-                println!("    NOT CAUGHT ({}): {last}", bug.breaks);
-            }
-        }
-    }
-    println!("{} planted bugs, {missed} not caught", chosen.len());
-    if missed > 0 {
-        bail!("a model is blind to a bug that it should catch");
-    }
-    Ok(())
-}
-
-/// What the models are built from, into a tree of its own.
-pub fn copy_sources(root: &Path, tree: &Path) -> Result<()> {
-    for dir in ["src", "derive", "loom-tests/src"] {
-        copy_tree(&root.join(dir), &tree.join(dir))?;
-    }
-    for manifest in ["Cargo.toml", "README.md", "loom-tests/Cargo.toml"] {
-        let (bytes, copy) = (fs::read(root.join(manifest))?, tree.join(manifest));
-        if fs::read(&copy).ok().as_ref() != Some(&bytes) {
-            fs::write(copy, bytes)?;
-        }
-    }
-    Ok(())
+/// Whether a model fails, and what it says.
+pub fn one(program: &Path, model: &str) -> Result<(bool, String)> {
+    let mut command = Command::new(program);
+    let memory =
+        [("MALLOC_MMAP_THRESHOLD_", "1000000000"), ("MALLOC_TRIM_THRESHOLD_", "1000000000")];
+    let told = command.args(["--one", model]).envs(memory).output()?;
+    let told = String::from_utf8_lossy(&told.stdout).into_owned();
+    let last = told.lines().last().unwrap_or_default();
+    Ok((last.starts_with("failed "), last.to_owned()))
 }

@@ -6,7 +6,7 @@
 mod args;
 mod bench;
 mod ci;
-mod faults;
+mod coverage;
 mod kill;
 #[allow(dead_code, reason = "as above")]
 #[path = "../../crash-tests/src/args.rs"]
@@ -14,6 +14,9 @@ mod kill_args;
 mod loom;
 mod shuttle;
 mod valgrind;
+mod mutants;
+mod reasons;
+mod verify;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
@@ -44,6 +47,21 @@ enum Task {
     Shuttle(shuttle::ShuttleArgs),
     /// Runs the tests of objects under valgrind's memcheck, once that has seen a fault planted on purpose.
     Valgrind,
+    /// Plants known bugs, one at a time, and checks that the check named for each catches it.
+    ///
+    /// The bugs are patches, in `mutants/planted/`; each says what it breaks and what must fail. With
+    /// --general, what cargo-mutants would change in the core is tried instead, by all suites in turn,
+    /// and who survives must be explained in `mutants/equivalent.txt`. Exits with 1 otherwise.
+    Mutants(mutants::MutantsArgs),
+    /// Runs the tests with counters, and prints per file which lines they run.
+    ///
+    /// Lines of the core that no test runs must be explained in `mutants/uncovered.txt`. Exits with 1
+    /// otherwise.
+    Coverage(coverage::CoverageArgs),
+    /// Climbs the ladder of what is verified, from models to processes that are killed, and prints it.
+    ///
+    /// Exits with 1 if a rung does not hold.
+    Verify(verify::VerifyArgs),
     /// Lets real processes do everything at once on one segment, then verifies the accounts.
     ///
     /// They allocate and free their own blocks and each other's, publish, resolve and destroy objects,
@@ -63,9 +81,6 @@ enum Task {
 }
 
 fn main() -> Result<ExitCode> {
-    if let Some(compiled) = faults::compile() {
-        return Ok(if compiled? { ExitCode::SUCCESS } else { ExitCode::FAILURE });
-    }
     let passed = match Cli::parse().task {
         Task::Ci => ci::run()?,
         Task::Loom(args) => {
@@ -80,8 +95,10 @@ fn main() -> Result<ExitCode> {
             valgrind::run()?;
             true
         }
+        Task::Mutants(args) => mutants::run(&args)?,
+        Task::Coverage(args) => coverage::run(&args)?,
+        Task::Verify(args) => verify::run(&args)?,
         Task::Soak(_) => bench::run(std::env::args_os().skip(1))?,
-        Task::Kill(kill_args::Kill::Faults(args)) => faults::run(&args)?,
         Task::Kill(suite) => kill::run(&suite, std::env::args_os().skip(2))?,
         Task::Bench(_) => bench::run(std::env::args_os().skip(2))?,
     };

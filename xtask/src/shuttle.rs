@@ -3,7 +3,8 @@
 //! Each model runs under each scheduler in a process of its own. A schedule that fails is kept below
 //! `loom-tests/target/shuttle/`, as shuttle writes it: the choices, and the seed of the script.
 
-use crate::loom::{Planted, apply, cargo, copy_sources, mended_loom, planted_bugs, utf8};
+use crate::loom::{cargo, mended, utf8};
+use crate::mutants::{planted, tree};
 use anyhow::{Context, Result, bail, ensure};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -42,7 +43,7 @@ pub fn run(args: ShuttleArgs) -> Result<()> {
     let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
     let seed = args.seed.unwrap_or_else(now);
     if args.planted {
-        return planted(&root, &target, &args, seed);
+        return all_planted(&root, &target, &args, seed);
     }
     let program = build(&root, &root.join("loom-tests"))?;
     let models = models(&program)?;
@@ -68,8 +69,7 @@ pub fn run(args: ShuttleArgs) -> Result<()> {
 
 /// Builds the models in `tests`, a copy of `loom-tests/` beside a copy of the crate or the original.
 fn build(root: &Path, tests: &Path) -> Result<PathBuf> {
-    let target = root.join("loom-tests/target");
-    let out = target.join("build-shuttle");
+    let out = root.join("loom-tests/target/build-shuttle");
     let mut flags = std::env::var("RUSTFLAGS").unwrap_or_default();
     flags.push_str(" --cfg loom --cfg sharena_shuttle");
     let mut command = cargo();
@@ -79,7 +79,7 @@ fn build(root: &Path, tests: &Path) -> Result<PathBuf> {
         .env("RUSTFLAGS", flags.trim());
     command.arg("--target-dir").arg(&out);
     // Not built here, but both worlds have one lock file.
-    let loom = mended_loom(&root.join("loom-tests"), &target)?;
+    let loom = mended(root)?;
     command.arg("--config").arg(format!("patch.crates-io.loom.path={:?}", utf8(&loom)?));
     ensure!(command.status()?.success(), "the models do not compile");
     Ok(out.join("release/shuttle-tests"))
@@ -220,24 +220,20 @@ fn all(program: &Path, dir: &Path, models: &[&Model], iterations: u64, seed: u64
 
 /// Each planted bug that says which of these models catches it (`Shuttle:`) must be caught by it under
 /// one of the schedulers, and its schedule must fail again in the same way.
-fn planted(root: &Path, target: &Path, args: &ShuttleArgs, seed: u64) -> Result<()> {
-    let bugs = planted_bugs(&root.join("loom-tests/planted"))?;
-    let chosen: Vec<(&Planted, &str)> = bugs
-        .iter()
-        .filter(|bug| {
-            args.names.is_empty() || args.names.iter().any(|name| bug.name.starts_with(name))
-        })
-        .filter_map(|bug| Some((bug, bug.shuttle.as_deref()?)))
-        .collect();
-    ensure!(!chosen.is_empty(), "no planted bug for shuttle has a name that begins so");
+fn all_planted(root: &Path, target: &Path, args: &ShuttleArgs, seed: u64) -> Result<()> {
+    let bugs = planted::chosen(&args.names)?;
+    let chosen: Vec<(&planted::Planted, &str)> =
+        bugs.iter().filter_map(|bug| Some((bug, bug.shuttle.as_deref()?))).collect();
+    ensure!(!chosen.is_empty(), "no planted bug for shuttle has such a name");
     let (sound, tree) = (target.join("planted/sound"), target.join("planted/sharena"));
-    copy_sources(root, &sound)?;
+    // The sources as they are now, whatever happens to them while this runs.
+    tree::copy(root, &sound)?;
     println!("seed {seed}");
     println!("{:<34} {:<18} {:>9} {:>10}  says", "planted bug", "model", "scheduler", "execution");
     let mut missed = 0;
     for (bug, model) in &chosen {
-        copy_sources(&sound, &tree)?;
-        apply(&bug.patch, &tree)?;
+        tree::copy_all(&sound, &tree)?;
+        tree::apply(&bug.patch, &tree)?;
         let program = build(root, &tree.join("loom-tests")).with_context(|| bug.name.clone())?;
         let mut caught = None;
         for scheduler in SCHEDULERS {

@@ -1,0 +1,303 @@
+//! `cargo xtask mutants --general`: what cargo-mutants would try in the core, each tried by the suites
+//! in turn until one fails.
+//!
+//! The mutants of a file are planted together, behind [switches](super::switches), so that a suite is
+//! built once for all of them. What has no switch (a `const fn`, a value of another type than the body)
+//! is planted alone, into a tree of its own that is built for it.
+//!
+//! Results are kept below `target/mutants`, by keys that outlive edits elsewhere in a file: a run
+//! that was cut off goes on where it was, and `--again` tries the survivors once more.
+
+use super::list::{Genre, Mutant, list};
+use super::suites::{self, End, Limits, Program, QUICK, SUITES, Suite};
+use super::{report, switches, tree};
+use anyhow::{Context, Result, anyhow, ensure};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How to run `--general`.
+#[derive(clap::Args)]
+pub struct GeneralArgs {
+    /// Tries what cargo-mutants would change in the core, instead of the kept list.
+    #[arg(long)]
+    pub general: bool,
+    /// Suites up to this one, by their order in the report.
+    #[arg(long, value_name = "SUITE", requires = "general")]
+    pub until: Option<String>,
+    /// Tries survivors again, by all suites.
+    #[arg(long, requires = "general")]
+    pub again: bool,
+}
+
+/// What became of a mutant.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fate {
+    /// It does not compile.
+    Unviable,
+    Caught {
+        by: String,
+        seconds: f64,
+        /// By the limit on its time.
+        hung: bool,
+    },
+    /// The suites that passed.
+    Survived { after: Vec<String> },
+}
+
+/// By key.
+pub type Fates = BTreeMap<String, Fate>;
+
+/// The command; whether each mutant is caught or explained.
+pub fn run(names: &[String], args: &GeneralArgs, file: Option<&Path>) -> Result<bool> {
+    let dir = crate::root()?.join("target/mutants");
+    // The sources as they are now, whatever happens to them while this runs.
+    let root = dir.join("sound");
+    tree::copy(crate::root()?, &root)?;
+    let all = list(&root)?;
+    let state = dir.join("general.json");
+    let mut fates: Fates = match fs::read(&state) {
+        Ok(text) => serde_json::from_slice(&text)?,
+        Err(_) => Fates::new(),
+    };
+    let keys: HashSet<&str> = all.iter().map(|mutant| mutant.key.as_str()).collect();
+    fates.retain(|key, _| keys.contains(key.as_str()));
+    let wanted =
+        |mutant: &Mutant| names.is_empty() || names.iter().any(|part| mutant.key.contains(part));
+    let mut chosen: Vec<usize> = (0..all.len()).filter(|number| wanted(&all[*number])).collect();
+    // Shuffled, so that what was tried when a run was cut off is a fair sample.
+    chosen.sort_by_cached_key(|number| {
+        let mut hasher = DefaultHasher::new();
+        all[*number].key.hash(&mut hasher);
+        hasher.finish()
+    });
+    if args.again {
+        for number in &chosen {
+            if let Some(Fate::Survived { .. }) = fates.get(&all[*number].key) {
+                fates.remove(&all[*number].key);
+            }
+        }
+    }
+    let last = args.until.as_ref().map_or(Ok(SUITES.len() - 1), |name| {
+        SUITES.iter().position(|suite| suite.name == name).context("no suite has this name")
+    })?;
+    let suites = &SUITES[..=last];
+    let keep = |fates: &Fates| fs::write(&state, serde_json::to_vec_pretty(fates)?).context("keep");
+    let mut shop = Shop::open(&root, dir.clone(), &all, &mut fates)?;
+    keep(&fates)?;
+    let one = |fates: &mut Fates, shop: &mut Shop, suite: &'static Suite, number: usize| {
+        let mutant = &all[number];
+        let mut after = match fates.get(&mutant.key) {
+            None => Vec::new(),
+            Some(Fate::Survived { after }) => after.clone(),
+            Some(_) => return Ok(()),
+        };
+        if after.iter().any(|name| name == suite.name) {
+            return Ok(());
+        }
+        let fate = match shop.try_one(suite, number)? {
+            Some((End::Passed, _)) => {
+                after.push(suite.name.to_owned());
+                Fate::Survived { after }
+            }
+            Some((end, took)) => {
+                println!("{:<24} {:>6.1} s  {}", suite.name, took.as_secs_f64(), mutant.name);
+                let seconds = (took.as_secs_f64() * 10.0).round() / 10.0;
+                Fate::Caught { by: suite.name.to_owned(), seconds, hung: end == End::Hung }
+            }
+            None => Fate::Unviable,
+        };
+        fates.insert(mutant.key.clone(), fate);
+        keep(fates)
+    };
+    // A mutant goes through the quick ones at once; the slow ones are for the survivors of all.
+    let (switched, alone): (Vec<usize>, Vec<usize>) =
+        chosen.iter().partition(|number| shop.switched.contains(&(**number as u32 + 1)));
+    let (quick, slow) = suites.split_at(suites.len().min(QUICK));
+    for &number in &switched {
+        for suite in quick {
+            one(&mut fates, &mut shop, suite, number)?;
+        }
+    }
+    for suite in slow {
+        for &number in &switched {
+            one(&mut fates, &mut shop, suite, number)?;
+        }
+    }
+    for &number in &alone {
+        for suite in
+            suites.iter().filter(|suite| matches!(suite.program, Program::Lib | Program::Test(_)))
+        {
+            one(&mut fates, &mut shop, suite, number)?;
+        }
+    }
+    report::general(&all, &fates, file)
+}
+
+/// The programs in which the mutants are.
+struct Shop<'a> {
+    root: &'a Path,
+    dir: PathBuf,
+    all: &'a [Mutant],
+    /// The mutants that have a switch, by number; numbers count from 1.
+    switched: HashSet<u32>,
+    built: HashMap<Program, PathBuf>,
+    limits: HashMap<&'static str, Limits>,
+    /// Which mutant is planted in the tree for one.
+    alone: Option<usize>,
+}
+
+impl<'a> Shop<'a> {
+    /// Makes the tree with switches. A mutant that does not compile behind one is unviable.
+    fn open(
+        root: &'a Path,
+        dir: PathBuf,
+        all: &'a [Mutant],
+        fates: &mut Fates,
+    ) -> Result<Shop<'a>> {
+        let mut shop = Shop {
+            root,
+            dir,
+            all,
+            switched: HashSet::new(),
+            built: HashMap::new(),
+            limits: HashMap::new(),
+            alone: None,
+        };
+        tree::copy_all(root, &shop.tree())?;
+        loop {
+            let texts = shop.plant(fates)?;
+            match suites::build(Program::Lib, &shop.tree(), &shop.dir, false)? {
+                Ok(program) => {
+                    shop.built.insert(Program::Lib, program);
+                    return Ok(shop);
+                }
+                Err(told) => {
+                    let unviable = to_blame(&told, &texts)?;
+                    println!("{} mutants do not compile", unviable.len());
+                    for number in unviable {
+                        let key = &all[number as usize - 1].key;
+                        ensure!(
+                            fates.insert(key.clone(), Fate::Unviable).is_none(),
+                            "{key} does not compile, though it is not planted"
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    fn tree(&self) -> PathBuf {
+        self.dir.join("switched")
+    }
+
+    /// Writes the files with switches for all but the unviable; the texts by path.
+    fn plant(&mut self, fates: &Fates) -> Result<HashMap<String, String>> {
+        let mut by_file: BTreeMap<&str, Vec<(u32, &Mutant)>> = BTreeMap::new();
+        for (number, mutant) in (1..).zip(self.all) {
+            if fates.get(&mutant.key) != Some(&Fate::Unviable) && !changes_type(mutant) {
+                by_file.entry(&mutant.file).or_default().push((number, mutant));
+            }
+        }
+        self.switched.clear();
+        let mut texts = HashMap::new();
+        for (file, mutants) in by_file {
+            let text = fs::read_to_string(self.root.join(file))?;
+            let (text, planted) =
+                switches::plant(&text, &mutants).with_context(|| file.to_owned())?;
+            self.switched.extend(planted);
+            tree::write(&self.tree().join(file), text.as_bytes())?;
+            texts.insert(file.to_owned(), text);
+        }
+        let lib = fs::read_to_string(self.root.join("src/lib.rs"))? + switches::MODULE;
+        tree::write(&self.tree().join("src/lib.rs"), lib.as_bytes())?;
+        Ok(texts)
+    }
+
+    /// Runs a suite on a mutant. `None`: it does not compile.
+    fn try_one(&mut self, suite: &'static Suite, number: usize) -> Result<Option<(End, Duration)>> {
+        let limits = self.limits(suite)?;
+        let mutant = &self.all[number];
+        if self.switched.contains(&(number as u32 + 1)) {
+            let program = &self.built[&suite.program];
+            let args = suite.args_for(&mutant.file);
+            let ran = suites::run(program, &args, &self.tree(), number as u32 + 1, limits)?;
+            return Ok(Some(ran));
+        }
+        let tree = self.dir.join("alone");
+        if self.alone != Some(number) {
+            tree::copy_all(self.root, &tree)?;
+            let text = fs::read_to_string(self.root.join(&mutant.file))?;
+            tree::write(&tree.join(&mutant.file), mutant.applied(&text)?.as_bytes())?;
+            self.alone = Some(number);
+        }
+        let Ok(program) = suites::build(suite.program, &tree, &self.dir.join("for-one"), true)?
+        else {
+            return Ok(None);
+        };
+        Ok(Some(suites::run(&program, &suite.args_for(&mutant.file), &tree, 0, limits)?))
+    }
+
+    /// Builds a suite and runs it without a mutant: it must pass, and its time makes the limits.
+    fn limits(&mut self, suite: &'static Suite) -> Result<Limits> {
+        if let Some(limits) = self.limits.get(suite.name) {
+            return Ok(*limits);
+        }
+        if !self.built.contains_key(&suite.program) {
+            let built = suites::build(suite.program, &self.tree(), &self.dir, false)?;
+            let program =
+                built.map_err(|_| anyhow!("{} does not compile with switches", suite.name))?;
+            self.built.insert(suite.program, program);
+        }
+        let program = &self.built[&suite.program];
+        let patient = Limits::of(Duration::from_secs(120));
+        let args = suite.args_for("");
+        let (end, usual) = suites::run(program, &args, &self.tree(), 0, patient)?;
+        ensure!(end == End::Passed, "{} fails without a mutant: {end:?}", suite.name);
+        println!("{} takes {:.1} s", suite.name, usual.as_secs_f64());
+        let limits = Limits::of(usual);
+        self.limits.insert(suite.name, limits);
+        Ok(limits)
+    }
+}
+
+/// Whether what it returns is of another type than the body, though both are what the function
+/// promises.
+fn changes_type(mutant: &Mutant) -> bool {
+    mutant.genre == Genre::FnValue && mutant.does().contains("-> impl ")
+}
+
+/// The mutants in whose alternatives the compiler sees errors.
+fn to_blame(told: &str, texts: &HashMap<String, String>) -> Result<HashSet<u32>> {
+    let mut found = HashSet::new();
+    let mut places = HashMap::new();
+    for line in told.lines() {
+        let message: serde_json::Value = serde_json::from_str(line)?;
+        let message = &message["message"];
+        if message["level"] != "error" || message["spans"].as_array().is_none_or(Vec::is_empty) {
+            continue;
+        }
+        let mut blamed = false;
+        for span in message["spans"].as_array().context("spans")? {
+            let file = span["file_name"].as_str().context("a file")?;
+            let Some(text) = texts.get(file) else { continue };
+            if !places.contains_key(file) {
+                places.insert(file.to_owned(), switches::alternatives(text)?);
+            }
+            let at = span["byte_start"].as_u64().context("a place")? as usize;
+            let around = places[file].iter().filter(|(_, extent)| extent.contains(&at));
+            if let Some((number, _)) = around.min_by_key(|(_, extent)| extent.len()) {
+                found.insert(*number);
+                blamed = true;
+                break;
+            }
+        }
+        ensure!(blamed, "no mutant is to blame for {}", message["rendered"]);
+    }
+    ensure!(!found.is_empty(), "it does not compile, and no mutant is to blame: {told}");
+    Ok(found)
+}

@@ -1,0 +1,256 @@
+//! The suites that try a mutant, the quick ones first.
+
+use anyhow::{Context, Result, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process_group};
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+/// Which program a suite is.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Program {
+    /// The unit tests.
+    Lib,
+    /// A file of `tests/`.
+    Test(&'static str),
+    /// `crash-tests`, built so that it counts steps.
+    Steps,
+    /// The models.
+    Loom,
+}
+
+pub struct Suite {
+    pub name: &'static str,
+    pub program: Program,
+    pub args: &'static [&'static str],
+}
+
+impl Suite {
+    /// The models are run of the part that a file is of; the rest would only take its time.
+    pub fn args_for(&self, file: &str) -> Vec<&'static str> {
+        let mut args = self.args.to_vec();
+        if self.program == Loom {
+            let parts = ["heap", "names", "process", "index"];
+            args.extend(parts.iter().filter(|part| file[4.min(file.len())..].starts_with(**part)));
+        }
+        args
+    }
+}
+
+use Program::{Lib, Loom, Steps, Test};
+
+/// The tests of a second first, as most mutants live no longer.
+pub const SUITES: &[Suite] = &[
+    Suite {
+        name: "unit tests",
+        program: Lib,
+        args: &["--skip", "any_bytes", "--skip", "nothing_false"],
+    },
+    Suite { name: "tests/objects", program: Test("objects"), args: &[] },
+    Suite { name: "tests/memory", program: Test("memory"), args: &[] },
+    Suite { name: "tests/recovery", program: Test("recovery"), args: &[] },
+    Suite { name: "tests/status", program: Test("status"), args: &[] },
+    Suite { name: "tests/errors", program: Test("errors"), args: &[] },
+    Suite { name: "tests/processes", program: Test("processes"), args: &[] },
+    Suite { name: "unit tests, any bytes", program: Lib, args: &["any_bytes", "nothing_false"] },
+    Suite { name: "tests/heap_model", program: Test("heap_model"), args: &[] },
+    Suite { name: "tests/segment", program: Test("segment"), args: &[] },
+    Suite { name: "tests/liveness", program: Test("liveness"), args: &[] },
+    Suite { name: "kill steps", program: Steps, args: &["steps"] },
+    Suite { name: "models", program: Loom, args: &[] },
+];
+
+/// So many of them take a few seconds at most.
+pub const QUICK: usize = 5;
+
+/// How a run ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum End {
+    Passed,
+    /// By a test that failed or by a signal of its own.
+    Failed,
+    /// By the limit on its time.
+    Hung,
+}
+
+/// What a run may take: seconds of the processor for each process, and by the clock for all.
+#[derive(Clone, Copy)]
+pub struct Limits {
+    pub cpu: u64,
+    pub clock: Duration,
+}
+
+impl Limits {
+    /// Many times what the suite takes without a mutant.
+    pub fn of(usual: Duration) -> Limits {
+        Limits { cpu: 6 + 6 * usual.as_secs(), clock: Duration::from_secs(20) + 20 * usual }
+    }
+}
+
+/// What a suite prints when one of its tests or models failed.
+const FAILED: &str = " FAILED";
+
+/// KiB of its own memory that a run may have.
+const DATA: u64 = 4 << 20;
+
+/// Runs a suite with a mutant on (0: none); how it ended, and in what time. What fails once must fail
+/// again: the tests of liveness and of full file systems depend on what else the machine does.
+pub fn run(
+    program: &Path,
+    args: &[&str],
+    tree: &Path,
+    mutant: u32,
+    limits: Limits,
+) -> Result<(End, Duration)> {
+    match run_once(program, args, tree, mutant, limits)? {
+        (End::Failed, _) => run_once(program, args, tree, mutant, limits),
+        other => Ok(other),
+    }
+}
+
+fn run_once(
+    program: &Path,
+    args: &[&str],
+    tree: &Path,
+    mutant: u32,
+    limits: Limits,
+) -> Result<(End, Duration)> {
+    let begin = Instant::now();
+    let mut command = Command::new("sh");
+    let script =
+        format!("ulimit -c 0; ulimit -S -t {}; ulimit -d {DATA}; exec \"$0\" \"$@\"", limits.cpu);
+    command.arg("-c").arg(script).arg(program).args(args).current_dir(tree);
+    command.env("SHARENA_MUTANT", mutant.to_string());
+    // A counterexample that is found is as good as the smallest one.
+    command
+        .env("RUST_TEST_THREADS", "6")
+        .env("PROPTEST_MAX_SHRINK_ITERS", "0")
+        .env("RUST_BACKTRACE", "0");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0);
+    let mut child = command.spawn().with_context(|| format!("start {}", program.display()))?;
+    let (id, told) = (child.id(), child.stdout.take().context("piped")?);
+    // The first test that fails is enough; others may never end.
+    let failed = Arc::new(AtomicBool::new(false));
+    let seen = failed.clone();
+    let reader = std::thread::spawn(move || {
+        let lines = BufReader::new(told).lines().map_while(Result::ok);
+        lines.filter(|line| line.contains(FAILED)).for_each(|_| seen.store(true, Relaxed));
+    });
+    let status = loop {
+        if let Some(status) = child.try_wait()? {
+            break Some(status);
+        }
+        if begin.elapsed() > limits.clock || failed.load(Relaxed) {
+            break None;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    // What it started goes with it.
+    let group = Pid::from_raw(id as i32).context("a process has a number")?;
+    let _ = kill_process_group(group, Signal::KILL);
+    if status.is_none() {
+        child.wait()?;
+    }
+    reader.join().ok().context("the reader")?;
+    remove_leftovers(id);
+    let _ = fs::remove_file(tree.join("tests/heap_model.regressions"));
+    let end = match status {
+        _ if failed.load(Relaxed) => End::Failed,
+        None => End::Hung,
+        Some(status) if status.success() => End::Passed,
+        Some(status) if status.signal() == Some(Signal::XCPU.as_raw()) => End::Hung,
+        Some(_) => End::Failed,
+    };
+    Ok((end, begin.elapsed()))
+}
+
+/// The segments and directories of a test process that did not come to remove them.
+fn remove_leftovers(process: u32) {
+    let ours = [format!("sharena.test-{process}-"), format!("sharena-test-{process}-")];
+    for dir in [Path::new("/dev/shm"), &std::env::temp_dir()] {
+        let Ok(items) = fs::read_dir(dir) else { continue };
+        for item in items.flatten() {
+            let name = item.file_name();
+            if ours.iter().any(|start| name.to_string_lossy().starts_with(start.as_str())) {
+                let path = item.path();
+                let _ = fs::remove_file(&path).or_else(|_| fs::remove_dir_all(&path));
+            }
+        }
+    }
+}
+
+/// Builds the programs of `tree` into `target`. `Err(told)`: what the compiler said, a JSON object a
+/// line. `often`: for one run, so that building counts.
+pub fn build(
+    program: Program,
+    tree: &Path,
+    target: &Path,
+    often: bool,
+) -> Result<Result<PathBuf, String>> {
+    let mut command = crate::cargo();
+    command.current_dir(tree).env_remove("CARGO_ENCODED_RUSTFLAGS").stderr(Stdio::null());
+    let flags = "--cap-lints=warn";
+    let target = |world: &str| target.join(world);
+    let settings: &[&str] = match often {
+        // What takes the time is to build it, over and over.
+        true => {
+            &["test.opt-level=0", "test.debug=0", "release.debug=0", "release.incremental=true"]
+        }
+        false => &["test.debug=0", "release.debug=0"],
+    };
+    for setting in settings {
+        command.arg("--config").arg(format!("profile.{setting}"));
+    }
+    match program {
+        Lib => {
+            command.args(["test", "--no-run", "--package", "sharena", "--lib"]);
+            command.arg("--target-dir").arg(target("tests")).env("RUSTFLAGS", flags);
+        }
+        Test(name) => {
+            command.args(["test", "--no-run", "--package", "sharena", "--test", name]);
+            command.arg("--target-dir").arg(target("tests")).env("RUSTFLAGS", flags);
+        }
+        Steps => {
+            command.args(["build", "--release", "--package", "sharena-crash"]);
+            command.args(["--config", "profile.release.lto=false"]);
+            command.args(["--config", "profile.release.codegen-units=16"]);
+            command.args(["--config", "profile.release.opt-level=1"]);
+            command.arg("--target-dir").arg(target("steps"));
+            command.env("RUSTFLAGS", format!("{flags} --cfg sharena_steps"));
+        }
+        Loom => {
+            let loom = crate::loom::mended(crate::root()?)?;
+            let loom = loom.to_str().context("a path of UTF-8")?;
+            command.args(["build", "--release"]).current_dir(tree.join("loom-tests"));
+            command.arg("--config").arg(format!("patch.crates-io.loom.path={loom:?}"));
+            command.arg("--target-dir").arg(target("loom"));
+            command.env("RUSTFLAGS", format!("{flags} --cfg loom"));
+        }
+    }
+    let told = command.arg("--message-format=json").stdout(Stdio::piped()).output()?;
+    let text = String::from_utf8(told.stdout)?;
+    if !told.status.success() {
+        return Ok(Err(text));
+    }
+    for line in text.lines().rev() {
+        let message: serde_json::Value = serde_json::from_str(line)?;
+        if let Some(path) = message["executable"].as_str() {
+            ensure!(Path::new(path).exists(), "{path} was built");
+            return Ok(Ok(path.into()));
+        }
+    }
+    bail!("cargo names no program for {program:?}")
+}
+
+/// The errors among what `build` told.
+pub fn rendered(told: &str) -> String {
+    let messages = told.lines().filter_map(|line| serde_json::from_str(line).ok());
+    let errors =
+        messages.filter(|message: &serde_json::Value| message["message"]["level"] == "error");
+    errors.filter_map(|error| Some(error["message"]["rendered"].as_str()?.to_owned())).collect()
+}
