@@ -185,7 +185,7 @@ fn copy_tree(from: &Path, to: &Path) -> Result<()> {
 
 /// A patch of `loom-tests/planted/`. Its first lines say what it breaks (`Breaks:`), which models must
 /// fail (`Caught by:`), and words of what they must say (`Says:`, any one of several, `|` between); of
-/// some, which model of shuttle must fail (`Shuttle:`).
+/// some, which model of shuttle must fail (`Shuttle:`), perhaps alone.
 pub struct Planted {
     pub name: String,
     pub patch: PathBuf,
@@ -230,6 +230,7 @@ fn planted(root: &Path, target: &Path, loom: Option<&Path>, names: &[String]) ->
     let chosen: Vec<&Planted> = bugs
         .iter()
         .filter(|bug| names.is_empty() || names.iter().any(|name| bug.name.starts_with(name)))
+        .filter(|bug| bug.shuttle.is_none() || !bug.caught_by.is_empty())
         .collect();
     ensure!(!chosen.is_empty(), "no planted bug's name begins so");
     // The sources as they are now, whatever happens to them while this runs.

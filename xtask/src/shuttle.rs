@@ -19,9 +19,9 @@ const SCHEDULERS: [&str; 5] = ["random", "pct2", "pct3", "pct4", "pct5"];
 pub struct ShuttleArgs {
     /// Models whose names begin so (all when none is given); with --planted, the planted bugs.
     names: Vec<String>,
-    /// Executions of each model under each scheduler.
-    #[arg(long, default_value_t = 1000)]
-    iterations: u64,
+    /// Executions of each model under each scheduler: 1,000, and of a planted bug at most 20,000.
+    #[arg(long)]
+    iterations: Option<u64>,
     /// Where the schedules and scripts begin; another one each time when it is not given.
     #[arg(long)]
     seed: Option<u64>,
@@ -63,7 +63,7 @@ pub fn run(args: ShuttleArgs) -> Result<()> {
         ensure!(told.starts_with("held "), "the model failed");
         return Ok(());
     }
-    all(&program, &target.join("shuttle"), &chosen, args.iterations, seed)
+    all(&program, &target.join("shuttle"), &chosen, args.iterations.unwrap_or(1000), seed)
 }
 
 /// Builds the models in `tests`, a copy of `loom-tests/` beside a copy of the crate or the original.
@@ -234,6 +234,7 @@ fn planted(root: &Path, target: &Path, args: &ShuttleArgs, seed: u64) -> Result<
     copy_sources(root, &sound)?;
     println!("seed {seed}");
     println!("{:<34} {:<18} {:>9} {:>10}  says", "planted bug", "model", "scheduler", "execution");
+    let iterations = args.iterations.unwrap_or(20_000);
     let mut missed = 0;
     for (bug, model) in &chosen {
         copy_sources(&sound, &tree)?;
@@ -242,7 +243,7 @@ fn planted(root: &Path, target: &Path, args: &ShuttleArgs, seed: u64) -> Result<
         let mut caught = None;
         for scheduler in SCHEDULERS {
             let dir = target.join("shuttle");
-            let trial = trial(&program, &dir, (model, scheduler), args.iterations, seed)?;
+            let trial = trial(&program, &dir, (model, scheduler), iterations, seed)?;
             if !trial.held() {
                 caught = Some((scheduler, trial));
                 break;
