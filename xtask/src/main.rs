@@ -12,10 +12,10 @@ mod kill;
 #[path = "../../crash-tests/src/args.rs"]
 mod kill_args;
 mod loom;
-mod shuttle;
-mod valgrind;
 mod mutants;
 mod reasons;
+mod shuttle;
+mod valgrind;
 mod verify;
 
 use anyhow::{Context, Result};

@@ -20,9 +20,9 @@ const SCHEDULERS: [&str; 5] = ["random", "pct2", "pct3", "pct4", "pct5"];
 pub struct ShuttleArgs {
     /// Models whose names begin so (all when none is given); with --planted, the planted bugs.
     names: Vec<String>,
-    /// Executions of each model under each scheduler.
-    #[arg(long, default_value_t = 1000)]
-    iterations: u64,
+    /// Executions of each model under each scheduler: 1,000, and of a planted bug at most 20,000.
+    #[arg(long)]
+    iterations: Option<u64>,
     /// Where the schedules and scripts begin; another one each time when it is not given.
     #[arg(long)]
     seed: Option<u64>,
@@ -64,7 +64,7 @@ pub fn run(args: ShuttleArgs) -> Result<()> {
         ensure!(told.starts_with("held "), "the model failed");
         return Ok(());
     }
-    all(&program, &target.join("shuttle"), &chosen, args.iterations, seed)
+    all(&program, &target.join("shuttle"), &chosen, args.iterations.unwrap_or(1000), seed)
 }
 
 /// Builds the models in `tests`, a copy of `loom-tests/` beside a copy of the crate or the original.
@@ -230,37 +230,66 @@ fn all_planted(root: &Path, target: &Path, args: &ShuttleArgs, seed: u64) -> Res
     tree::copy(root, &sound)?;
     println!("seed {seed}");
     println!("{:<34} {:<18} {:>9} {:>10}  says", "planted bug", "model", "scheduler", "execution");
+    let iterations = args.iterations.unwrap_or(CAUGHT_WITHIN);
     let mut missed = 0;
     for (bug, model) in &chosen {
         tree::copy_all(&sound, &tree)?;
         tree::apply(&bug.patch, &tree)?;
-        let program = build(root, &tree.join("loom-tests")).with_context(|| bug.name.clone())?;
-        let mut caught = None;
-        for scheduler in SCHEDULERS {
-            let dir = target.join("shuttle");
-            let trial = trial(&program, &dir, (model, scheduler), args.iterations, seed)?;
-            if !trial.held() {
-                caught = Some((scheduler, trial));
-                break;
+        let program = build_in(&tree).with_context(|| bug.name.clone())?;
+        match catch(&program, model, iterations, seed)? {
+            Some(Catch { scheduler, executions, told, replays }) => {
+                let short: String = told.chars().take(100).collect();
+                println!("{:<34} {model:<18} {scheduler:>9} {executions:>10}  {short}", bug.name);
+                if !replays {
+                    missed += 1;
+                    println!("    DOES NOT REPLAY");
+                }
+            }
+            None => {
+                missed += 1;
+                println!("{:<34} {model:<18} NOT CAUGHT ({})", bug.name, bug.breaks);
             }
         }
-        let Some((scheduler, trial)) = caught else {
-            missed += 1;
-            println!("{:<34} {model:<18} NOT CAUGHT ({})", bug.name, bug.breaks);
-            continue;
-        };
-        let short: String = trial.text().chars().take(100).collect();
-        let executions = trial.executions();
-        println!("{:<34} {model:<18} {scheduler:>9} {executions:>10}  {short}", bug.name);
-        let file = trial.schedule.as_deref().context("a failure without a schedule")?;
-        let again = tell(Command::new(&program).args(["replay", model]).arg(file))?;
-        if again.splitn(3, ' ').nth(2) != Some(trial.text()) {
-            missed += 1;
-            println!("    DOES NOT REPLAY: {again}");
-        }
-        fs::remove_file(file)?;
     }
     println!("{} planted bugs, {missed} not caught or not replayed", chosen.len());
     ensure!(missed == 0, "a model is blind to a bug that it should catch");
     Ok(())
+}
+
+/// Executions under each scheduler in which a planted bug must be caught.
+pub const CAUGHT_WITHIN: u64 = 20_000;
+
+/// Builds the models of the project that lies at `tree`, a copy; the program.
+pub fn build_in(tree: &Path) -> Result<PathBuf> {
+    build(&crate::root()?.canonicalize()?, &tree.join("loom-tests"))
+}
+
+/// How a model failed.
+pub struct Catch {
+    pub scheduler: &'static str,
+    pub executions: String,
+    pub told: String,
+    /// Whether the same schedule fails again in the same way.
+    pub replays: bool,
+}
+
+/// Runs a model under one scheduler after the other until it fails.
+pub fn catch(program: &Path, model: &str, iterations: u64, seed: u64) -> Result<Option<Catch>> {
+    let dir = crate::root()?.join("loom-tests/target/shuttle");
+    for scheduler in SCHEDULERS {
+        let trial = trial(program, &dir, (model, scheduler), iterations, seed)?;
+        if trial.held() {
+            continue;
+        }
+        let file = trial.schedule.as_deref().context("a failure without a schedule")?;
+        let again = tell(Command::new(program).args(["replay", model]).arg(file))?;
+        fs::remove_file(file)?;
+        return Ok(Some(Catch {
+            scheduler,
+            executions: trial.executions().to_owned(),
+            told: trial.text().to_owned(),
+            replays: again.splitn(3, ' ').nth(2) == Some(trial.text()),
+        }));
+    }
+    Ok(None)
 }

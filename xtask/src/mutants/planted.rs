@@ -3,7 +3,7 @@
 
 use super::suites::{self, End, Limits, Program};
 use super::{report, tree};
-use crate::loom;
+use crate::{loom, shuttle};
 use anyhow::{Context, Result, bail, ensure};
 use std::collections::HashSet;
 use std::fs;
@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 /// | `loom MODEL…` | each of these models, by an assertion with the words of `Says:` (any of several, with a bar between) |
 /// | `steps OPERATION` | `cargo xtask kill steps OPERATION` |
 /// | `test ARGUMENTS` | `cargo test ARGUMENTS` |
+/// | `shuttle MODEL` | `cargo xtask shuttle MODEL`, and its schedule fails again |
 ///
 /// `Shuttle:` names a model of shuttle's that catches it, too, if one does.
 pub struct Planted {
@@ -34,6 +35,7 @@ pub struct Planted {
 enum Check {
     Loom { models: Vec<String>, says: Vec<String> },
     Suite { program: Program, args: Vec<String>, shown: String },
+    Shuttle { model: String },
 }
 
 /// How a bug fared.
@@ -74,6 +76,10 @@ impl Planted {
                     other => bail!("{}: which tests are {other}?", patch.display()),
                 };
                 Check::Suite { program, args, shown: caught_by.to_owned() }
+            }
+            (Some("shuttle"), mut models) => {
+                ensure!(models.len() == 1, "{}: one model of shuttle's", patch.display());
+                Check::Shuttle { model: models.remove(0) }
             }
             _ => bail!("{}: no such check: {caught_by}", patch.display()),
         };
@@ -146,9 +152,13 @@ impl Check {
             Check::Suite { program: Program::Steps, .. } => 1,
             Check::Suite { .. } => 0,
             Check::Loom { .. } => 2,
+            Check::Shuttle { .. } => 3,
         }
     }
 }
+
+/// Where shuttle's schedules begin.
+const SEED: u64 = 1;
 
 /// Where bugs are planted.
 struct Bench {
@@ -195,6 +205,15 @@ impl Bench {
                     rows.push(row(&format!("loom {model}"), began, caught, told));
                 }
                 Ok(rows)
+            }
+            Check::Shuttle { model } => {
+                self.plant(Some(bug))?;
+                let program = shuttle::build_in(&self.tree)?;
+                let began = Instant::now();
+                let found = shuttle::catch(&program, model, shuttle::CAUGHT_WITHIN, SEED)?;
+                let caught = found.as_ref().is_some_and(|found| found.replays);
+                let told = found.map_or("it holds".to_owned(), |found| found.told);
+                Ok(vec![row(&format!("shuttle {model}"), began, caught, told)])
             }
             Check::Suite { program, args, shown } => {
                 // A check that fails anyhow catches nothing.
