@@ -29,9 +29,13 @@ use model::{Counts, Crew};
 use proptest::prelude::*;
 use proptest::test_runner::{FileFailurePersistence, TestRunner};
 use serde::Serialize;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
+
+/// Times that a script is tried while one that fails is shrunk.
+const TRIES: u32 = 10;
 
 /// What was done.
 #[derive(Serialize)]
@@ -53,17 +57,26 @@ fn try_scripts(called: &str, crew: Crew<'_>, cases: u32) {
         cases: if given { defaults.cases } else { cases },
         failure_persistence: Some(Box::new(persistence)),
         max_shrink_iters: 50_000,
-        max_shrink_time: 60_000,
+        max_shrink_time: 120_000,
         ..defaults
     };
     let asked = report::asked::<u64>("SHARENA_OPERATIONS");
     let counts = RefCell::new(Counts::default());
     let begin = Instant::now();
     let scripts = model::script::scripts();
+    let has_failed = Cell::new(false);
     loop {
         // A runner has done its cases when it has done them.
         let run = TestRunner::new(config.clone()).run(&scripts, |script| {
-            model::run(crew, &script, &mut counts.borrow_mut());
+            // What happens at once happens one way or another: that a smaller script agreed once does
+            // not say that it always will.
+            for _ in 0..if has_failed.get() { TRIES } else { 1 } {
+                let run = || model::run(crew, &script, &mut counts.borrow_mut());
+                if let Err(panic) = catch_unwind(AssertUnwindSafe(run)) {
+                    has_failed.set(true);
+                    return Err(TestCaseError::fail(model::actor::text_of(&*panic)));
+                }
+            }
             Ok(())
         });
         run.unwrap_or_else(|error| panic!("{error}"));

@@ -190,7 +190,8 @@ pub fn host(
     }
 }
 
-fn text_of(panic: &(dyn std::any::Any + Send)) -> String {
+/// What a panic said.
+pub fn text_of(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or(panic.downcast_ref().copied()).unwrap_or("a panic without words").to_owned()
 }
