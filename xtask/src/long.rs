@@ -1,11 +1,21 @@
 //! `cargo xtask property` and `cargo xtask linearizability`: tests of `tests/` that can run for long,
 //! asked for more than `cargo test` has time for, and their figures.
 
+use crate::loom::{apply, copy_tree};
 use crate::machine::Machine;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The test of `tests/linearizability.rs` with real processes.
+const HISTORIES: &str = "what_real_processes_do_to_names_is_linearizable";
+/// Bugs that it must catch. What needs a stop between two certain instructions is left to the models.
+const PLANTED: [&str; 4] =
+    ["link-by-store", "destroy-by-store", "displace-unlinks-whole", "scan-skips-hazards"];
+/// What it says of them.
+const REASONS: [&str; 2] = ["is not linearizable", "an object changed under a reference"];
 
 /// How to run `property`.
 #[derive(clap::Args)]
@@ -30,6 +40,10 @@ pub struct LinearizabilityArgs {
     /// Writes the figures there.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Plants bugs of `loom-tests/planted/` that a few seconds bring to light, instead: each must be
+    /// refused.
+    #[arg(long)]
+    planted: bool,
 }
 
 /// The command; whether everything agreed with the reference.
@@ -63,14 +77,57 @@ pub fn property(args: &PropertyArgs) -> Result<bool> {
 
 /// The command; whether all histories were linearizable.
 pub fn linearizability(args: &LinearizabilityArgs) -> Result<bool> {
+    if args.planted {
+        return planted();
+    }
     let machine = Machine::here();
     let (seconds, processes) = (args.seconds.to_string(), args.processes.to_string());
     let asked = [("SHARENA_SECONDS", &*seconds), ("SHARENA_PROCESSES", &processes)];
-    let test = "what_real_processes_do_to_names_is_linearizable";
-    let Some(tally) = run("linearizability", test, &asked)? else { return Ok(false) };
+    let Some(tally) = run("linearizability", HISTORIES, &asked)? else { return Ok(false) };
     show(&tally);
     write(args.json.as_deref(), &json!({ "machine": machine, "tally": tally }))?;
     Ok(true)
+}
+
+/// Whether the test refuses each of the bugs, for the reason that it is made for.
+fn planted() -> Result<bool> {
+    let root = crate::root()?;
+    let tree = root.join("target/planted/histories");
+    let mut missed = 0;
+    for bug in std::iter::once(None).chain(PLANTED.iter().copied().map(Some)) {
+        for dir in ["src", "derive", "tests", "cli", "xtask", "benches", "crash-tests", "examples"]
+        {
+            copy_tree(&root.join(dir), &tree.join(dir))?;
+        }
+        for file in ["Cargo.toml", "Cargo.lock", "README.md"] {
+            fs::copy(root.join(file), tree.join(file))?;
+        }
+        if let Some(bug) = bug {
+            apply(&root.join(format!("loom-tests/planted/{bug}.patch")), &tree)?;
+        }
+        let mut command = test_command(&tree, "linearizability", HISTORIES);
+        let told = command.env("SHARENA_SECONDS", "30").output()?;
+        let said = String::from_utf8_lossy(&told.stderr) + String::from_utf8_lossy(&told.stdout);
+        let reason = REASONS.into_iter().find(|reason| said.contains(reason));
+        match bug {
+            // A test that fails anyhow finds nothing.
+            None => ensure!(told.status.success(), "it fails without a bug: {said}"),
+            Some(bug) => {
+                missed += usize::from(told.status.success() || reason.is_none());
+                println!("{bug:<26} {}", reason.unwrap_or("NOT CAUGHT"));
+            }
+        }
+    }
+    println!("{} planted bugs, {missed} not caught", PLANTED.len());
+    Ok(missed == 0)
+}
+
+fn test_command(root: &Path, file: &str, test: &str) -> Command {
+    let mut command = crate::cargo();
+    command.args(["test", "--package", "sharena", "--test", file]);
+    command.arg("--manifest-path").arg(root.join("Cargo.toml"));
+    command.args(["--", "--exact", test, "--nocapture", "--test-threads=1"]);
+    command
 }
 
 /// Runs one test; what it reported, or `None`: it failed.
@@ -78,10 +135,7 @@ fn run(file: &str, test: &str, asked: &[(&str, &str)]) -> Result<Option<Value>> 
     let target = crate::root()?.join("target");
     fs::create_dir_all(&target)?;
     let report = target.join(format!("{test}.json"));
-    let mut command = crate::cargo();
-    command.args(["test", "--package", "sharena", "--test", file]);
-    command.arg("--manifest-path").arg(crate::root()?.join("Cargo.toml"));
-    command.args(["--", "--exact", test, "--nocapture", "--test-threads=1"]);
+    let mut command = test_command(crate::root()?, file, test);
     command.envs(asked.iter().copied()).env("SHARENA_REPORT", &report);
     // Where processes live for as long as the test runs, they are given the time.
     command.env("SHARENA_LONG", "1");

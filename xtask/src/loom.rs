@@ -130,7 +130,7 @@ fn published_loom(target: &Path) -> Result<PathBuf> {
 }
 
 /// Applies a patch to the files below `dir`.
-fn apply(patch: &Path, dir: &Path) -> Result<()> {
+pub fn apply(patch: &Path, dir: &Path) -> Result<()> {
     // Inside a repository git would take the paths from its root: it must not find one.
     let above = dir.parent().context("a directory below target")?;
     let mut command = Command::new("git");
@@ -150,7 +150,7 @@ fn apply(patch: &Path, dir: &Path) -> Result<()> {
 }
 
 /// Copies files below `from` that are not the same below `to`, and removes there what `from` has not.
-fn copy_tree(from: &Path, to: &Path) -> Result<()> {
+pub fn copy_tree(from: &Path, to: &Path) -> Result<()> {
     fs::create_dir_all(to)?;
     let mut names = Vec::new();
     for item in fs::read_dir(from).with_context(|| format!("{}", from.display()))? {
