@@ -45,6 +45,7 @@ struct Tally<'a> {
     cases: u64,
     seconds: f64,
     cut_off_by_death: u64,
+    cut_off_but_done: u64,
     kinds: &'a BTreeMap<&'static str, u64>,
 }
 
@@ -91,6 +92,7 @@ fn try_scripts(called: &str, crew: Crew<'_>, cases: u32) {
         cases: counts.cases,
         seconds: begin.elapsed().as_secs_f64(),
         cut_off_by_death: counts.cut_off,
+        cut_off_but_done: counts.cut_off_but_done,
         kinds: &counts.kinds,
     });
 }

@@ -134,8 +134,13 @@ impl Process {
     /// Kills it, and waits until it is gone; what it had said that was not listened to.
     pub fn kill(mut self) -> Vec<String> {
         self.child.kill().unwrap();
-        let status = self.child.wait().unwrap();
+        self.killed()
+    }
+
+    /// Waits until it was killed, by whomever; what it had said that was not listened to.
+    pub fn killed(mut self) -> Vec<String> {
         let said = std::iter::from_fn(|| self.next_said()).collect();
+        let status = self.child.wait().unwrap();
         assert_eq!(status.signal(), Some(libc::SIGKILL), "{} ended by itself", self.role);
         said
     }

@@ -126,7 +126,7 @@ impl Show<'_> {
         let length = Duration::from_millis(20 + self.dice.roll(200) as u64);
         while begin.elapsed() < length && !self.is_through(round) {
             std::thread::sleep(Duration::from_micros(self.dice.roll(1500) as u64));
-            if !self.free.is_empty() && self.dice.roll(10) == 0 {
+            if !self.free.is_empty() && self.dice.roll(4) == 0 {
                 self.kill_one();
                 self.start();
             } else {

@@ -15,8 +15,11 @@ use std::sync::{Mutex, mpsc};
 /// To a process.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Message {
-    Do(usize, Order),
-    End { forgets: bool },
+    /// To a thread. It sees to it that its process is killed so many ns after it has begun.
+    Do(usize, Order, Option<u32>),
+    End {
+        forgets: bool,
+    },
 }
 
 /// To a thread. Things are named by where they are.
@@ -64,6 +67,12 @@ pub enum Order {
     DestroyAt {
         at: u64,
         value: u64,
+    },
+    /// Each must be refused: by another type, by its place if it has a name, as a raw block.
+    Mistake {
+        at: u64,
+        value: u64,
+        is_named: bool,
     },
     Names {
         calls: Vec<NameCall>,
@@ -158,10 +167,13 @@ pub fn host(
     std::thread::scope(|scope| {
         let (house, tell) = (&house, &tell);
         let hire = |thread: usize| {
-            let (orders, todo) = mpsc::channel::<Order>();
+            let (orders, todo) = mpsc::channel::<(Order, Option<u32>)>();
             let work = move || {
                 let mut actor = Actor { house, held: HashMap::new() };
-                for order in todo {
+                for (order, kill) in todo {
+                    if let Some(after) = kill {
+                        die_in(after);
+                    }
                     let told = catch_unwind(AssertUnwindSafe(|| actor.perform(order)));
                     tell(thread, told.unwrap_or_else(|panic| Told::Failed(text_of(&*panic))));
                 }
@@ -171,7 +183,9 @@ pub fn host(
         let threads: Vec<_> = (0..threads).map(hire).collect();
         for message in messages {
             match message {
-                Message::Do(thread, order) => threads[thread].0.send(order).expect("it works"),
+                Message::Do(thread, order, kill) => {
+                    threads[thread].0.send((order, kill)).expect("it works")
+                }
                 Message::End { forgets: so } => {
                     forgets = so;
                     break;
@@ -188,6 +202,20 @@ pub fn host(
     if forgets {
         std::mem::forget(house.private);
     }
+}
+
+/// The kernel kills this process then.
+fn die_in(nanoseconds: u32) {
+    // SAFETY: plain structures, of which zeros are valid ones, and calls that read and write them.
+    let told = unsafe {
+        let mut event: libc::sigevent = std::mem::zeroed();
+        (event.sigev_notify, event.sigev_signo) = (libc::SIGEV_SIGNAL, libc::SIGKILL);
+        let (mut timer, mut time) = (std::mem::zeroed(), std::mem::zeroed::<libc::itimerspec>());
+        time.it_value.tv_nsec = nanoseconds.into();
+        libc::timer_create(libc::CLOCK_MONOTONIC, &mut event, &mut timer)
+            | libc::timer_settime(timer, 0, &time, std::ptr::null_mut())
+    };
+    assert_eq!(told, 0, "a timer: {}", std::io::Error::last_os_error());
 }
 
 /// What a panic said.
@@ -301,6 +329,19 @@ impl<'s> Actor<'_, 's> {
             }
             Order::DestroyAt { at, value } => {
                 named::destroy_at(segment, at, crate::linear::kind_of(value)).unwrap();
+                Told::Done
+            }
+            Order::Mistake { at, value, is_named } => {
+                let kind = crate::linear::kind_of(value);
+                for other in (0..named::KINDS).filter(|other| *other != kind) {
+                    assert!(named::resolve(segment, at, other).is_err(), "of kind {other}");
+                    assert!(named::destroy_at(segment, at, other).is_err(), "of kind {other}");
+                }
+                if is_named {
+                    let refused = named::destroy_at(segment, at, kind);
+                    assert!(matches!(refused, Err(ObjectError::HasName { .. })), "{refused:?}");
+                }
+                assert!(segment.deallocate(offset(at)).is_err(), "it is no raw block");
                 Told::Done
             }
             Order::Names { calls } => {

@@ -74,11 +74,12 @@ impl Process {
         }
     }
 
-    /// Kills it; what it had answered before.
-    pub fn kill(self) -> Vec<(usize, Told)> {
+    /// Kills it, or (`is_dying`) waits for it to be killed; what it had answered before.
+    pub fn kill(self, is_dying: bool) -> Vec<(usize, Told)> {
         let Process::Apart(process) = self else { panic!("killed with the test") };
+        let said = if is_dying { process.killed() } else { process.kill() };
         // The last answer may have been cut off.
-        process.kill().iter().map_while(|said| parse(said)).collect()
+        said.iter().map_while(|said| parse(said)).collect()
     }
 }
 

@@ -155,7 +155,7 @@ impl Run<'_> {
                     self.table.destroyed(place);
                 }
             }
-            (Order::Trim, Told::Done) => {}
+            (Order::Trim | Order::Mistake { .. }, Told::Done) => {}
             (Order::Recover, Told::Recovered { processes, pending }) => {
                 assert!(*processes <= self.dead, "{processes} dead of {}", self.dead);
                 if alone {
@@ -213,6 +213,7 @@ impl Run<'_> {
                     let stays = !taken.contains(&block.start)
                         && raw_bytes(block.start) == Some(block.bytes);
                     self.table.remove(block.start);
+                    self.counts.cut_off_but_done += u64::from(!stays);
                     if stays {
                         let seed = block.seed.filter(|_| !anybodys);
                         entering.push(block.start, block.bytes, What::Raw { seed });
@@ -222,6 +223,7 @@ impl Run<'_> {
             Order::Publish { block }
                 if !taken.contains(&block.start) && raw_bytes(block.start).is_some() =>
             {
+                self.counts.cut_off_but_done += 1;
                 self.table.remove(block.start);
                 entering.push(block.start, block.bytes, What::Raw { seed: block.seed });
             }
@@ -233,10 +235,12 @@ impl Run<'_> {
             Order::PublishOwned { at, value }
                 if !taken.contains(at) && self.resolves(*at, *value) =>
             {
+                self.counts.cut_off_but_done += 1;
                 let used = self.table.remove(*at);
                 entering.push(*at, used.bytes, What::Object { value: *value });
             }
             Order::DestroyAt { at, value } if taken.contains(at) || !self.resolves(*at, *value) => {
+                self.counts.cut_off_but_done += 1;
                 self.table.destroyed(*at);
             }
             // References and private things go with the process; names are judged together.
@@ -309,6 +313,8 @@ impl Run<'_> {
             });
             assert_eq!(finals.len(), 1, "{history:?}");
             let after = finals.into_iter().next().flatten();
+            let nobody_else = history.iter().all(|one| one.answer.is_none() || one.begin == LOOK);
+            self.counts.cut_off_but_done += u64::from(nobody_else && after != before);
             self.becomes(name, before, after, &places, entering);
         }
         // Made and destroyed at once, and yet somebody refers to it.

@@ -27,6 +27,7 @@ pub fn kind(op: &Op) -> &'static str {
         Op::Own { .. } => "own",
         Op::Resolve { .. } => "resolve",
         Op::DestroyAt { .. } => "destroy at",
+        Op::Mistake { .. } => "mistake an object",
         Op::Name { call: NameOp::Construct { .. }, .. } => "construct",
         Op::Name { call: NameOp::FindOrConstruct { .. }, .. } => "find or construct",
         Op::Name { call: NameOp::Find { .. }, .. } => "find",
@@ -137,6 +138,18 @@ impl Run<'_> {
             Op::DestroyAt { pick } => {
                 let (at, value) = self.pick_object(pick, busy)?;
                 Order::DestroyAt { at, value }
+            }
+            // At the same time another object may come to stand there.
+            Op::Mistake { .. } if !alone => return None,
+            Op::Mistake { pick } => {
+                let is_object =
+                    |what: &What| matches!(what, What::Object { .. } | What::Named { .. });
+                let at = self.pick(pick, busy, is_object)?;
+                match self.table.get(at)?.what {
+                    What::Object { value } => Order::Mistake { at, value, is_named: false },
+                    What::Named { value } => Order::Mistake { at, value, is_named: true },
+                    _ => return None,
+                }
             }
             Op::Name { name, call, holds } => {
                 let hold = (holds && self.may_hold(process, thread)).then(|| self.serial());

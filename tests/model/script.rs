@@ -33,8 +33,8 @@ pub struct Turn {
     pub process: usize,
     pub thread: usize,
     pub op: Op,
-    /// The process is killed so many µs after it was told.
-    pub kill: Option<u16>,
+    /// The process is killed so many ns after it began.
+    pub kill: Option<u32>,
 }
 
 /// A line each, as a script that failed is printed.
@@ -55,7 +55,7 @@ impl fmt::Debug for Turn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Turn { process, thread, op, kill } = self;
         write!(f, "{process}.{thread} {op:?}")?;
-        kill.map_or(Ok(()), |after| write!(f, ", killed after {after} µs"))
+        kill.map_or(Ok(()), |after| write!(f, ", killed after {after} ns"))
     }
 }
 
@@ -119,6 +119,10 @@ pub enum Op {
         holds: bool,
     },
     DestroyAt {
+        pick: usize,
+    },
+    /// An object is taken for what it is not.
+    Mistake {
         pick: usize,
     },
     Name {
@@ -223,6 +227,7 @@ fn ops() -> impl Strategy<Value = Op> {
         4 => (0..named::KINDS, object_sizes()).prop_map(|(kind, bytes)| Op::Own { kind, bytes }),
         3 => (pick(), any::<bool>()).prop_map(|(pick, holds)| Op::Resolve { pick, holds }),
         3 => pick().prop_map(|pick| Op::DestroyAt { pick }),
+        2 => pick().prop_map(|pick| Op::Mistake { pick }),
         16 => (0..NAMES, name_ops(), prop::bool::weighted(0.3))
             .prop_map(|(name, call, holds)| Op::Name { name, call, holds }),
         1 => (0usize..300, 1usize..120, any::<bool>())
@@ -237,7 +242,7 @@ fn ops() -> impl Strategy<Value = Op> {
 }
 
 fn turns() -> impl Strategy<Value = Turn> {
-    let kill = prop::option::weighted(0.02, prop_oneof![0u16..30, 0u16..400]);
+    let kill = prop::option::weighted(0.02, prop_oneof![4 => 1u32..40_000, 1 => 1u32..400_000]);
     (0..PROCESSES, 0..THREADS, ops(), kill).prop_map(|(process, thread, op, kill)| Turn {
         process,
         thread,
