@@ -1,9 +1,8 @@
-//! Notes which compiler builds the benchmarks, for their results.
+//! Notes which compiler builds the benchmarks and the tasks, for their results.
 
 use std::process::Command;
 
 fn main() {
-    println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-env-changed=RUSTC");
     let rustc = std::env::var_os("RUSTC").expect("cargo says which compiler");
     let told = Command::new(rustc).arg("--version").output().expect("the compiler runs");

@@ -8,7 +8,7 @@
 //! - nobody waits for anybody: a stopped process hinders no other.
 mod common;
 
-use common::{Name, Process, arg, assert_like_fresh, at_rest, hear, pattern, role, say};
+use common::{Dice, Name, Process, arg, assert_like_fresh, at_rest, hear, pattern, role, say};
 use sharena::{FreeError, Offset, Options, Segment, Shareable};
 use std::alloc::Layout;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -38,21 +38,6 @@ fn is_kept(segment: &Segment, block: Offset<u8>, bytes: usize, seed: u64) -> boo
 
 fn offset(bits: &str) -> Offset<u8> {
     Offset::from_bits(bits.parse().unwrap()).unwrap()
-}
-
-/// Numbers that differ by seed (xorshift).
-struct Dice(u64);
-
-impl Dice {
-    fn new(seed: u64) -> Dice {
-        Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-    fn roll(&mut self, below: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) as usize % below
-    }
 }
 
 const SLOTS: usize = 512;

@@ -4,6 +4,7 @@
 
 use sharena::{Segment, Stats};
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 
@@ -130,12 +131,37 @@ impl Process {
         writeln!(input, "{text}").unwrap_or_else(|error| panic!("{} is gone: {error}", self.role));
     }
 
+    /// Kills it, and waits until it is gone; what it had said that was not listened to.
+    pub fn kill(mut self) -> Vec<String> {
+        self.child.kill().unwrap();
+        self.killed()
+    }
+
+    /// Waits until it was killed, by whomever; what it had said that was not listened to.
+    pub fn killed(mut self) -> Vec<String> {
+        let said = std::iter::from_fn(|| self.next_said()).collect();
+        let status = self.child.wait().unwrap();
+        assert_eq!(status.signal(), Some(libc::SIGKILL), "{} ended by itself", self.role);
+        said
+    }
+
+    pub fn signal(&self, signal: i32) {
+        // SAFETY: our own child, not waited for yet.
+        assert_eq!(unsafe { libc::kill(self.child.id() as i32, signal) }, 0, "signal {signal}");
+    }
+
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     /// The next thing that it says.
     pub fn listen(&mut self) -> String {
         self.next_said().unwrap_or_else(|| panic!("{} ended without a word", self.role))
     }
 
-    fn next_said(&mut self) -> Option<String> {
+    /// The next thing that it says; `None`: it has ended.
+    pub fn next_said(&mut self) -> Option<String> {
         let mut line = String::new();
         loop {
             line.clear();
@@ -192,6 +218,22 @@ pub fn assert_like_fresh(segment: &Segment, fresh: &Stats) {
     let report = segment.check().unwrap();
     assert!(report.is_clean(), "{:#?}", report.findings);
     assert_eq!(now.free, fresh.free, "free bytes are lost\nfresh: {fresh:#?}\nnow: {now:#?}");
+}
+
+/// Numbers that differ by seed (xorshift).
+pub struct Dice(pub u64);
+
+impl Dice {
+    pub fn new(seed: u64) -> Dice {
+        Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    pub fn roll(&mut self, below: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) as usize % below
+    }
 }
 
 /// Bytes that tell blocks apart.

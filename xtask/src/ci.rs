@@ -122,6 +122,16 @@ const STEPS: &[Step] = &[
                  that `cargo xtask mutants NAME` still catches it",
     },
     Step {
+        name: "scripts and a reference",
+        does: Task(&["property", "--operations", "40000"]),
+        advice: "the smallest script that fails is printed, and kept in tests/property.regressions: `cargo test --test property` runs it first",
+    },
+    Step {
+        name: "linearizability",
+        does: Task(&["linearizability", "--seconds", "20"]),
+        advice: "the calls that cannot be are printed; the models say which protocol: `cargo xtask loom names`",
+    },
+    Step {
         name: "deaths at each step",
         does: Task(&["kill", "steps"]),
         advice: "run the operation alone, as the last lines say: `cargo xtask kill steps NAME`",

@@ -11,7 +11,10 @@ mod kill;
 #[allow(dead_code, reason = "as above")]
 #[path = "../../crash-tests/src/args.rs"]
 mod kill_args;
+mod long;
 mod loom;
+#[path = "../../benches/src/machine.rs"]
+mod machine;
 mod mutants;
 mod reasons;
 mod shuttle;
@@ -62,6 +65,18 @@ enum Task {
     ///
     /// Exits with 1 if a rung does not hold.
     Verify(verify::VerifyArgs),
+    /// Runs generated scripts against a reference that knows no cleverness, until so many operations
+    /// were done.
+    ///
+    /// Threads, attachments and real processes, of which some are killed, allocate, free, publish,
+    /// resize, construct, find, destroy, as a script says; a map of intervals and a map of names say what
+    /// must come of it, to the byte. A script that fails is shrunk, and printed. Exits with 1 then.
+    Property(long::PropertyArgs),
+    /// Lets real processes fight over a few names, kills some, and judges whether what they recorded is
+    /// linearizable.
+    ///
+    /// Exits with 1, and with the calls in question, if it is not.
+    Linearizability(long::LinearizabilityArgs),
     /// Lets real processes do everything at once on one segment, then verifies the accounts.
     ///
     /// They allocate and free their own blocks and each other's, publish, resolve and destroy objects,
@@ -98,6 +113,8 @@ fn main() -> Result<ExitCode> {
         Task::Mutants(args) => mutants::run(&args)?,
         Task::Coverage(args) => coverage::run(&args)?,
         Task::Verify(args) => verify::run(&args)?,
+        Task::Property(args) => long::property(&args)?,
+        Task::Linearizability(args) => long::linearizability(&args)?,
         Task::Soak(_) => bench::run(std::env::args_os().skip(1))?,
         Task::Kill(suite) => kill::run(&suite, std::env::args_os().skip(2))?,
         Task::Bench(_) => bench::run(std::env::args_os().skip(2))?,
