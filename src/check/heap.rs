@@ -307,9 +307,9 @@ impl Pass<'_> {
         let end = |frontier: UnitIndex| (zone(frontier.0.max(first.0 + 1) - 1) + 1) * ZONE_UNITS;
         let (from, to) = (zone(first.0) * ZONE_UNITS, end(self.arena.frontier()));
         for set in SetId::all() {
-            let mut stale = 0;
+            let (view, mut stale) = (self.arena.set(set), 0);
             for leaf in from / FANOUT..to / FANOUT {
-                let mut bits = self.arena.set(set).leaf(leaf);
+                let mut bits = view.leaf(leaf);
                 while bits != 0 {
                     let unit = UnitIndex((leaf * FANOUT) as u32 + bits.trailing_zeros());
                     bits &= bits - 1;

@@ -1,0 +1,142 @@
+//! One function for each target.
+
+use crate::acts::Runner;
+use crate::file::File;
+use crate::image::{self, Image, UNIT};
+use crate::mutation;
+use crate::record::{ACT, Record};
+use crate::sparse::Sparse;
+use sharena::{Error, Options, Report, Segment};
+
+/// Units of a hostile file: as large a one as its author likes takes as long as he likes.
+const MOST_UNITS: u64 = 4500;
+/// Records that are looked at.
+const MOST: usize = 256;
+
+/// Any bytes as a segment's file. A first byte of 0: the bytes that follow. Of 1: a
+/// [sparse](crate::sparse) file, then the operations that follow the last part.
+pub fn hostile(data: &[u8]) {
+    let Some((mode, rest)) = data.split_first() else { return };
+    let (mut sparse, records) = match mode % 2 {
+        0 => (Sparse { size: rest.len() as u64, parts: vec![(0, rest.to_vec())] }, &[][..]),
+        _ => {
+            let acts = usize::from(rest.first().copied().unwrap_or(0)) % 32 * crate::record::BYTES;
+            let rest = rest.get(1..).unwrap_or_default();
+            let (file, acts) = rest.split_at(rest.len().saturating_sub(acts));
+            (Sparse::decode(file), acts)
+        }
+    };
+    sparse.size = sparse.size.min(MOST_UNITS * UNIT);
+    sparse.parts.truncate(20_000);
+    let records: Vec<Record> =
+        Record::all(records).map(|record| Record { tag: record.tag | ACT, ..record }).collect();
+    use_file(|| File::of(&sparse), &records, mode & 2 == 0, mode & 4 == 0);
+}
+
+/// A valid image, one of those in `images/`, with changes, and operations on it. The first two bytes:
+/// which image, and how it is opened.
+pub fn mutated(data: &[u8]) {
+    let Some(([number, mode], rest)) = data.split_first_chunk() else { return };
+    let bases = image::all();
+    let mut image = Image::of(&bases[usize::from(*number) % bases.len()]);
+    let records: Vec<Record> = Record::all(rest).take(MOST).collect();
+    let changes = records.iter().filter(|record| !record.is_act());
+    changes.for_each(|record| mutation::apply(&mut image, record));
+    keep_identity(&mut image);
+    let acts: Vec<Record> = records.into_iter().filter(|record| record.is_act()).collect();
+    use_file(|| File::of_image(&image), &acts, mode & 1 == 0, mode & 2 == 0);
+}
+
+/// The recovery of an image with changes: whoever is in it is dead, and more of what the dead leave is
+/// put there. It is recovered twice, and then used.
+pub fn recovery(data: &[u8]) {
+    let Some(([number, mode], rest)) = data.split_first_chunk() else { return };
+    let bases = image::all();
+    let mut image = Image::of(&bases[usize::from(*number) % bases.len()]);
+    let records: Vec<Record> = Record::all(rest).take(MOST).collect();
+    let (changes, acts): (Vec<Record>, Vec<Record>) =
+        records.into_iter().partition(|record| !record.is_act());
+    for change in changes {
+        // What recovery reads: participants, lanes, journals, units, the table of names.
+        let area = [2, 3, 4, 6, 7, 8, 9, 11, 12, 13];
+        let what = area[usize::from(change.what) % area.len()];
+        mutation::apply(&mut image, &Record { what, ..change });
+    }
+    keep_identity(&mut image);
+    let file = File::of_image(&image);
+    let Ok(segment) = Options::new().recover_at_open(mode & 1 == 0).open_fd(file.descriptor())
+    else {
+        return;
+    };
+    let before = checked(&segment);
+    let recovered = segment.recover();
+    let after = checked(&segment);
+    if let (Ok(first), true) = (&recovered, is_sound(&before)) {
+        assert!(is_sound(&after), "recovery damaged what was sound: {first}\n{}", after.expect("checked"));
+        let again = segment.recover().expect("it did so before");
+        assert!(again.is_nothing(), "recovered twice: {first}; {again}");
+    }
+    let mut runner = Runner::new(&segment, &file);
+    acts.iter().for_each(|record| runner.act(record));
+}
+
+/// Magic, version and fingerprint stay, and the count of units: otherwise it is refused at once.
+fn keep_identity(image: &mut Image<'_>) {
+    for at in [0, 8, 16, 24] {
+        image.changed.remove(&at);
+    }
+}
+
+fn checked(segment: &Segment) -> Option<Report> {
+    let report = segment.check().ok()?;
+    assert!(!report.to_string().is_empty());
+    Some(report)
+}
+
+fn is_sound(report: &Option<Report>) -> bool {
+    report.as_ref().is_some_and(|report| report.damages().next().is_none())
+}
+
+/// Opens what `make` makes, looks, works, looks again.
+fn use_file(make: impl Fn() -> File, acts: &[Record], recovers: bool, looks_first: bool) {
+    let file = make();
+    let before = file.extents(0);
+    let opened = Options::new().recover_at_open(recovers).open_fd(file.descriptor());
+    let segment = match opened {
+        Ok(segment) => segment,
+        Err(error) => {
+            assert!(!error.to_string().is_empty());
+            let refused = matches!(
+                error,
+                Error::NotASegment { .. }
+                    | Error::WrongVersion { .. }
+                    | Error::WrongLayout { .. }
+                    | Error::Corrupt { .. }
+            );
+            if refused {
+                let is_same = file.contents() == make().contents();
+                assert!(is_same, "a file that was refused is another one: {error}");
+            }
+            return;
+        }
+    };
+    let first = looks_first.then(|| checked(&segment)).flatten();
+    let mut runner = Runner::new(&segment, &file);
+    acts.iter().for_each(|record| runner.act(record));
+    drop(runner);
+    let last = checked(&segment);
+    if is_sound(&first) {
+        assert!(
+            is_sound(&last),
+            "damaged by use, or it was and check did not see it:\n{}",
+            last.expect("it was checked before")
+        );
+    }
+    drop(segment);
+    let frontier = file.word(128).saturating_mul(UNIT).min(file.size());
+    let had = |at| before.iter().any(|(start, bytes)| (*start..start + bytes).contains(&at));
+    for (start, bytes) in file.extents(frontier) {
+        let stray = (start..start + bytes).step_by(4096).find(|at| !had(*at));
+        assert!(stray.is_none(), "memory behind the frontier, {frontier:#x}, was used: {stray:x?}");
+    }
+}
