@@ -151,6 +151,11 @@ impl Pass<'_> {
                     self.dead.entry(slot).or_default().lanes += 1;
                 }
             }
+            let high = record.hazards_high.load(Acquire);
+            if high > HAZARDS as u64 {
+                let text = format!("it says that it set {high} hazards of {HAZARDS}");
+                self.damage(FindingKind::Hazard, lane, text);
+            }
             let is_parked =
                 matches!((owner, standing), (Some(LaneOwner::Parked(_)), Standing::Live(_)));
             if is_parked || lane == me {
@@ -188,7 +193,7 @@ impl Pass<'_> {
     fn check_rest(&mut self, lane: LaneId, record: &LaneRecord, owner: u64) {
         let hazards: Vec<(usize, u64)> =
             record.hazards.iter().map(|hazard| hazard.load(Acquire)).enumerate().collect();
-        let (high, array) = (record.hazards_high.load(Acquire), record.array.load(Acquire));
+        let array = record.array.load(Acquire);
         if record.owner.load(Acquire) != owner {
             return; // a thread took it meanwhile
         }
@@ -198,13 +203,6 @@ impl Pass<'_> {
                     format!("nobody uses it, but its hazard {index} keeps offset {hazard:#x}");
                 self.damage(FindingKind::Hazard, lane, text);
             }
-        }
-        if high > HAZARDS as u64 {
-            self.damage(
-                FindingKind::Hazard,
-                lane,
-                format!("it says that it set {high} hazards of {HAZARDS}"),
-            );
         }
         if array != 0 {
             let text = format!("nobody uses it, but it keeps the array of names at {array:#x}");
