@@ -278,11 +278,10 @@ impl Heap<'_> {
     /// Dead inside: units that say Claimed by the dead lane, which recovery makes Decommitted.
     pub fn decommit_free_units(&self) -> u32 {
         let lane = self.lane.id();
-        let (free, mut returned) = (self.arena.set(SetId::Free), 0);
+        let mut returned = 0;
         let mut from = self.arena.first_unit().0 as usize;
-        while let Some(item) = free.find(from) {
-            from = item + 1;
-            let unit = UnitIndex(item as u32);
+        while let Some(unit) = self.arena.find_in(SetId::Free, from) {
+            from = unit.0 as usize + 1;
             let word = self.arena.unit_word(unit);
             let claimed = Unit::Claimed { lane }.word();
             if word.compare_exchange(Unit::Free.word(), claimed, AcqRel, Acquire).is_err() {

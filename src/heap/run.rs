@@ -60,9 +60,9 @@ impl Heap<'_> {
     pub fn release_limbo_runs(&self) {
         let limbos = self.arena.set(SetId::LimboRuns);
         let mut from = self.arena.first_unit().0 as usize;
-        while let Some(item) = limbos.find(from) {
+        while let Some(head) = self.arena.find_in(SetId::LimboRuns, from) {
+            let item = head.0 as usize;
             from = item + 1;
-            let head = UnitIndex(item as u32);
             let ownerless = |unit| {
                 matches!(unit, Some(Unit::Run { lane: LaneId::NOBODY, state: State::Limbo, .. }))
             };
