@@ -12,6 +12,8 @@
 #[cfg(test)]
 mod any_bytes;
 mod heap;
+#[cfg(test)]
+mod hostile;
 mod lanes;
 mod names;
 #[cfg(test)]
