@@ -34,7 +34,10 @@ const PLACES: [(u64, u64); 3] = [(1, 4), (5, 8), (7, 8)];
 
 /// The command.
 pub fn run(args: &ImagesArgs) -> Result<()> {
-    ensure!(cfg!(sharena_steps), "built without `--cfg sharena_steps`: `cargo xtask fuzz --images`");
+    ensure!(
+        cfg!(sharena_steps),
+        "built without `--cfg sharena_steps`: `cargo xtask fuzz --images`"
+    );
     std::fs::create_dir_all(&args.into)?;
     for old in std::fs::read_dir(&args.into)? {
         std::fs::remove_file(old?.path())?;

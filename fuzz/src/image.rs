@@ -50,18 +50,23 @@ impl Base {
     fn read(path: &Path) -> Base {
         let name = path.file_stem().expect("a file").to_string_lossy().into_owned();
         let sparse = Sparse::decode(&std::fs::read(path).expect("an image"));
-        let units = sparse.size / UNIT;
-        let areas = door::areas(units).expect("an image has units");
+        let base = Base::of(name, sparse).expect("an image has units");
+        let is_stale = base.word(16) != door::fingerprint();
+        assert!(!is_stale, "{} is of another layout: `cargo xtask fuzz --images`", base.name);
+        base
+    }
+
+    /// A file as a segment; `None`: it has too few units to be one, or too many.
+    pub fn of(name: String, sparse: Sparse) -> Option<Base> {
+        let areas = door::areas(sparse.size / UNIT)?;
         let words = sparse.parts.iter().flat_map(|(at, bytes)| {
             let words = bytes.chunks_exact(WORD).enumerate();
             words
                 .filter(|(_, word)| word.iter().any(|byte| *byte != 0))
                 .map(move |(number, _)| at + (number * WORD) as u64)
         });
-        let base = Base { name, areas, words: words.collect(), sparse };
-        let stale = base.word(16) != door::fingerprint();
-        assert!(!stale, "{} is of another layout: `cargo xtask fuzz --images`", base.name);
-        base
+        let words: Vec<u64> = words.collect();
+        (!words.is_empty()).then(|| Base { name, areas, words, sparse })
     }
 
     /// The word at `at`, a multiple of eight.
@@ -111,7 +116,17 @@ impl<'a> Image<'a> {
     pub fn units(&self) -> u64 {
         let area = self.area("units");
         let frontier = self.base.word(self.area("counts").at);
-        (frontier * UNIT).saturating_sub(area.at).div_ceil(UNIT).clamp(1, area.bytes / UNIT)
+        frontier.saturating_mul(UNIT).saturating_sub(area.at).div_ceil(UNIT).clamp(1, area.bytes / UNIT)
+    }
+
+    /// The whole file.
+    pub fn sparse(&self) -> Sparse {
+        let mut words = self.changed.clone();
+        for at in &self.base.words {
+            words.entry(*at).or_insert_with(|| self.base.word(*at));
+        }
+        let words = words.into_iter().map(|(at, word)| (at, word.to_le_bytes().to_vec()));
+        Sparse::of(self.base.sparse.size, words)
     }
 
     /// Where a word leads that says an offset; `None`: not into the file.

@@ -10,6 +10,7 @@ pub mod acts;
 pub mod file;
 pub mod image;
 pub mod mutation;
+pub mod mutator;
 pub mod record;
 pub mod sparse;
 pub mod targets;

@@ -30,7 +30,9 @@ impl Sparse {
                 }
                 let at = start + (number * WORD) as u64;
                 match parts.last_mut() {
-                    Some((from, part)) if at - (*from + part.len() as u64) <= (GAP * WORD) as u64 => {
+                    Some((from, part))
+                        if at - (*from + part.len() as u64) <= (GAP * WORD) as u64 =>
+                    {
                         part.resize((at - *from) as usize, 0);
                         part.extend_from_slice(word);
                     }
@@ -45,13 +47,12 @@ impl Sparse {
     pub fn encode(&self) -> Vec<u8> {
         let mut out = self.size.to_le_bytes().to_vec();
         for (at, bytes) in &self.parts {
-            let mut number = (at / WORD as u64) as u32;
-            for piece in bytes.chunks(WORD * usize::from(u16::MAX)) {
-                let words = (piece.len() / WORD) as u16;
-                out.extend(number.to_le_bytes());
-                out.extend(words.to_le_bytes());
+            let words = usize::from(u16::MAX);
+            for (number, piece) in bytes.chunks(WORD * words).enumerate() {
+                let first = at / WORD as u64 + (number * words) as u64;
+                out.extend((first as u32).to_le_bytes());
+                out.extend(((piece.len() / WORD) as u16).to_le_bytes());
                 out.extend_from_slice(piece);
-                number += u32::from(words);
             }
         }
         out
