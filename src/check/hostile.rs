@@ -119,6 +119,17 @@ fn slabs_that_say_that_they_are_ours_are_not() {
 }
 
 #[test]
+fn one_that_is_recovered_has_nothing_left() {
+    use crate::process::participant::ParticipantWord;
+    let segment = damaged(|segment, arena| {
+        raw(segment, 64);
+        let closed = ParticipantWord::Closed { counter: 0 };
+        arena.participants()[0].word.store(closed.word(), Relaxed);
+    });
+    assert!(finds(&segment, FindingKind::Owner), "its slabs are nobody's");
+}
+
+#[test]
 fn a_lane_begins_with_a_record_at_rest() {
     let segment = damaged(|_, arena| {
         let first = arena.lane(LaneId(1));

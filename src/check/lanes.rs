@@ -161,7 +161,8 @@ impl Pass<'_> {
             if is_parked || lane == me {
                 self.resting.insert(lane.0);
             }
-            let is_unused = is_parked || owner == Some(LaneOwner::Free);
+            let is_closed = owner.is_some_and(|owner| self.is_closed(owner));
+            let is_unused = is_parked || is_closed || owner == Some(LaneOwner::Free);
             if is_unused {
                 self.check_rest(lane, record, word);
             }
@@ -175,6 +176,9 @@ impl Pass<'_> {
         let record = self.arena.participants().get(usize::from(slot));
         let word = record.and_then(|record| ParticipantWord::of(record.word.load(Acquire)));
         let is_of = word.is_some_and(|word| word.counter() == tenure.counter);
+        if self.is_closed(owner) {
+            return Standing::Nobody; // of its lanes only the numbers are left
+        }
         if is_of && self.dead.contains_key(&slot) {
             return Standing::Dead(slot);
         }
@@ -187,6 +191,15 @@ impl Pass<'_> {
             format!("it belongs to participant {slot}, who is not attached"),
         );
         Standing::Nobody
+    }
+
+    /// Whether all was recovered that a lane of this owner had.
+    fn is_closed(&self, owner: LaneOwner) -> bool {
+        owner.tenure().is_some_and(|tenure| {
+            let record = self.arena.participants().get(usize::from(tenure.id.0));
+            let closed = ParticipantWord::Closed { counter: tenure.counter };
+            record.is_some_and(|record| record.word.load(Acquire) == closed.word())
+        })
     }
 
     /// A lane between two threads: no thread is inside an operation.
