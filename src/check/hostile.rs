@@ -130,6 +130,15 @@ fn one_that_is_recovered_has_nothing_left() {
 }
 
 #[test]
+fn the_only_array_of_names_is_not_given_back() {
+    let segment = damaged(|_, arena| {
+        let (array, _) = crate::layout::oldest_of(arena.header().names_oldest.load(Relaxed));
+        arena.header().names_oldest.store(crate::layout::oldest_word(array, 9), Relaxed);
+    });
+    assert!(finds(&segment, FindingKind::Array));
+}
+
+#[test]
 fn a_lane_begins_with_a_record_at_rest() {
     let segment = damaged(|_, arena| {
         let first = arena.lane(LaneId(1));
