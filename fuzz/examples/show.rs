@@ -4,7 +4,7 @@ fn main() {
     let target = args.next().expect("a target's name");
     let path = args.next().expect("a file");
     let data = std::fs::read(path).expect("a file");
-    if target != "hostile" {
+    if ["mutated", "recovery"].contains(&target.as_str()) {
         let bases = sharena_fuzz::image::all();
         println!("{} mode {:#x}", bases[usize::from(data[0]) % bases.len()].name, data[1]);
         let mut image = sharena_fuzz::image::Image::of(&bases[usize::from(data[0]) % bases.len()]);
@@ -18,9 +18,6 @@ fn main() {
             }
         }
     }
-    match target.as_str() {
-        "hostile" => sharena_fuzz::targets::hostile(&data),
-        "mutated" => sharena_fuzz::targets::mutated(&data),
-        _ => sharena_fuzz::targets::recovery(&data),
-    }
+    let found = sharena_fuzz::targets::ALL.iter().find(|found| found.name == target);
+    (found.expect("a target's name").run)(&data);
 }

@@ -10,7 +10,21 @@ use std::alloc::Layout;
 pub type Value = [u64; 4];
 
 const SIZES: [usize; 16] = [
-    1, 16, 48, 64, 128, 320, 1000, 4096, 20_000, 65_536, 98_304, 262_144, 262_145, 300_000, 2 << 20,
+    1,
+    16,
+    48,
+    64,
+    128,
+    320,
+    1000,
+    4096,
+    20_000,
+    65_536,
+    98_304,
+    262_144,
+    262_145,
+    300_000,
+    2 << 20,
     1 << 40,
 ];
 
@@ -91,7 +105,8 @@ impl<'s> Runner<'s> {
             1 => drop(segment.stats().map(|stats| format!("{stats}{stats:?}"))),
             2 => {
                 for object in segment.objects().into_iter().flatten().take(16) {
-                    self.offsets.extend(Offset::<u8>::from_bits(object.offset).map(|at| at.to_bits()));
+                    self.offsets
+                        .extend(Offset::<u8>::from_bits(object.offset).map(|at| at.to_bits()));
                     self.names.push(object.name);
                 }
                 self.offsets.truncate(64);
@@ -99,7 +114,11 @@ impl<'s> Runner<'s> {
             }
             3 => self.values.extend(segment.find::<Value>(&self.name(index)).ok().flatten()),
             4 => self.slices.extend(segment.find_slice::<u8>(&self.name(index)).ok().flatten()),
-            5 => drop(segment.find_slice::<u64>(&self.name(index)).map(|found| found.map(|found| found.len()))),
+            5 => drop(
+                segment
+                    .find_slice::<u64>(&self.name(index))
+                    .map(|found| found.map(|found| found.len())),
+            ),
             6 => {
                 let made = segment.construct::<Value>(&self.name(index), [large; 4]);
                 if let Ok(made) = made {
@@ -133,8 +152,12 @@ impl<'s> Runner<'s> {
                     self.remember(owned.publish());
                 }
             }
-            16 => self.values.extend(self.offset(record).and_then(|at| segment.resolve::<Value>(at).ok())),
-            17 => self.slices.extend(self.offset(record).and_then(|at| segment.resolve_slice::<u8>(at).ok())),
+            16 => self
+                .values
+                .extend(self.offset(record).and_then(|at| segment.resolve::<Value>(at).ok())),
+            17 => self
+                .slices
+                .extend(self.offset(record).and_then(|at| segment.resolve_slice::<u8>(at).ok())),
             18 => drop(self.offset(record).map(|at| segment.destroy_at::<Value>(at))),
             19 => drop(self.offset(record).map(|at| segment.destroy_slice_at::<u8>(at))),
             20 => drop(segment.trim()),

@@ -66,7 +66,7 @@ impl Base {
                 .map(move |(number, _)| at + (number * WORD) as u64)
         });
         let words: Vec<u64> = words.collect();
-        (!words.is_empty()).then(|| Base { name, areas, words, sparse })
+        (!words.is_empty()).then_some(Base { name, areas, words, sparse })
     }
 
     /// The word at `at`, a multiple of eight.
@@ -116,7 +116,11 @@ impl<'a> Image<'a> {
     pub fn units(&self) -> u64 {
         let area = self.area("units");
         let frontier = self.base.word(self.area("counts").at);
-        frontier.saturating_mul(UNIT).saturating_sub(area.at).div_ceil(UNIT).clamp(1, area.bytes / UNIT)
+        frontier
+            .saturating_mul(UNIT)
+            .saturating_sub(area.at)
+            .div_ceil(UNIT)
+            .clamp(1, area.bytes / UNIT)
     }
 
     /// The whole file.

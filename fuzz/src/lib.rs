@@ -7,10 +7,14 @@
 //! opened, by nobody who has it open.
 
 pub mod acts;
+pub mod calls;
+pub mod derive;
 pub mod file;
 pub mod image;
 pub mod mutation;
 pub mod mutator;
+pub mod names;
 pub mod record;
 pub mod sparse;
 pub mod targets;
+pub mod tool;

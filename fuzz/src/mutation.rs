@@ -47,7 +47,7 @@ pub fn place(image: &Image<'_>, record: &Record) -> u64 {
 /// An offset at which a block of some unit may begin.
 fn block(image: &Image<'_>, number: u64) -> u64 {
     let units = image.area("units");
-    units.at + number % (image.units() * UNIT) & !15
+    (units.at + number % (image.units() * UNIT)) & !15
 }
 
 /// Changes the image as a record says.
@@ -85,7 +85,11 @@ pub fn apply(image: &mut Image<'_>, record: &Record) {
         }
         10 => door::participant_word(small, high & 3),
         11 => door::owner_word(small, low as u16 % 8, high & 3),
-        12 => door::life_word(u64::from(high) >> (low & 31), small & 1 == 1, lane * u16::from(small >> 1 & 1)),
+        12 => door::life_word(
+            u64::from(high) >> (low & 31),
+            small & 1 == 1,
+            lane * u16::from(small >> 1 & 1),
+        ),
         13 => door::slot_word(large, block(image, large)),
         14 => block(image, large),
         15 => place(image, &other),

@@ -90,7 +90,8 @@ pub fn script(
         }
     }
     records.truncate(most.saturating_sub(2) / BYTES);
-    let bytes: Vec<u8> = head.into_iter().chain(records.into_iter().flat_map(Record::bytes)).collect();
+    let bytes: Vec<u8> =
+        head.into_iter().chain(records.into_iter().flat_map(Record::bytes)).collect();
     put(data, &bytes, most)
 }
 
@@ -104,7 +105,7 @@ pub fn file(
     by_bytes: impl FnOnce(&mut [u8], usize, usize) -> usize,
 ) -> usize {
     let mut dice = Dice(u64::from(seed));
-    if size < 2 || data[0] % 2 == 0 || dice.below(4) == 0 {
+    if size < 2 || data[0].is_multiple_of(2) || dice.below(4) == 0 {
         return by_bytes(data, size, most);
     }
     let (head, acts) = ([data[0], data[1]], usize::from(data[1]) % 32 * BYTES);

@@ -16,6 +16,25 @@ const LANES_HIGH: u64 = 192;
 /// Records that are looked at.
 const MOST: usize = 256;
 
+/// What can be fuzzed.
+pub struct Target {
+    /// Its name, and that of its program in `fuzz_targets/`.
+    pub name: &'static str,
+    /// Its body.
+    pub run: fn(&[u8]),
+}
+
+/// All of them.
+pub const ALL: &[Target] = &[
+    Target { name: "calls", run: crate::calls::calls },
+    Target { name: "derive", run: crate::derive::derive },
+    Target { name: "hostile", run: hostile },
+    Target { name: "mutated", run: mutated },
+    Target { name: "names", run: crate::names::names },
+    Target { name: "recovery", run: recovery },
+    Target { name: "tool", run: crate::tool::tool },
+];
+
 /// Any bytes as a segment's file. A first byte of 0: the bytes that follow. Of 1: a
 /// [sparse](crate::sparse) file, then the operations that follow the last part.
 pub fn hostile(data: &[u8]) {
