@@ -119,6 +119,31 @@ fn slabs_that_say_that_they_are_ours_are_not() {
 }
 
 #[test]
+fn a_run_that_says_that_it_is_longer_takes_no_units_of_others() {
+    for shrinks in [false, true] {
+        let (mut long, mut other) = (0, 0);
+        let segment = damaged(|segment, arena| {
+            long = raw(segment, 5 * UNIT);
+            other = raw(segment, 6 * UNIT);
+            assert_eq!(other, long + 5 * UNIT as u64, "neighbours");
+            let run = Unit::Run { len: 11, lane: LaneId(1), state: State::Raw };
+            arena.unit_word(UnitIndex::containing(long)).store(run.word(), Relaxed);
+        });
+        let offset = crate::Offset::from_bits(long).unwrap();
+        if shrinks {
+            segment.resize_in_place(offset, UNIT).unwrap();
+        } else {
+            segment.deallocate(offset).unwrap();
+        }
+        let other = crate::Offset::from_bits(other).unwrap();
+        assert_eq!(segment.usable_size(other).unwrap(), 6 * UNIT);
+        segment.deallocate(other).unwrap();
+        let report = segment.check().unwrap();
+        assert!(report.is_clean(), "{report}");
+    }
+}
+
+#[test]
 fn one_that_is_recovered_has_nothing_left() {
     use crate::process::participant::ParticipantWord;
     let segment = damaged(|segment, arena| {

@@ -223,6 +223,13 @@ impl Heap<'_> {
         mapping.back(from.offset(), u64::from(count) << super::unit::UNIT_SHIFT).map_err(full)
     }
 
+    /// Whether the unit so far behind `head` says that it is a part of what begins there: always, but
+    /// where damage has a head say that it covers what is others'.
+    pub(super) fn is_tail(&self, head: UnitIndex, distance: u32) -> bool {
+        let unit = self.arena.unit(head.plus(distance));
+        matches!(unit, Some(Unit::Tail { back, .. }) if back == distance)
+    }
+
     /// Gives back the units that `head` covers: `len` of them, which this lane holds alone.
     ///
     /// Dead inside: the head says Freeing, so recovery goes on; the head is the last to go.
@@ -235,7 +242,8 @@ impl Heap<'_> {
         if len > 1 {
             let freeing = Unit::Freeing { len, lane: self.lane.id() };
             self.arena.unit_word(head).store(freeing.word(), Release);
-            (1..len).for_each(|back| self.give_unit(head.plus(back), Unit::Free));
+            let tails = (1..len).filter(|back| self.is_tail(head, *back));
+            tails.for_each(|back| self.give_unit(head.plus(back), Unit::Free));
         }
         self.give_unit(head, Unit::Free);
     }

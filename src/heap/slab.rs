@@ -554,10 +554,7 @@ impl Heap<'_> {
     fn has_its_tails(&self, head: UnitIndex, class: ClassId) -> bool {
         let span = class.cut().span;
         u64::from(head.0) + u64::from(span) <= u64::from(self.arena.frontier().0)
-            && (1..span).all(|distance| {
-                let tail = self.arena.unit(head.plus(distance));
-                matches!(tail, Some(Unit::Tail { back, .. }) if back == distance)
-            })
+            && (1..span).all(|distance| self.is_tail(head, distance))
     }
 
     /// Takes over an orphan of `class` at or after unit `from`; the unit, whose slot is announced.
