@@ -152,6 +152,14 @@ impl Arena {
         }
     }
 
+    /// The first unit at or after `from` that a set names; damage may have it name units that are not
+    /// in use.
+    #[inline]
+    pub fn find_in(&self, set: SetId, from: usize) -> Option<UnitIndex> {
+        let found = self.set(set).find(from)?;
+        (found < self.frontier().0 as usize).then_some(UnitIndex(found as u32))
+    }
+
     /// The record of a lane; its page is backed if the lane is below `lanes_high` or just being taken.
     #[inline]
     pub fn lane(&self, lane: LaneId) -> &LaneRecord {

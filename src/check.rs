@@ -12,6 +12,8 @@
 #[cfg(test)]
 mod any_bytes;
 mod heap;
+#[cfg(test)]
+mod hostile;
 mod lanes;
 mod names;
 #[cfg(test)]
@@ -164,7 +166,7 @@ kinds! {
     Hazard => "hazard",
     /// A lane that no thread uses has its journal closed; an open one says what there is.
     Journal => "journal",
-    /// A unit's word is one of those that are written.
+    /// A unit's word is one of those that are written; that of a unit that was never in use is 0.
     UnitWord => "unit-word",
     /// What begins at a unit has units, and ends below the frontier.
     Extent => "extent",

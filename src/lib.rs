@@ -8,6 +8,9 @@ mod attached;
 #[cfg(not(loom))]
 mod check;
 pub mod docs;
+#[cfg(all(fuzzing, not(loom)))]
+#[doc(hidden)]
+pub mod door;
 #[cfg(not(loom))]
 mod error;
 #[cfg(not(loom))]

@@ -3,12 +3,16 @@
 mod account;
 mod args;
 mod creation;
+mod images;
 mod instructions;
 #[path = "../../benches/src/machine.rs"]
 mod machine;
 mod operations;
 mod process;
 mod soak;
+#[allow(dead_code, reason = "the fuzzer reads what is written here")]
+#[path = "../../fuzz/src/sparse.rs"]
+mod sparse;
 mod stage;
 mod steps;
 
@@ -29,6 +33,9 @@ struct Cli {
 enum Task {
     #[command(flatten)]
     Suite(args::Kill),
+    /// Makes what the fuzzer begins from.
+    #[command(hide = true)]
+    Images(images::ImagesArgs),
     /// A process of `soak`.
     #[command(hide = true)]
     SoakWorker(soak::worker::WorkerArgs),
@@ -43,6 +50,10 @@ fn main() -> Result<ExitCode> {
         Task::Suite(args::Kill::Instructions(args)) => instructions::run(&args)?,
         Task::Suite(args::Kill::Soak(args)) => soak::run(&args)?,
         Task::Suite(args::Kill::Creation(args)) => creation::run(&args)?,
+        Task::Images(args) => {
+            images::run(&args)?;
+            true
+        }
         Task::SoakWorker(args) => soak::worker::run(&args)?,
         Task::Creator(args) => creation::creator(&args)?,
     };

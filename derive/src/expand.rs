@@ -17,7 +17,7 @@
 //! the derive may still change the type: so `is_valid` names all fields in a pattern, by reference
 //! and with their types, which then no longer compiles.
 
-use crate::input::{Body, Field, Input, Variant};
+use super::input::{Body, Field, Input, Variant};
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;

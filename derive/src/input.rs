@@ -1,6 +1,6 @@
 //! The type as the expansion needs it, and what is refused.
 
-use crate::attributes::{Repr, Shareable};
+use super::attributes::{Repr, Shareable};
 use proc_macro2::Ident;
 use quote::ToTokens;
 use syn::visit::{self, Visit};

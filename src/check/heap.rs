@@ -74,7 +74,7 @@ impl Pass<'_> {
                 }
                 Unit::Tail { .. } => {}
                 Unit::Slab { class, lane, slot } => {
-                    self.check_owner(unit, lane);
+                    self.check_owner(unit, class, lane, slot);
                     if !slots.insert((lane.0, class.index(), slot)) {
                         let text = format!(
                             "{lane} has its notes on another slab in the same place, {slot}"
@@ -89,6 +89,21 @@ impl Pass<'_> {
                     self.check_slab(unit, word, class, Some(lane));
                 }
                 Unit::Run { len, lane, state } => self.check_run(unit, found, len, lane, state),
+            }
+        }
+        self.check_untouched(frontier);
+    }
+
+    /// Units from the frontier on are free once it moves on, whatever their words say: each says so
+    /// already, as far as tables are backed.
+    fn check_untouched(&mut self, frontier: UnitIndex) {
+        let backed = u64::from(frontier.0).next_multiple_of(ZONE_UNITS as u64);
+        for unit in (frontier.0..backed.min(self.arena.layout().units) as u32).map(UnitIndex) {
+            let word = self.arena.unit_word(unit).load(Acquire);
+            // Acquire: with a claimer's word the frontier that let him come here.
+            if word != 0 && self.arena.frontier() <= unit {
+                let text = format!("its word is {word:#x}, though it was never in use");
+                self.damage(FindingKind::UnitWord, unit, text);
             }
         }
     }
@@ -130,8 +145,18 @@ impl Pass<'_> {
         end.min(frontier.0)
     }
 
-    fn check_owner(&mut self, unit: UnitIndex, lane: LaneId) {
+    fn check_owner(&mut self, unit: UnitIndex, class: ClassId, lane: LaneId, slot: u32) {
+        let mine = self.names.heap.lane;
         match self.standing(lane) {
+            Standing::Live(_) if lane == mine.id() => {
+                let book = mine.book().borrow();
+                let mut owned = book.classes[class.index()].slots.get(slot as usize).into_iter();
+                if !owned.any(|notes| notes.as_ref().is_some_and(|notes| notes.unit == unit)) {
+                    let text = format!("it belongs to {lane}, which has no notes on it");
+                    drop(book);
+                    self.damage(FindingKind::Owner, unit, text);
+                }
+            }
             Standing::Live(_) => {}
             Standing::Dead(slot) => self.dead.entry(slot).or_default().slabs += 1,
             Standing::Nobody => {
@@ -285,7 +310,12 @@ impl Pass<'_> {
     }
 
     fn check_private_run(&mut self, head: UnitIndex, len: u32, lane: LaneId) {
+        let mine = self.names.heap.lane;
         match self.standing(lane) {
+            Standing::Live(_) if lane == mine.id() && !mine.made_runs.get() => {
+                let text = format!("it is private to {lane}, which made none");
+                self.damage(FindingKind::Owner, head, text);
+            }
             Standing::Live(_) => {}
             Standing::Dead(slot) => {
                 self.dead.entry(slot).or_default().private_bytes += u64::from(len) * UNIT as u64;
@@ -307,9 +337,9 @@ impl Pass<'_> {
         let end = |frontier: UnitIndex| (zone(frontier.0.max(first.0 + 1) - 1) + 1) * ZONE_UNITS;
         let (from, to) = (zone(first.0) * ZONE_UNITS, end(self.arena.frontier()));
         for set in SetId::all() {
-            let mut stale = 0;
+            let (view, mut stale) = (self.arena.set(set), 0);
             for leaf in from / FANOUT..to / FANOUT {
-                let mut bits = self.arena.set(set).leaf(leaf);
+                let mut bits = view.leaf(leaf);
                 while bits != 0 {
                     let unit = UnitIndex((leaf * FANOUT) as u32 + bits.trailing_zeros());
                     bits &= bits - 1;

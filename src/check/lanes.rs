@@ -151,12 +151,18 @@ impl Pass<'_> {
                     self.dead.entry(slot).or_default().lanes += 1;
                 }
             }
+            let high = record.hazards_high.load(Acquire);
+            if high > HAZARDS as u64 {
+                let text = format!("it says that it set {high} hazards of {HAZARDS}");
+                self.damage(FindingKind::Hazard, lane, text);
+            }
             let is_parked =
                 matches!((owner, standing), (Some(LaneOwner::Parked(_)), Standing::Live(_)));
             if is_parked || lane == me {
                 self.resting.insert(lane.0);
             }
-            let is_unused = is_parked || owner == Some(LaneOwner::Free);
+            let is_closed = owner.is_some_and(|owner| self.is_closed(owner));
+            let is_unused = is_parked || is_closed || owner == Some(LaneOwner::Free);
             if is_unused {
                 self.check_rest(lane, record, word);
             }
@@ -170,6 +176,9 @@ impl Pass<'_> {
         let record = self.arena.participants().get(usize::from(slot));
         let word = record.and_then(|record| ParticipantWord::of(record.word.load(Acquire)));
         let is_of = word.is_some_and(|word| word.counter() == tenure.counter);
+        if self.is_closed(owner) {
+            return Standing::Nobody; // of its lanes only the numbers are left
+        }
         if is_of && self.dead.contains_key(&slot) {
             return Standing::Dead(slot);
         }
@@ -184,11 +193,20 @@ impl Pass<'_> {
         Standing::Nobody
     }
 
+    /// Whether all was recovered that a lane of this owner had.
+    fn is_closed(&self, owner: LaneOwner) -> bool {
+        owner.tenure().is_some_and(|tenure| {
+            let record = self.arena.participants().get(usize::from(tenure.id.0));
+            let closed = ParticipantWord::Closed { counter: tenure.counter };
+            record.is_some_and(|record| record.word.load(Acquire) == closed.word())
+        })
+    }
+
     /// A lane between two threads: no thread is inside an operation.
     fn check_rest(&mut self, lane: LaneId, record: &LaneRecord, owner: u64) {
         let hazards: Vec<(usize, u64)> =
             record.hazards.iter().map(|hazard| hazard.load(Acquire)).enumerate().collect();
-        let (high, array) = (record.hazards_high.load(Acquire), record.array.load(Acquire));
+        let array = record.array.load(Acquire);
         if record.owner.load(Acquire) != owner {
             return; // a thread took it meanwhile
         }
@@ -198,13 +216,6 @@ impl Pass<'_> {
                     format!("nobody uses it, but its hazard {index} keeps offset {hazard:#x}");
                 self.damage(FindingKind::Hazard, lane, text);
             }
-        }
-        if high > HAZARDS as u64 {
-            self.damage(
-                FindingKind::Hazard,
-                lane,
-                format!("it says that it set {high} hazards of {HAZARDS}"),
-            );
         }
         if array != 0 {
             let text = format!("nobody uses it, but it keeps the array of names at {array:#x}");

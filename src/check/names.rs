@@ -61,6 +61,7 @@ impl<'a> Pass<'a> {
                 "giving back the oldest array of names",
             );
         }
+        self.check_reaper();
         if !chain.arrays.iter().any(|array| array.offset == current) {
             let text = "the current array of names does not follow the oldest one";
             self.damage(FindingKind::Array, FindingPlace::Offset(current), text);
@@ -87,6 +88,20 @@ impl<'a> Pass<'a> {
                     walk.gap = Some(slot);
                 }
             }
+        }
+    }
+
+    /// Who gives an array back has seen one that follows it.
+    fn check_reaper(&mut self) {
+        let root = &self.arena.header().names_oldest;
+        let word = root.load(Acquire);
+        let (first, reaper) = crate::layout::oldest_of(word);
+        let is_last =
+            Array::at(self.arena, first).is_none_or(|array| array.next().load(Acquire) == 0);
+        // Given back meanwhile, it may read as anything.
+        if reaper != 0 && is_last && root.load(Acquire) == word {
+            let text = format!("lane {reaper} is giving back the only array of names");
+            self.damage(FindingKind::Array, FindingPlace::Offset(first), text);
         }
     }
 

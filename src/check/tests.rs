@@ -307,6 +307,7 @@ fn plants(busy: &Busy) -> Vec<(FindingKind, Vec<Plant<'_>>)> {
         (K::Journal, vec![set(busy.journal(busy.parked), 9)]),
         (K::Journal, vec![set(busy.journal(busy.parked), 1)]),
         (K::UnitWord, vec![set(arena.unit_word(free), 0xf)]),
+        (K::UnitWord, vec![set(arena.unit_word(arena.frontier().plus(3)), 0x12)]),
         (K::Extent, vec![busy.unit(raw_run, run(1 << 27))]),
         (K::Extent, vec![busy.unit(raw_run, run(0))]),
         (K::Overlap, vec![busy.unit(raw_run, run(5))]),

@@ -223,6 +223,13 @@ impl Heap<'_> {
         mapping.back(from.offset(), u64::from(count) << super::unit::UNIT_SHIFT).map_err(full)
     }
 
+    /// Whether the unit so far behind `head` says that it is a part of what begins there: always, but
+    /// where damage has a head say that it covers what is others'.
+    pub(super) fn is_tail(&self, head: UnitIndex, distance: u32) -> bool {
+        let unit = self.arena.unit(head.plus(distance));
+        matches!(unit, Some(Unit::Tail { back, .. }) if back == distance)
+    }
+
     /// Gives back the units that `head` covers: `len` of them, which this lane holds alone.
     ///
     /// Dead inside: the head says Freeing, so recovery goes on; the head is the last to go.
@@ -230,7 +237,8 @@ impl Heap<'_> {
         if len > 1 {
             let freeing = Unit::Freeing { len, lane: self.lane.id() };
             self.arena.unit_word(head).store(freeing.word(), Release);
-            (1..len).for_each(|back| self.give_unit(head.plus(back), Unit::Free));
+            let tails = (1..len).filter(|back| self.is_tail(head, *back));
+            tails.for_each(|back| self.give_unit(head.plus(back), Unit::Free));
         }
         self.give_unit(head, Unit::Free);
     }
@@ -273,11 +281,10 @@ impl Heap<'_> {
     /// Dead inside: units that say Claimed by the dead lane, which recovery makes Decommitted.
     pub fn decommit_free_units(&self) -> u32 {
         let lane = self.lane.id();
-        let (free, mut returned) = (self.arena.set(SetId::Free), 0);
+        let mut returned = 0;
         let mut from = self.arena.first_unit().0 as usize;
-        while let Some(item) = free.find(from) {
-            from = item + 1;
-            let unit = UnitIndex(item as u32);
+        while let Some(unit) = self.arena.find_in(SetId::Free, from) {
+            from = unit.0 as usize + 1;
             let word = self.arena.unit_word(unit);
             let claimed = Unit::Claimed { lane }.word();
             if word.compare_exchange(Unit::Free.word(), claimed, AcqRel, Acquire).is_err() {

@@ -62,7 +62,7 @@ pub fn locate(arena: &Arena, offset: u64) -> Option<Place> {
             return None;
         }
     }
-    match unit {
+    let place = match unit {
         Unit::Slab { class, .. } | Unit::Orphan { class } | Unit::Sweep { class, .. } => {
             let cut = class.cut();
             let at = u32::try_from(offset - head.offset()).ok()?.checked_sub(cut.start)?;
@@ -78,7 +78,9 @@ pub fn locate(arena: &Arena, offset: u64) -> Option<Place> {
             Some(Place { start: head.offset(), bytes, kind: PlaceKind::Run(head, unit) })
         }
         _ => None,
-    }
+    };
+    // A head near the frontier may say that it covers more than there is.
+    place.filter(|place| arena.holds(place.start, place.bytes))
 }
 
 /// The state of a block; `None`: a byte that no version of this crate writes.
@@ -254,9 +256,14 @@ impl<'a> Heap<'a> {
         }
     }
 
-    /// Leaves a published block to be freed when nobody's hazard names it.
+    /// Leaves a published block to be freed when nobody's hazard names it. Where none stands, it is
+    /// retired already, or the segment is damaged: then this does nothing.
     pub fn retire(&self, block: u64) {
-        let place = locate(self.arena, block).expect("a block that is held");
+        let place = locate(self.arena, block).filter(|place| place.start == block);
+        let Some(place) = place else { return };
+        if state_of(self.arena, &place) != Some(State::Published) {
+            return;
+        }
         match place.kind {
             PlaceKind::Slab(block, _) => self.retire_block(block),
             PlaceKind::Run(head, unit) => self.retire_run(head, unit),

@@ -60,9 +60,9 @@ impl Heap<'_> {
     pub fn release_limbo_runs(&self) {
         let limbos = self.arena.set(SetId::LimboRuns);
         let mut from = self.arena.first_unit().0 as usize;
-        while let Some(item) = limbos.find(from) {
+        while let Some(head) = self.arena.find_in(SetId::LimboRuns, from) {
+            let item = head.0 as usize;
             from = item + 1;
-            let head = UnitIndex(item as u32);
             let ownerless = |unit| {
                 matches!(unit, Some(Unit::Run { lane: LaneId::NOBODY, state: State::Limbo, .. }))
             };
@@ -108,12 +108,13 @@ impl Heap<'_> {
         }
         // Shrinking: the tails that go get our label first, as the run's maker may be gone and its
         // number used again; then the length, which uncovers them; then they are given back.
-        for back in wanted..len {
+        let tails: Vec<u32> = (wanted..len).filter(|back| self.is_tail(head, *back)).collect();
+        for &back in &tails {
             let tail = Unit::Tail { back, lane: me };
             self.arena.unit_word(head.plus(back)).store(tail.word(), Release);
         }
         self.arena.unit_word(head).store(resized.word(), Release);
-        for back in wanted..len {
+        for back in tails {
             self.free_units(head.plus(back), 1);
         }
         true

@@ -462,11 +462,17 @@ impl Heap<'_> {
     ) -> &'b [u64] {
         let cut = class.cut();
         let unit = UnitIndex::containing(blocks[0]);
-        let (head, slot) = self.own_slab(unit);
+        let own = self.own_slab(unit);
+        let slab = own.and_then(|(head, slot)| {
+            let slab = notes.slots.get_mut(slot as usize)?.as_mut()?;
+            (slab.unit == head).then_some((head, slot, slab))
+        });
+        let Some((head, slot, slab)) = slab else {
+            // Damaged: its slab says that it is ours, and is not. The block stays as it is.
+            return &blocks[1..];
+        };
         let first = head.offset() + u64::from(cut.start);
         let states = self.arena.states(head, class);
-        let slab =
-            notes.slots[slot as usize].as_mut().expect("a magazine holds blocks of owned slabs");
         let (mut rest, mut groups) = (blocks, 0u64);
         while let Some(&block) = rest.first().filter(|block| UnitIndex::containing(**block) == unit)
         {
@@ -498,17 +504,15 @@ impl Heap<'_> {
         rest
     }
 
-    /// The head and the slot of the slab of this lane that `unit` is of.
-    fn own_slab(&self, unit: UnitIndex) -> (UnitIndex, u32) {
+    /// The head and the slot of the slab of this lane that `unit` is of; `None`: it is damaged.
+    fn own_slab(&self, unit: UnitIndex) -> Option<(UnitIndex, u32)> {
         let word = self.arena.unit_word(unit).load(Relaxed);
         if word & OWNER == self.lane.tag() {
-            return (unit, slot_field(word));
+            return Some((unit, slot_field(word)));
         }
-        let Some(Unit::Tail { back, .. }) = Unit::of(word) else {
-            unreachable!("{unit} is of a slab of ours")
-        };
-        let head = UnitIndex(unit.0 - back);
-        (head, slot_field(self.arena.unit_word(head).load(Relaxed)))
+        let Some(Unit::Tail { back, .. }) = Unit::of(word) else { return None };
+        let head = UnitIndex(unit.0.checked_sub(back)?);
+        Some((head, slot_field(self.arena.unit_word(head).load(Relaxed))))
     }
 
     /// Frees a block of a slab that this lane may not own: f1 to f3.
@@ -546,21 +550,29 @@ impl Heap<'_> {
         }
     }
 
+    /// Whether a slab of `class` at `head` has the further units that it must have.
+    fn has_its_tails(&self, head: UnitIndex, class: ClassId) -> bool {
+        let span = class.cut().span;
+        u64::from(head.0) + u64::from(span) <= u64::from(self.arena.frontier().0)
+            && (1..span).all(|distance| self.is_tail(head, distance))
+    }
+
     /// Takes over an orphan of `class` at or after unit `from`; the unit, whose slot is announced.
     ///
     /// Dead after the CAS: the slab is the dead lane's like any other of its.
     fn adopt(&self, class: ClassId, notes: &mut ClassBook, from: usize) -> Option<UnitIndex> {
         let orphans = self.arena.set(SetId::Orphans(class));
         let mut from = from.max(self.arena.first_unit().0 as usize);
-        while let Some(item) = orphans.find(from) {
-            let unit = UnitIndex(item as u32);
+        while let Some(unit) = self.arena.find_in(SetId::Orphans(class), from) {
+            let item = unit.0 as usize;
             let orphan = Unit::Orphan { class }.word();
             let slot = notes.reserve();
             let mine = Unit::Slab { class, lane: self.lane.id(), slot }.word();
             let word = self.arena.unit_word(unit);
-            if word.compare_exchange(orphan, mine, AcqRel, Acquire).is_err() {
+            let is_whole = || self.has_its_tails(unit, class);
+            if !is_whole() || word.compare_exchange(orphan, mine, AcqRel, Acquire).is_err() {
                 notes.vacate(slot);
-                orphans.drop_stale(item, || word.load(Acquire) == orphan);
+                orphans.drop_stale(item, || word.load(Acquire) == orphan && is_whole());
                 from = item + 1;
                 continue;
             }

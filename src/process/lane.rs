@@ -6,7 +6,7 @@ use crate::heap::unit::LaneId;
 use crate::layout::{Layout, MAX_LANES, MAX_PARTICIPANTS};
 use crate::process::journal::Journal;
 use crate::process::participant::{ParticipantId, Tenure};
-use crate::sync::{AcqRel, Acquire, AtomicU64, Release};
+use crate::sync::{AcqRel, Acquire, AtomicU64, Relaxed, Release};
 use core::mem::{offset_of, size_of};
 
 /// Objects that one thread can hold pinned at once.
@@ -43,6 +43,18 @@ pub struct LaneRecord {
 const _: () = assert!(size_of::<LaneRecord>() <= crate::layout::PAGE as usize);
 
 impl LaneRecord {
+    /// Makes it that of a lane at rest, by whoever just took it. That is what it says already, unless
+    /// the segment is damaged: then what stands there would pin objects that nobody looks at.
+    pub fn clear(&self) {
+        self.journal.close();
+        let words = [&self.array, &self.hazards_high, &self.helping];
+        for word in words.into_iter().chain(&self.hazards) {
+            if word.load(Relaxed) != 0 {
+                word.store(0, Release);
+            }
+        }
+    }
+
     /// What readers of the record must agree on.
     pub fn facts() -> impl Iterator<Item = u64> {
         [

@@ -98,7 +98,7 @@ impl Names<'_> {
             let live = Value::Live(object).word();
             let _ = value.compare_exchange(live, Value::Absent.word(), AcqRel, Acquire);
         }
-        self.retire_once(object);
+        self.heap.retire(object);
         true
     }
 
@@ -110,17 +110,8 @@ impl Names<'_> {
         }
         let Some(view) = Array::at(arena, array) else { return false };
         view.slot(slot).store(Slot::Frozen.word(), Release);
-        self.retire_once(entry);
+        self.heap.retire(entry);
         true
-    }
-
-    /// Leaves a block that is pinned in Limbo, unless it is there already.
-    fn retire_once(&self, block: u64) {
-        let place = crate::heap::locate(self.heap.arena, block).filter(|it| it.start == block);
-        let state = place.and_then(|place| crate::heap::state_of(self.heap.arena, &place));
-        if state == Some(State::Published) {
-            self.heap.retire(block);
-        }
     }
 
     /// A dead lane that was giving back the oldest array does so no more. What it had done of it stays

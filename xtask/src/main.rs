@@ -7,6 +7,7 @@ mod args;
 mod bench;
 mod ci;
 mod coverage;
+mod fuzz;
 mod kill;
 #[allow(dead_code, reason = "as above")]
 #[path = "../../crash-tests/src/args.rs"]
@@ -90,6 +91,12 @@ enum Task {
     /// Exits with 1 if survivors find anything damaged, lost or left behind.
     #[command(subcommand)]
     Kill(kill_args::Kill),
+    /// Feeds segment files of any bytes, damaged ones, call sequences and names to the crate, to see
+    /// what breaks.
+    ///
+    /// By libFuzzer with the address sanitizer (cargo-fuzz, a nightly compiler); --replay runs what is
+    /// kept of earlier runs with the stable one. Exits with 1 if something breaks.
+    Fuzz(fuzz::FuzzArgs),
     /// Measures.
     #[command(subcommand)]
     Bench(args::Bench),
@@ -117,6 +124,7 @@ fn main() -> Result<ExitCode> {
         Task::Linearizability(args) => long::linearizability(&args)?,
         Task::Soak(_) => bench::run(std::env::args_os().skip(1))?,
         Task::Kill(suite) => kill::run(&suite, std::env::args_os().skip(2))?,
+        Task::Fuzz(args) => fuzz::run(&args)?,
         Task::Bench(_) => bench::run(std::env::args_os().skip(2))?,
     };
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })

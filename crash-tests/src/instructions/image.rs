@@ -109,7 +109,7 @@ impl Image {
 }
 
 /// The parts of a file that have memory.
-fn extents(file: &File) -> Result<Vec<(usize, usize)>> {
+pub fn extents(file: &File) -> Result<Vec<(usize, usize)>> {
     let seek = |from: usize, what| {
         // SAFETY: moves the descriptor's position, which nobody relies on.
         let at = unsafe { libc::lseek(file.as_raw_fd(), from as i64, what) };

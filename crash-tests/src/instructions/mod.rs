@@ -8,7 +8,7 @@
 //! A death inside a system call is not tried: what the segment asks of the kernel (memory, ahead or no
 //! longer) changes no byte that means anything.
 
-mod image;
+pub mod image;
 mod judges;
 mod place;
 mod planted;

@@ -7,7 +7,7 @@
 
 mod stopped;
 mod trial;
-mod worker;
+pub mod worker;
 
 use crate::args::StepsArgs;
 use crate::machine::Machine;
@@ -132,13 +132,17 @@ fn show(rows: &[Row], deaths: u64, seconds: f64) {
 }
 
 /// A directory in shared memory for the segments of this run.
-struct Directory(PathBuf);
+pub struct Directory(PathBuf);
 
 impl Directory {
-    fn new() -> Result<Directory> {
+    pub fn new() -> Result<Directory> {
         let path = PathBuf::from(format!("/dev/shm/sharena-steps-{}", std::process::id()));
         std::fs::create_dir(&path).with_context(|| format!("create {}", path.display()))?;
         Ok(Directory(path))
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
     }
 }
 

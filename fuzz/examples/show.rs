@@ -1,0 +1,23 @@
+//! What a file of a corpus does: its script, step by step, then the target itself.
+fn main() {
+    let mut args = std::env::args().skip(1);
+    let target = args.next().expect("a target's name");
+    let path = args.next().expect("a file");
+    let data = std::fs::read(path).expect("a file");
+    if ["mutated", "recovery"].contains(&target.as_str()) {
+        let bases = sharena_fuzz::image::all();
+        println!("{} mode {:#x}", bases[usize::from(data[0]) % bases.len()].name, data[1]);
+        let mut image = sharena_fuzz::image::Image::of(&bases[usize::from(data[0]) % bases.len()]);
+        for record in sharena_fuzz::record::Record::all(&data[2..]) {
+            println!("{record:x?}");
+            if !record.is_act() {
+                let at = sharena_fuzz::mutation::place(&image, &record);
+                let old = image.get(at);
+                sharena_fuzz::mutation::apply(&mut image, &record);
+                println!("   {at:#x}: {old:#x} -> {:#x}", image.get(at));
+            }
+        }
+    }
+    let found = sharena_fuzz::targets::ALL.iter().find(|found| found.name == target);
+    (found.expect("a target's name").run)(&data);
+}

@@ -1,0 +1,180 @@
+//! One function for each target.
+
+use crate::acts::Runner;
+use crate::file::File;
+use crate::image::{self, Image, UNIT};
+use crate::mutation;
+use crate::record::{ACT, Record};
+use crate::sparse::Sparse;
+use sharena::{Error, FindingPlace, Options, Report, Segment};
+
+/// Units of a hostile file: as large a one as its author likes takes as long as he likes.
+const MOST_UNITS: u64 = 4500;
+/// Where the header has these counts.
+const FRONTIER: u64 = 128;
+const LANES_HIGH: u64 = 192;
+/// Records that are looked at.
+const MOST: usize = 256;
+
+/// What can be fuzzed.
+pub struct Target {
+    /// Its name, and that of its program in `fuzz_targets/`.
+    pub name: &'static str,
+    /// Its body.
+    pub run: fn(&[u8]),
+}
+
+/// All of them.
+pub const ALL: &[Target] = &[
+    Target { name: "calls", run: crate::calls::calls },
+    Target { name: "derive", run: crate::derive::derive },
+    Target { name: "hostile", run: hostile },
+    Target { name: "mutated", run: mutated },
+    Target { name: "names", run: crate::names::names },
+    Target { name: "recovery", run: recovery },
+    Target { name: "tool", run: crate::tool::tool },
+];
+
+/// Any bytes as a segment's file. A first byte of 0: the bytes that follow. Of 1: a
+/// [sparse](crate::sparse) file, then the operations that follow the last part.
+pub fn hostile(data: &[u8]) {
+    let Some((mode, rest)) = data.split_first() else { return };
+    let (mut sparse, records) = match mode % 2 {
+        0 => (Sparse { size: rest.len() as u64, parts: vec![(0, rest.to_vec())] }, &[][..]),
+        _ => {
+            let acts = usize::from(rest.first().copied().unwrap_or(0)) % 32 * crate::record::BYTES;
+            let rest = rest.get(1..).unwrap_or_default();
+            let (file, acts) = rest.split_at(rest.len().saturating_sub(acts));
+            (Sparse::decode(file), acts)
+        }
+    };
+    sparse.size = sparse.size.min(MOST_UNITS * UNIT);
+    sparse.parts.truncate(20_000);
+    let records: Vec<Record> =
+        Record::all(records).map(|record| Record { tag: record.tag | ACT, ..record }).collect();
+    use_file(|| File::of(&sparse), &records, mode & 2 == 0, mode & 4 == 0);
+}
+
+/// A valid image, one of those in `images/`, with changes, and operations on it. The first two bytes:
+/// which image, and how it is opened.
+pub fn mutated(data: &[u8]) {
+    let Some(([number, mode], rest)) = data.split_first_chunk() else { return };
+    let bases = image::all();
+    let mut image = Image::of(&bases[usize::from(*number) % bases.len()]);
+    let records: Vec<Record> = Record::all(rest).take(MOST).collect();
+    let changes = records.iter().filter(|record| !record.is_act());
+    changes.for_each(|record| mutation::apply(&mut image, record));
+    keep_identity(&mut image);
+    let acts: Vec<Record> = records.into_iter().filter(|record| record.is_act()).collect();
+    use_file(|| File::of_image(&image), &acts, mode & 1 == 0, mode & 2 == 0);
+}
+
+/// The recovery of an image with changes: whoever is in it is dead, and more of what the dead leave is
+/// put there. It is recovered twice, and then used.
+pub fn recovery(data: &[u8]) {
+    let Some(([number, mode], rest)) = data.split_first_chunk() else { return };
+    let bases = image::all();
+    let mut image = Image::of(&bases[usize::from(*number) % bases.len()]);
+    let records: Vec<Record> = Record::all(rest).take(MOST).collect();
+    let (changes, acts): (Vec<Record>, Vec<Record>) =
+        records.into_iter().partition(|record| !record.is_act());
+    for change in changes {
+        // What recovery reads: participants, lanes, journals, units, the table of names.
+        let area = [2, 3, 4, 6, 7, 8, 9, 11, 12, 13];
+        let what = area[usize::from(change.what) % area.len()];
+        mutation::apply(&mut image, &Record { what, ..change });
+    }
+    keep_identity(&mut image);
+    let file = File::of_image(&image);
+    let Ok(segment) = Options::new().recover_at_open(mode & 1 == 0).open_fd(file.descriptor())
+    else {
+        return;
+    };
+    let before = Look::at(&segment, &file);
+    let recovered = segment.recover();
+    let after = Look::at(&segment, &file);
+    if let (Ok(first), true) = (&recovered, before.is_sound()) {
+        after.assert_sound(&before, "recovery damaged what was sound");
+        let again = segment.recover().expect("it did so before");
+        assert!(again.is_nothing(), "recovered twice: {first}; {again}");
+    }
+    let mut runner = Runner::new(&segment, &file);
+    acts.iter().for_each(|record| runner.act(record));
+}
+
+/// Magic, version and fingerprint stay, and the count of units: otherwise it is refused at once.
+fn keep_identity(image: &mut Image<'_>) {
+    for at in [0, 8, 16, 24] {
+        image.changed.remove(&at);
+    }
+}
+
+/// What a check found.
+struct Look {
+    report: Option<Report>,
+    /// Lanes whose records were looked at: the others had never been used.
+    lanes: u64,
+}
+
+impl Look {
+    fn at(segment: &Segment, file: &File) -> Look {
+        let report = segment.check().ok();
+        report.iter().for_each(|report| assert!(!report.to_string().is_empty()));
+        Look { report, lanes: file.word(LANES_HIGH) }
+    }
+
+    fn is_sound(&self) -> bool {
+        self.report.as_ref().is_some_and(|report| report.damages().next().is_none())
+    }
+
+    /// What was sound `before` still is.
+    fn assert_sound(&self, before: &Look, said: &str) {
+        let report = self.report.as_ref().expect("it was checked before");
+        let is_known = |place: &FindingPlace| match place {
+            FindingPlace::Lane(lane) => u64::from(*lane) < before.lanes,
+            _ => true,
+        };
+        let damage = report.damages().find(|finding| is_known(&finding.place));
+        assert!(damage.is_none(), "{said}:\n{report}");
+    }
+}
+
+/// Opens what `make` makes, looks, works, looks again.
+fn use_file(make: impl Fn() -> File, acts: &[Record], recovers: bool, looks_first: bool) {
+    let file = make();
+    let before = file.extents(0);
+    let opened = Options::new().recover_at_open(recovers).open_fd(file.descriptor());
+    let segment = match opened {
+        Ok(segment) => segment,
+        Err(error) => {
+            assert!(!error.to_string().is_empty());
+            let refused = matches!(
+                error,
+                Error::NotASegment { .. }
+                    | Error::WrongVersion { .. }
+                    | Error::WrongLayout { .. }
+                    | Error::Corrupt { .. }
+            );
+            if refused {
+                let is_same = file.contents() == make().contents();
+                assert!(is_same, "a file that was refused is another one: {error}");
+            }
+            return;
+        }
+    };
+    let first = looks_first.then(|| Look::at(&segment, &file));
+    let mut runner = Runner::new(&segment, &file);
+    acts.iter().for_each(|record| runner.act(record));
+    drop(runner);
+    let last = Look::at(&segment, &file);
+    if let Some(first) = first.filter(Look::is_sound) {
+        last.assert_sound(&first, "damaged by use, or before, and check did not see it");
+    }
+    drop(segment);
+    let frontier = file.word(FRONTIER).saturating_mul(UNIT).min(file.size());
+    let had = |at| before.iter().any(|(start, bytes)| (*start..start + bytes).contains(&at));
+    for (start, bytes) in file.extents(frontier) {
+        let stray = (start..start + bytes).step_by(4096).find(|at| !had(*at));
+        assert!(stray.is_none(), "memory behind the frontier, {frontier:#x}, was used: {stray:x?}");
+    }
+}
