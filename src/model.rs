@@ -17,10 +17,19 @@ use crate::mapping::Mapping;
 use crate::names::entry::{Key, ObjectHeader, Space, Value};
 use crate::names::{Names, Pinned, Refused};
 use crate::process::lane::{self, LaneOwner};
-use crate::process::participant::{HeldBy, ParticipantId, ParticipantWord};
-use crate::recovery;
+use crate::process::participant::{HeldBy, ParticipantId, ParticipantRecord, ParticipantWord};
+use crate::process::registration::{self, Locks, Taken};
+use crate::recovery::{self, Recovered};
 use crate::sync::{AcqRel, Acquire, AtomicU64, Relaxed, Release, SeqCst, death, fence};
+use std::convert::Infallible;
+use std::ops::Range;
 use std::rc::Rc;
+
+// What is the kernel's is no step of a process.
+#[cfg(not(sharena_shuttle))]
+use loom::sync::atomic::AtomicU64 as KernelWord;
+#[cfg(sharena_shuttle)]
+use shuttle::sync::atomic::AtomicU64 as KernelWord;
 
 /// Bytes of the smallest block of a slab in loom's world; the blocks of class `c` have `BLOCK << c`.
 pub const BLOCK: usize = 16384;
@@ -31,8 +40,30 @@ pub const WORDS: usize = 16;
 /// A segment. All threads of one execution share it; make one in each.
 pub struct World {
     arena: Arena,
-    /// By participant: whether the kernel says that it is dead.
-    graves: [AtomicU64; MAX_PARTICIPANTS],
+    /// The kernel's locks on the slots of participants: 0, or the number of the process that has it.
+    locks: [KernelWord; MAX_PARTICIPANTS],
+}
+
+/// A process, as the kernel knows it.
+#[derive(Clone, Copy)]
+struct Process<'a> {
+    world: &'a World,
+    number: u64,
+}
+
+impl Locks for Process<'_> {
+    type Hold = usize;
+    type Fault = Infallible;
+
+    fn take(&self, slot: usize) -> Result<Taken<usize>, Infallible> {
+        let lock = &self.world.locks[slot];
+        let taken = lock.compare_exchange(0, self.number, AcqRel, Acquire);
+        Ok(taken.map_or(Taken::Others, |_| Taken::Ours(slot, HeldBy::Mapping)))
+    }
+
+    fn release(&self, slot: usize) {
+        self.world.locks[slot].store(0, Release);
+    }
 }
 
 /// What the units and blocks are at rest.
@@ -64,8 +95,8 @@ impl World {
         (0..units).for_each(|i| arena.set(SetId::Free).insert((first.0 + i) as usize));
         // The first fence of an execution makes a word; no thread must order others by doing it.
         fence(SeqCst);
-        let graves = std::array::from_fn(|_| AtomicU64::new(0));
-        Rc::new(World { arena, graves })
+        let locks = std::array::from_fn(|_| KernelWord::new(0));
+        Rc::new(World { arena, locks })
     }
 
     /// The thread's end of lane `lane`, from 1, which nobody else uses; participant 0's.
@@ -78,14 +109,14 @@ impl World {
         let header = self.arena.header();
         let high = header.lanes_high.load(Relaxed).max(u64::from(lane) + 1);
         header.lanes_high.store(high, Release);
-        self.attach(participant);
+        self.make_live(participant);
         let active = LaneOwner::Active(ParticipantId(participant).since(0)).word();
         self.arena.lane(LaneId(lane)).owner.store(active, Release);
         self.worker_in(LaneId(lane))
     }
 
     /// Attaches `participant`, if it is not; nobody else does so meanwhile.
-    fn attach(&self, participant: u16) {
+    fn make_live(&self, participant: u16) {
         let header = self.arena.header();
         let high = header.participants_high.load(Relaxed).max(u64::from(participant) + 1);
         header.participants_high.store(high, Release);
@@ -94,6 +125,7 @@ impl World {
             && let Some(live) = free.attach(HeldBy::Mapping)
         {
             record.word.store(live.word(), Release);
+            self.locks[usize::from(participant)].store(self.process(participant).number, Release);
         }
     }
 
@@ -104,17 +136,42 @@ impl World {
         Worker { world: self.clone(), lane: memory }
     }
 
+    /// The process that is `participant`, or wants to be.
+    fn process(&self, participant: u16) -> Process<'_> {
+        Process { world: self, number: u64::from(participant) + 1 }
+    }
+
+    /// Registers process `process` in the first free one of `slots`; `None`: none is.
+    pub fn attach(&self, process: u16, slots: Range<u16>) -> Option<u16> {
+        let slots = usize::from(slots.start)..usize::from(slots.end);
+        let (records, high) = (self.arena.participants(), &self.arena.header().participants_high);
+        let describe = |record: &ParticipantRecord| record.pid.store(u64::from(process), Release);
+        let done = registration::register(records, slots, high, &self.process(process), describe);
+        done.ok().map(|registered| registered.tenure.id.0)
+    }
+
+    /// Whose description the slot has.
+    pub fn described(&self, slot: u16) -> u64 {
+        self.arena.participants()[usize::from(slot)].pid.load(Relaxed)
+    }
+
+    /// Gives back a slot that was got by [`attach`](Self::attach).
+    pub fn detach(&self, slot: u16) {
+        let records = self.arena.participants();
+        let word = ParticipantWord::of(records[usize::from(slot)].word.load(Relaxed));
+        let tenure = ParticipantId(slot).since(word.expect("it was attached").counter());
+        registration::deregister(records, tenure, HeldBy::Mapping);
+        self.locks[usize::from(slot)].store(0, Release);
+    }
+
     /// A new process in the slot of `participant`, with the first lane that is free; `None`: the slot
-    /// is not. The kernel's lock, which a real one holds, is not here: only one at a time may try.
+    /// is not.
     pub fn newcomer(self: &Rc<World>, participant: u16) -> Option<Worker> {
-        let word = &self.arena.participants()[usize::from(participant)].word;
-        let seen = word.load(Acquire);
-        let free = ParticipantWord::of(seen)?;
-        let live = free.attach(HeldBy::Mapping)?.word();
-        // Its lock comes before its word.
-        self.graves[usize::from(participant)].store(0, Release);
-        word.compare_exchange(seen, live, AcqRel, Acquire).ok()?;
-        let lane = lane::take(&self.arena, ParticipantId(participant).since(free.counter()));
+        let slot = self.attach(participant, participant..participant + 1)?;
+        let word =
+            ParticipantWord::of(self.arena.participants()[usize::from(slot)].word.load(Relaxed));
+        let tenure = ParticipantId(slot).since(word.expect("it is Live").counter());
+        let lane = lane::take(&self.arena, tenure);
         Some(self.worker_in(lane.expect("there are lanes for all")))
     }
 
@@ -128,7 +185,10 @@ impl World {
     ) -> Option<T> {
         let done = death::before(step, act);
         // Release, and Acquire by who judges: the kernel frees a lock after the process did its last.
-        self.graves[usize::from(participant)].store(1, Release);
+        let number = self.process(participant).number;
+        for lock in &self.locks {
+            let _ = lock.compare_exchange(number, 0, AcqRel, Acquire);
+        }
         done
     }
 
@@ -144,7 +204,7 @@ impl World {
 
     /// A thread's beginning, as the segment has it: takes a lane for one of participant 0.
     pub fn begin_thread(self: &Rc<World>) -> Option<Worker> {
-        self.attach(0);
+        self.make_live(0);
         let lane = lane::take(&self.arena, ParticipantId(0).since(0)).ok()?;
         Some(self.worker_in(lane))
     }
@@ -346,11 +406,14 @@ impl Worker {
 
     /// Recovers whoever is dead; whether nothing is left of any of them, not even their numbers.
     pub fn recover(&self) -> bool {
-        let graves = &self.world.graves;
-        recovery::recover(self.heap(), |id, _| graves[usize::from(id.0)].load(Acquire) == 1)
+        self.recovered().pending == 0
+    }
+
+    /// The same; what was found.
+    pub fn recovered(&self) -> Recovered {
+        let locks = &self.world.locks;
+        recovery::recover(self.heap(), |id, _| locks[usize::from(id.0)].load(Acquire) == 0)
             .expect("hazards for what is recovered")
-            .pending
-            == 0
     }
 
     /// Leaves a published block in Limbo.

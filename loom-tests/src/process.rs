@@ -19,6 +19,14 @@ pub fn models() -> Vec<Model> {
             check: lanes,
         },
         Model {
+            name: "process/registration",
+            law: "a slot has one process at a time, described as itself; who lives is not judged dead",
+            threads: 3,
+            bound: Some(2),
+            long: None,
+            check: registration,
+        },
+        Model {
             name: "process/pin",
             law: "a Limbo block that a pin names is not taken",
             threads: 2,
@@ -56,6 +64,28 @@ fn lanes(builder: Builder) {
         let taken = others.map(|other| other.join().unwrap());
         assert_ne!(taken[0], taken[1], "two threads have one lane");
         assert_eq!(world.lanes_of(2), [1, 1], "a lane that nobody has is lost");
+    });
+}
+
+/// Two processes come and go in one slot, beside one who recovers whoever is dead.
+fn registration(builder: Builder) {
+    explore(builder, || {
+        let (world, cells) = (World::new(1), Cells::new(1));
+        let heir = world.worker_of(2, 1);
+        let visits = [0, 1].map(|process| {
+            let (world, cells) = (world.clone(), cells.clone());
+            spawn(move || {
+                let slot = world.attach(process, 0..1)?;
+                cells.write(0, u64::from(process));
+                assert_eq!(world.described(slot), u64::from(process), "another's description");
+                world.detach(slot);
+                Some(slot)
+            })
+        });
+        assert_eq!(heir.recovered().processes, 0, "one who lives was judged dead");
+        let came = visits.map(|visit| visit.join().unwrap());
+        assert!(came.iter().any(Option::is_some), "a slot was free, and nobody got it");
+        assert!(world.attach(0, 0..1).is_some(), "a slot that nobody has is lost");
     });
 }
 

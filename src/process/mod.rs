@@ -6,3 +6,4 @@ pub mod lane;
 pub mod liveness;
 pub mod participant;
 pub mod pin;
+pub mod registration;

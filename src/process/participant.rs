@@ -22,7 +22,8 @@ use {
     crate::error::Error,
     crate::file::{Holder, SegmentFile},
     crate::process::liveness::{Hold, Identity, Judge, NoFork, Take},
-    crate::sync::{AcqRel, Acquire, Relaxed, Release},
+    crate::process::registration::{Locks, Refused, Registered, Taken, deregister, register},
+    crate::sync::Relaxed,
     rustix::io::Errno,
     std::ops::Range,
     std::sync::Arc,
@@ -236,10 +237,6 @@ const ATTACHED: u64 = 1 << 63;
 #[cfg(not(loom))]
 const BY_DESCRIPTOR: u64 = 1 << 62;
 
-/// Times that the table is looked through while others are just attaching or detaching.
-#[cfg(not(loom))]
-const SWEEPS: usize = 16;
-
 #[cfg(not(loom))]
 impl Participant {
     /// [`attach_within`](Self::attach_within) in a window of its own.
@@ -257,16 +254,11 @@ impl Participant {
         done.map_err(|fault| fault.explain(file, records, slots.len()))
     }
 
-    /// Makes this process a participant, in the first free one of `slots`. `high` is the number
-    /// below which slots have been used; it is raised before the slot's word becomes Live, so that
-    /// whoever looks at the slots below it misses no live one.
+    /// Makes this process a participant, in the first free one of `slots`: [`register`].
     ///
     /// Blocks while another thread of this process attaches or forks; waits for no other process.
     /// Must not be called from a signal handler, nor with a lock held that a handler registered with
     /// pthread_atfork(3) takes.
-    ///
-    /// Dead before the CAS: the slot stays Free, `high` may be larger than need be, and the lock
-    /// falls. Dead after it: a Live word whose lock is free, as after any other death.
     ///
     /// # Errors
     /// `TooManyProcesses`, `ForeignLock`, `LivenessUnsupported`, `NoReopen`, `PermissionDenied`
@@ -294,59 +286,24 @@ impl Participant {
         high: &AtomicU64,
         file: &SegmentFile,
     ) -> Result<Participant, Fault> {
-        let mut foreign = None;
-        for _ in 0..SWEEPS {
-            let mut again = false;
-            for slot in slots.clone() {
-                let record = &records[slot];
-                // Acquire pairs with the Release of `detach` and of recovery's last step: what the
-                // last user of the slot did is done.
-                let seen = record.word.load(Acquire);
-                let Some(free @ ParticipantWord::Free { .. }) = ParticipantWord::of(seen) else {
-                    continue;
-                };
-                let (hold, held_by) = match Hold::take(file, slot, ways)? {
-                    Take::Taken(hold, by) => (hold, by),
-                    // Between lock and word of somebody else, or between his word and unlocking.
-                    Take::Busy(Holder::OpenFile | Holder::Free) => {
-                        again = true;
-                        continue;
-                    }
-                    Take::Busy(Holder::Process(pid)) => {
-                        foreign = Some(pid);
-                        continue;
-                    }
-                };
-                // Under the lock nobody else makes the slot Live. But somebody may have before, and
-                // lost his lock by closing descriptors: the description must stay his.
-                if record.word.load(Acquire) != seen {
-                    hold.release(file.identity());
-                    again = true;
-                    continue;
-                }
-                own.describe(record);
-                raise(high, slot as u64 + 1);
-                let live = free.attach(held_by).expect("it is Free").word();
-                // Release publishes the description; Acquire as above.
-                if record.word.compare_exchange(seen, live, AcqRel, Acquire).is_err() {
-                    hold.release(file.identity());
-                    again = true;
-                    continue;
-                }
-                return Ok(Self::of(slot, free.counter(), held_by, hold, file));
-            }
-            if !again {
-                break;
-            }
+        let locks = FileLocks { file, ways };
+        match register(records, slots, high, &locks, |record| own.describe(record)) {
+            Ok(registered) => Ok(Self::of(registered, file)),
+            Err(Refused::Full) => Err(Fault::Full),
+            Err(Refused::Foreign(pid)) => Err(Fault::ForeignLock(pid)),
+            Err(Refused::Fault(fault)) => Err(fault),
         }
-        Err(foreign.map_or(Fault::Full, Fault::ForeignLock))
     }
 
-    fn of(slot: usize, counter: u32, by: HeldBy, hold: Hold, file: &SegmentFile) -> Participant {
-        let slot = u16::try_from(slot).expect("a table has far fewer slots");
-        let by = if by == HeldBy::Descriptor { BY_DESCRIPTOR } else { 0 };
+    fn of(it: Registered<Hold>, file: &SegmentFile) -> Participant {
+        let by = if it.held_by == HeldBy::Descriptor { BY_DESCRIPTOR } else { 0 };
+        let Tenure { id: ParticipantId(slot), counter } = it.tenure;
         let ticket = ATTACHED | by | u64::from(slot) | u64::from(counter) << 16;
-        Participant { ticket: ticket.into(), hold: hold.into_raw().into(), file: file.identity() }
+        Participant {
+            ticket: ticket.into(),
+            hold: it.hold.into_raw().into(),
+            file: file.identity(),
+        }
     }
 
     /// Whether this is a participant.
@@ -370,8 +327,6 @@ impl Participant {
 
     /// Ends the participation: the slot is free for others. Nothing in the segment may be this
     /// participant's any more. Of several calls only the first does something.
-    ///
-    /// Dead between word and unlocking: the slot is Free, and the lock falls with the process.
     pub fn detach(&self, records: &[ParticipantRecord]) {
         let ticket = self.ticket.swap(0, atomic::Ordering::AcqRel);
         if ticket == 0 {
@@ -379,12 +334,7 @@ impl Participant {
         }
         let by_descriptor = ticket & BY_DESCRIPTOR != 0;
         let held_by = if by_descriptor { HeldBy::Descriptor } else { HeldBy::Mapping };
-        let live = ParticipantWord::Live { counter: (ticket >> 16) as u32, held_by };
-        let free = live.detach().expect("it is Live").word();
-        // Release: what we did in the segment, before it can have a new user (Acquire in `attach`).
-        // It fails if the word is Dead: then the slot is recovery's.
-        let word = &records[usize::from(ticket as u16)].word;
-        let _ = word.compare_exchange(live.word(), free, Release, Relaxed);
+        deregister(records, ParticipantId(ticket as u16).since((ticket >> 16) as u32), held_by);
         Hold::from_raw(self.hold.swap(0, atomic::Ordering::AcqRel), held_by).release(self.file);
     }
 
@@ -411,16 +361,28 @@ impl Participant {
     }
 }
 
-/// `high` becomes at least `at_least`. Release: a reader that sees it (Acquire) sees nothing newer
-/// than that; the words themselves say who is live.
+/// The locks that the kernel keeps on bytes of the segment file.
 #[cfg(not(loom))]
-fn raise(high: &AtomicU64, at_least: u64) {
-    let mut seen = high.load(Acquire);
-    while seen < at_least {
-        match high.compare_exchange(seen, at_least, AcqRel, Acquire) {
-            Ok(_) => return,
-            Err(now) => seen = now,
-        }
+struct FileLocks<'a> {
+    file: &'a SegmentFile,
+    ways: &'a [HeldBy],
+}
+
+#[cfg(not(loom))]
+impl Locks for FileLocks<'_> {
+    type Hold = Hold;
+    type Fault = Fault;
+
+    fn take(&self, slot: usize) -> Result<Taken<Hold>, Fault> {
+        Ok(match Hold::take(self.file, slot, self.ways)? {
+            Take::Taken(hold, by) => Taken::Ours(hold, by),
+            Take::Busy(Holder::OpenFile | Holder::Free) => Taken::Others,
+            Take::Busy(Holder::Process(pid)) => Taken::Foreign(pid),
+        })
+    }
+
+    fn release(&self, hold: Hold) {
+        hold.release(self.file.identity());
     }
 }
 

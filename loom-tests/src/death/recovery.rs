@@ -43,6 +43,20 @@ pub fn models() -> Vec<Model> {
             run,
         ),
         model(
+            "death/attach",
+            "one dies as it attaches and detaches, beside another in the same slot: it is free again, and who lives is not judged dead",
+            3,
+            1,
+            attach,
+        ),
+        model(
+            "recovery/free-and-claim",
+            "a slab of the dead becomes free in the sweep, and another's run: its holder sees the last use of its blocks",
+            3,
+            2,
+            free_and_claim,
+        ),
+        model(
             "recovery/helper-dies",
             "one dies as it recovers a dead owner, beside one who frees into the slab: all comes back once",
             3,
@@ -156,6 +170,63 @@ fn run(builder: Builder) {
     });
 }
 
+fn attach(builder: Builder) {
+    each_death(builder, |death: &Death| {
+        let (world, cells) = (World::new(1), Cells::new(1));
+        let heir = worker(&world, HEIR);
+        let (w, c, death) = (world.clone(), cells.clone(), death.clone());
+        let dying = spawn(move || {
+            let world = &w;
+            death.of(FIRST, world, || {
+                let Some(slot) = world.attach(FIRST, 0..1) else { return };
+                c.write(0, 1);
+                world.detach(slot);
+            })
+        });
+        let (w, c) = (world.clone(), cells.clone());
+        let witness = spawn(move || {
+            let slot = w.attach(SECOND, 0..1)?;
+            c.write(0, 2);
+            assert_eq!(w.described(slot), u64::from(SECOND), "another's description");
+            Some(slot)
+        });
+        dying.join().unwrap();
+        heir.recover();
+        let slot = witness.join().unwrap();
+        assert!(heir.recover(), "numbers of the dead that nobody can still act by are not free");
+        if let Some(slot) = slot {
+            assert!(world.attach(FIRST, 0..1).is_none(), "one who lives was judged dead");
+            world.detach(slot);
+        }
+        assert!(world.attach(FIRST, 0..1).is_some(), "a slot that nobody has is lost");
+    });
+}
+
+fn free_and_claim(builder: Builder) {
+    explore(builder, || {
+        let world = World::new(1);
+        let cells = Cells::new(world.places());
+        let dead = worker(&world, DEAD);
+        let published = world.live_and_die(DEAD, u64::MAX, || hand_out(&dead, HALF, 1));
+        let block = published.expect("it dies at rest")[0];
+        let [freer, claimer, heir] = [FIRST, SECOND, HEIR].map(|it| worker(&world, it));
+        let c = cells.clone();
+        let freer = spawn(move || give(&freer, &c, block));
+        let c = cells.clone();
+        let claimer = spawn(move || {
+            let run = claimer.take_run(1);
+            run.iter().for_each(|run| hold(claimer.world(), &c, *run));
+            (claimer, run)
+        });
+        heir.recover();
+        freer.join().unwrap();
+        let (_claimer, run) = claimer.join().unwrap();
+        assert!(heir.recover(), "numbers of the dead that nobody can still act by are not free");
+        let taken = take_and_hold(&heir, &cells, HALF);
+        assert_eq!(taken.len(), if run.is_some() { 0 } else { 2 }, "one unit, or its two blocks");
+    });
+}
+
 fn helper_dies(builder: Builder) {
     each_death(builder, |death: &Death| {
         let (world, cells, published) = left_behind(1, 1);
@@ -250,20 +321,27 @@ fn late_finisher(builder: Builder) {
         let old_blocks = world.blocks_of_objects_and_entries();
         death.of(DEAD, &world, || dying.destroy("a"));
         let looks: Vec<_> = old_blocks.iter().map(|block| world.words(*block)).collect();
-        let late = spawn(move || second.recover());
-        if first.recover() && value_of(&first, &cells, "a").is_none() {
+        let (c, old, look) = (cells.clone(), old_blocks.clone(), looks.clone());
+        let first = spawn(move || {
+            first.recover();
+            if value_of(&first, &c, "a").is_some() {
+                return (first, vec![]);
+            }
             first.shed();
             first.reap();
-            // Their next holder's data may look as they did; it stays as it is.
-            let taken = take_and_hold(&first, &cells, BLOCK);
-            let again = || old_blocks.iter().zip(&looks).filter(|(old, _)| taken.contains(old));
-            again().for_each(|(block, look)| first.write_words(*block, look));
-            late.join().unwrap();
-            for (block, look) in again() {
-                assert_eq!(world.words(*block), *look, "a late helper wrote into another's block");
+            // Their next holder's data may look as they did.
+            let mut taken = take_and_hold(&first, &c, BLOCK);
+            taken.retain(|block| old.contains(block));
+            for (block, look) in old.iter().zip(look).filter(|(block, _)| taken.contains(block)) {
+                first.write_words(*block, &look);
             }
-        } else {
-            late.join().unwrap();
+            (first, taken)
+        });
+        second.recover();
+        let (first, taken) = first.join().unwrap();
+        for (block, look) in old_blocks.iter().zip(looks).filter(|(block, _)| taken.contains(block))
+        {
+            assert_eq!(world.words(*block), look, "a late helper wrote into another's block");
         }
         assert!(first.recover(), "numbers of the dead that nobody can still act by are not free");
         world.census();

@@ -3,6 +3,7 @@ use crate::file::Link;
 use crate::file::tests::{Child, Scratch, become_nobody, in_child, is_root};
 use crate::process::liveness::tests::Table;
 use crate::process::liveness::{Judge, Verdict};
+use crate::sync::{AcqRel, Acquire, Release};
 
 #[test]
 fn words_come_back_as_they_went() {
