@@ -25,6 +25,12 @@ use std::convert::Infallible;
 use std::ops::Range;
 use std::rc::Rc;
 
+// What is the kernel's is no step of a process.
+#[cfg(not(sharena_shuttle))]
+use loom::sync::atomic::AtomicU64 as KernelWord;
+#[cfg(sharena_shuttle)]
+use shuttle::sync::atomic::AtomicU64 as KernelWord;
+
 /// Bytes of the smallest block of a slab in loom's world; the blocks of class `c` have `BLOCK << c`.
 pub const BLOCK: usize = 16384;
 
@@ -35,7 +41,7 @@ pub const WORDS: usize = 16;
 pub struct World {
     arena: Arena,
     /// The kernel's locks on the slots of participants: 0, or the number of the process that has it.
-    locks: [AtomicU64; MAX_PARTICIPANTS],
+    locks: [KernelWord; MAX_PARTICIPANTS],
 }
 
 /// A process, as the kernel knows it.
@@ -89,7 +95,7 @@ impl World {
         (0..units).for_each(|i| arena.set(SetId::Free).insert((first.0 + i) as usize));
         // The first fence of an execution makes a word; no thread must order others by doing it.
         fence(SeqCst);
-        let locks = std::array::from_fn(|_| AtomicU64::new(0));
+        let locks = std::array::from_fn(|_| KernelWord::new(0));
         Rc::new(World { arena, locks })
     }
 
