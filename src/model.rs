@@ -160,8 +160,8 @@ impl World {
         let records = self.arena.participants();
         let word = ParticipantWord::of(records[usize::from(slot)].word.load(Relaxed));
         let tenure = ParticipantId(slot).since(word.expect("it was attached").counter());
-        registration::deregister(records, tenure, HeldBy::Mapping);
-        self.locks[usize::from(slot)].store(0, Release);
+        let release = || self.locks[usize::from(slot)].store(0, Release);
+        registration::deregister(records, tenure, HeldBy::Mapping, release);
     }
 
     /// A new process in the slot of `participant`, with the first lane that is free; `None`: the slot

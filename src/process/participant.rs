@@ -334,8 +334,10 @@ impl Participant {
         }
         let by_descriptor = ticket & BY_DESCRIPTOR != 0;
         let held_by = if by_descriptor { HeldBy::Descriptor } else { HeldBy::Mapping };
-        deregister(records, ParticipantId(ticket as u16).since((ticket >> 16) as u32), held_by);
-        Hold::from_raw(self.hold.swap(0, atomic::Ordering::AcqRel), held_by).release(self.file);
+        let tenure = ParticipantId(ticket as u16).since((ticket >> 16) as u32);
+        let hold = self.hold.swap(0, atomic::Ordering::AcqRel);
+        let release = || Hold::from_raw(hold, held_by).release(self.file);
+        deregister(records, tenure, held_by, release);
     }
 
     /// The same participation in other memory.

@@ -126,16 +126,22 @@ pub fn register<L: Locks>(
     Err(foreign.map_or(Refused::Full, Refused::Foreign))
 }
 
-/// Gives back the slot of `tenure`, whose word says Live: d1. The lock is let go of afterwards.
+/// Gives back the slot of `tenure`, whose word says Live; then `release` lets go of the lock.
 ///
 /// Dead between word and unlocking: the slot is Free, and the lock falls with the process.
-pub fn deregister(records: &[ParticipantRecord], tenure: Tenure, held_by: HeldBy) {
+pub fn deregister(
+    records: &[ParticipantRecord],
+    tenure: Tenure,
+    held_by: HeldBy,
+    release: impl FnOnce(),
+) {
     let live = ParticipantWord::Live { counter: tenure.counter, held_by };
     let free = live.detach().expect("it is Live").word();
     // Release: what we did in the segment, before it can have a new user (Acquire in `register`).
     // It fails if the word is Dead: then the slot is recovery's.
     let word = &records[usize::from(tenure.id.0)].word;
     let _ = word.compare_exchange(live.word(), free, Release, Relaxed);
+    release();
 }
 
 /// `high` becomes at least `at_least`. Release: a reader that sees it (Acquire) sees nothing newer
