@@ -16,6 +16,8 @@
 //! `property.regressions`.
 
 mod common;
+#[path = "common/life.rs"]
+mod life;
 #[path = "common/linear.rs"]
 mod linear;
 mod model;

@@ -125,10 +125,8 @@ pub enum Told {
         processes: u64,
         pending: u64,
     },
-    /// Nothing is damaged; whether nothing is left behind either.
-    Checked {
-        is_clean: bool,
-    },
+    /// Nothing is damaged; what is left behind, if anything.
+    Checked(Option<String>),
     Failed(String),
 }
 
@@ -372,7 +370,7 @@ impl<'s> Actor<'_, 's> {
             Order::Check => {
                 let report = segment.check().unwrap();
                 assert_eq!(report.damages().count(), 0, "{report}");
-                Told::Checked { is_clean: report.is_clean() }
+                Told::Checked((!report.is_clean()).then(|| report.to_string()))
             }
         }
     }

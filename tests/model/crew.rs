@@ -4,8 +4,9 @@
 use super::actor::{self, Message, Told};
 use super::script::THREADS;
 use crate::common::{self, arg, hear, say};
+use crate::life::{until, verdicts};
 use serde::{Deserialize, Serialize};
-use sharena::Segment;
+use sharena::{Liveness, Segment};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 
@@ -74,10 +75,13 @@ impl Process {
         }
     }
 
-    /// Kills it, or (`is_dying`) waits for it to be killed; what it had answered before.
-    pub fn kill(self, is_dying: bool) -> Vec<(usize, Told)> {
+    /// Kills it, or (`is_dying`) waits for it to be killed, until the kernel calls it dead; what it had
+    /// answered before.
+    pub fn kill(self, is_dying: bool, segment: &Segment) -> Vec<(usize, Told)> {
         let Process::Apart(process) = self else { panic!("killed with the test") };
+        let pid = process.id();
         let said = if is_dying { process.killed() } else { process.kill() };
+        until("its death", || !verdicts(segment, pid).contains(&Liveness::Alive));
         // The last answer may have been cut off.
         said.iter().map_while(|said| parse(said)).collect()
     }

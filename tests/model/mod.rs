@@ -129,7 +129,10 @@ impl Run<'_> {
                     && let Some(victim) = self.processes[*process].take()
                 {
                     self.counts.count("kill");
-                    assert!(victim.kill(false).is_empty(), "an answer that was not asked for");
+                    assert!(
+                        victim.kill(false, self.segment).is_empty(),
+                        "an answer that was not asked for"
+                    );
                     self.dead += 1;
                     self.table.left(*process);
                 }
@@ -195,7 +198,7 @@ impl Run<'_> {
             let Done { process, thread, ref order, .. } = done[dying];
             self.tell(process, thread, order, Some(after));
             let victim = self.processes[process].take().expect("it was told something");
-            for (thread, told) in victim.kill(true) {
+            for (thread, told) in victim.kill(true, self.segment) {
                 answer(&mut done, process, thread, told);
             }
             self.dead += 1;

@@ -230,8 +230,7 @@ fn ops() -> impl Strategy<Value = Op> {
         2 => pick().prop_map(|pick| Op::Mistake { pick }),
         16 => (0..NAMES, name_ops(), prop::bool::weighted(0.3))
             .prop_map(|(name, call, holds)| Op::Name { name, call, holds }),
-        1 => (0usize..300, 1usize..120, any::<bool>())
-            .prop_map(|(from, count, is_made)| Op::Crowd { from, count, is_made }),
+        1 => crowds(),
         3 => pick().prop_map(|pick| Op::LetGo { pick }),
         1 => Just(Op::Objects),
         1 => Just(Op::Clear),
@@ -239,6 +238,14 @@ fn ops() -> impl Strategy<Value = Op> {
         1 => Just(Op::Recover),
         1 => Just(Op::Check),
     ]
+}
+
+fn crowds() -> impl Strategy<Value = Op> {
+    (0usize..300, 1usize..120, any::<bool>()).prop_map(|(from, count, is_made)| Op::Crowd {
+        from,
+        count,
+        is_made,
+    })
 }
 
 fn turns() -> impl Strategy<Value = Turn> {
@@ -251,6 +258,18 @@ fn turns() -> impl Strategy<Value = Turn> {
     })
 }
 
+/// Of one that does so much at once that it is hit in the midst.
+fn deaths() -> impl Strategy<Value = Step> {
+    let op = prop_oneof![
+        3 => crowds(),
+        1 => (0usize..1 << 20).prop_map(|pick| Op::FreeHalf { pick }),
+        1 => (1usize..600, 50usize..800).prop_map(|(bytes, count)| Op::Many { bytes, count }),
+    ];
+    (0..PROCESSES, 0..THREADS, op, 1u32..60_000).prop_map(|(process, thread, op, after)| {
+        Step::Round(vec![Turn { process, thread, op, kill: Some(after) }])
+    })
+}
+
 /// Scripts. Where processes are not real ones, nobody is killed.
 pub fn scripts() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
@@ -259,6 +278,7 @@ pub fn scripts() -> impl Strategy<Value = Vec<Step>> {
         1 => (0..PROCESSES, any::<bool>())
             .prop_map(|(process, forgets)| Step::Detach { process, forgets }),
         1 => (0..PROCESSES).prop_map(|process| Step::Kill { process }),
+        1 => deaths(),
     ];
     prop::collection::vec(step, 1..200)
 }
