@@ -165,3 +165,23 @@ fn any_bytes_can_be_recovered() {
     }
     assert!(opened > 50 && recovered > 50, "of 100: {opened} opened, {recovered} recovered");
 }
+
+#[test]
+fn counts_beyond_the_tables_are_no_reason_to_look_there() {
+    let segment = Options::new().capacity(1 << 20).create_anonymous().unwrap();
+    segment.construct("a lane", 1u8).unwrap();
+    let arena = &segment.attached().arena;
+    let header = arena.header();
+    for (what, count) in [
+        ("participants", &header.participants_high),
+        ("lanes", &header.lanes_high),
+        ("frontier", &header.frontier),
+    ] {
+        let was = count.swap(u64::MAX, crate::sync::SeqCst);
+        assert!(segment.recover().unwrap().is_nothing());
+        assert!(!segment.check().unwrap().is_clean(), "{what}");
+        segment.stats().unwrap();
+        count.store(was, crate::sync::SeqCst);
+    }
+    assert_clean(&segment, "as it was");
+}
