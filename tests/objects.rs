@@ -604,3 +604,16 @@ fn names_that_come_and_go_cost_no_room() {
     assert!(most < fresh.total / 4, "{most} bytes for one object at a time");
     assert_like_fresh(&segment, &fresh);
 }
+
+#[test]
+fn a_taken_name_is_taken_however_often_it_is_tried() {
+    let (segment, fresh) = new(1 << 20);
+    segment.construct("name", 1u64).unwrap();
+    for i in 0..1000u64 {
+        let error = segment.construct("name", i).unwrap_err();
+        assert!(matches!(error, ObjectError::AlreadyExists { .. }), "{i}: {error}");
+        assert_eq!(*segment.find::<u64>("name").unwrap().unwrap(), 1);
+    }
+    assert!(segment.destroy::<u64>("name").unwrap());
+    assert_like_fresh(&segment, &fresh);
+}

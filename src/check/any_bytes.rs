@@ -3,7 +3,7 @@
 use super::tests::{assert_clean, raw};
 use super::*;
 use crate::Options;
-use crate::heap::unit::UNIT;
+use crate::heap::unit::{UNIT, Unit};
 use crate::process::lane::LaneOwner;
 use crate::process::participant::{ParticipantId, ParticipantWord};
 use crate::sync::Relaxed;
@@ -164,4 +164,69 @@ fn any_bytes_can_be_recovered() {
         }
     }
     assert!(opened > 50 && recovered > 50, "of 100: {opened} opened, {recovered} recovered");
+}
+
+#[test]
+fn counts_beyond_the_tables_are_no_reason_to_look_there() {
+    let segment = Options::new().capacity(1 << 20).create_anonymous().unwrap();
+    segment.construct("a lane", 1u8).unwrap();
+    let arena = &segment.attached().arena;
+    let header = arena.header();
+    for (what, count) in [
+        ("participants", &header.participants_high),
+        ("lanes", &header.lanes_high),
+        ("frontier", &header.frontier),
+    ] {
+        let was = count.swap(u64::MAX, crate::sync::SeqCst);
+        assert!(segment.recover().unwrap().is_nothing());
+        assert!(!segment.check().unwrap().is_clean(), "{what}");
+        segment.stats().unwrap();
+        count.store(was, crate::sync::SeqCst);
+    }
+    assert_clean(&segment, "as it was");
+}
+
+#[test]
+fn a_circle_of_arrays_is_an_error() {
+    let segment = Options::new().capacity(1 << 20).create_anonymous().unwrap();
+    segment.construct("there", 1u8).unwrap();
+    let arena = &segment.attached().arena;
+    let current = arena.header().names_current.load(Relaxed);
+    let array = crate::names::array::Array::at(arena, current).unwrap();
+    array.next().store(current, crate::sync::SeqCst);
+    assert!(segment.find::<u8>("there").unwrap().is_some());
+    segment.construct("absent", 1u8).unwrap_err();
+}
+
+#[test]
+fn what_a_dead_lane_had_beyond_the_frontier_is_left_alone() {
+    use crate::heap::size_class::ClassId;
+    let segment = Options::new().capacity(1 << 20).create_anonymous().unwrap();
+    let (arena, other) = (&segment.attached().arena, segment.clone());
+    std::thread::spawn(move || drop(other.own(1u8))).join().unwrap();
+    let run = crate::Offset::from_bits(raw(&segment, 5 * UNIT)).unwrap();
+    segment.deallocate(run).unwrap();
+    // Lane 1 is ours, the thread had the second.
+    let (lane, dead) = (LaneId(2), ParticipantId(1));
+    let last = UnitIndex(arena.frontier().0 - 1);
+    let wide = ClassId::all().find(|class| class.cut().span > 2).unwrap();
+    let (run, slot) = (Unit::Freeing { len: 2, lane }, 0);
+    assert_eq!(arena.unit(last), Some(Unit::Free));
+    for unit in [run, Unit::Slab { class: wide, lane, slot }] {
+        let word = arena.unit_word(last);
+        arena.set(crate::layout::SetId::Free).remove(last.0 as usize);
+        word.store(unit.word(), crate::sync::SeqCst);
+        let record = arena.lane(lane);
+        record.owner.store(LaneOwner::Active(dead.since(0)).word(), crate::sync::SeqCst);
+        let participant = &arena.participants()[1].word;
+        participant.store(ParticipantWord::Dead { counter: 0 }.word(), crate::sync::SeqCst);
+        arena.header().participants_high.store(2, crate::sync::SeqCst);
+        segment.recover().unwrap();
+        assert_ne!(arena.unit(last), Some(Unit::Free), "{unit:?}");
+        for beyond in 1..wide.cut().span {
+            let beyond = last.plus(beyond);
+            assert_eq!(arena.unit_word(beyond).load(Relaxed), 0);
+            assert!(!arena.set(crate::layout::SetId::Free).contains(beyond.0 as usize), "{unit:?}");
+        }
+    }
 }

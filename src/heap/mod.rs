@@ -305,10 +305,10 @@ mod tests {
     use crate::{Options, Segment};
     use unit::LaneId;
 
-    /// A segment with a run of four units, and the first of them.
+    /// A segment with a run of five units, and the first of them.
     fn with_run() -> (Segment, UnitIndex) {
         let segment = Options::new().capacity(1 << 20).create_anonymous().unwrap();
-        let layout = core::alloc::Layout::from_size_align(4 * UNIT, 8).unwrap();
+        let layout = core::alloc::Layout::from_size_align(5 * UNIT, 8).unwrap();
         let head = UnitIndex::containing(segment.allocate(layout).unwrap().to_bits());
         (segment, head)
     }
@@ -318,16 +318,16 @@ mod tests {
         let (segment, head) = with_run();
         let arena = &segment.attached().arena;
         let start = head.offset();
-        for at in [0, 1, UNIT as u64, 4 * UNIT as u64 - 1] {
+        for at in [0, 1, UNIT as u64, 5 * UNIT as u64 - 1] {
             let place = locate(arena, start + at).unwrap();
-            assert_eq!((place.start, place.bytes), (start, 4 * UNIT as u64));
+            assert_eq!((place.start, place.bytes), (start, 5 * UNIT as u64));
         }
         // A tail that its head does not cover is no block's.
         let (word, lane) = (arena.unit_word(head), LaneId(1));
         let run = Unit::of(word.load(Acquire)).unwrap();
-        word.store(Unit::Run { len: 3, lane, state: State::Raw }.word(), Release);
-        assert!(locate(arena, start + 3 * UNIT as u64 - 1).is_some());
-        assert!(locate(arena, start + 3 * UNIT as u64).is_none());
+        word.store(Unit::Run { len: 4, lane, state: State::Raw }.word(), Release);
+        assert!(locate(arena, start + 4 * UNIT as u64 - 1).is_some());
+        assert!(locate(arena, start + 4 * UNIT as u64).is_none());
         word.store(run.word(), Release);
     }
 
@@ -372,5 +372,31 @@ mod tests {
         for offset in [0, arena.first_unit().offset() - 1, arena.frontier().offset(), u64::MAX] {
             assert!(locate(arena, offset).is_none(), "{offset:#x}");
         }
+    }
+
+    #[test]
+    fn a_run_in_limbo_that_ends_beyond_the_frontier_is_left_alone() {
+        let (segment, head) = with_run();
+        let arena = &segment.attached().arena;
+        segment.deallocate(crate::Offset::from_bits(head.offset()).unwrap()).unwrap();
+        let (word, limbos) = (arena.unit_word(head), arena.set(crate::layout::SetId::LimboRuns));
+        let run = |len| Unit::Run { len, lane: LaneId::NOBODY, state: State::Limbo }.word();
+        let beyond = run(arena.frontier().0 - head.0 + 1);
+        word.store(beyond, Release);
+        limbos.insert(head.0 as usize);
+        segment.trim().unwrap();
+        assert_eq!(word.load(Acquire), beyond);
+        word.store(run(1), Release);
+        segment.trim().unwrap();
+        let is_free = matches!(arena.unit(head), Some(Unit::Free | Unit::Decommitted));
+        assert!(is_free, "one that fits");
+        assert!(segment.check().unwrap().is_clean());
+    }
+
+    #[test]
+    fn units_lanes_and_classes_are_shown_with_what_they_are() {
+        let class = ClassId::of(100, 8).unwrap();
+        let shown = format!("{}, {}, {class}", UnitIndex(7), LaneId(3));
+        assert_eq!(shown, "unit 7, lane 3, 112 B");
     }
 }

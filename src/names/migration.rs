@@ -266,6 +266,21 @@ impl<'a> Names<'a> {
         }
     }
 
+    /// After a migration: makes the table small again if most names were left behind.
+    ///
+    /// A successor must have room for all entries of its predecessor, as each name may have an object
+    /// again; so where names come and go every migration doubles the table, and only a second one,
+    /// which knows how few were copied, can undo that. The caller has not entered.
+    pub(super) fn settle(&self) -> Result<(), Refused> {
+        let is_sparse = {
+            let _entered = self.enter();
+            let current = self.current()?;
+            // Far fewer than would fill half of it, so that it does not double again at once.
+            self.is_oldest(current) && 4 * current.occupied() < Array::limit(current.len() / 2)
+        };
+        if is_sparse { self.shed() } else { Ok(()) }
+    }
+
     /// Leaves the names without object behind and makes the table as small as the rest allows.
     ///
     /// Not while an older array is kept by a lane that is still inside it: that lane follows all that

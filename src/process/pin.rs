@@ -136,6 +136,11 @@ mod tests {
         let high = lane.hazards_high.swap(u64::MAX, crate::sync::SeqCst);
         let oldest = crate::layout::oldest_of(arena.header().names_oldest.load(Acquire)).0;
         assert_eq!(named(arena), [oldest], "a height beyond the last is no more than all");
+        lane.hazards_high.store(0, Release);
+        let pins = book();
+        let hazard = pins.pin(lane, 48).unwrap();
+        assert!(named(arena).contains(&48), "the first pin of a lane");
+        pins.unpin(lane, hazard);
         lane.hazards_high.store(high, Release);
     }
 }

@@ -40,6 +40,34 @@ fn a_word_takes_the_steps_of_the_picture_and_no_other() {
 }
 
 #[test]
+fn a_slot_that_is_given_out_again_has_another_number() {
+    for counter in [0, 41, u32::MAX] {
+        let (free, again) = (
+            ParticipantWord::Free { counter },
+            ParticipantWord::Free { counter: counter.wrapping_add(1) },
+        );
+        for held_by in [HeldBy::Mapping, HeldBy::Descriptor] {
+            let live = free.attach(held_by).unwrap();
+            assert_eq!(live, ParticipantWord::Live { counter, held_by });
+            let dead = live.die().unwrap();
+            assert_eq!(dead, ParticipantWord::Dead { counter });
+            let closed = dead.close().unwrap();
+            assert_eq!(closed, ParticipantWord::Closed { counter });
+            assert_eq!((live.detach(), closed.reopen()), (Some(again), Some(again)));
+            for word in [free, dead, closed] {
+                assert_eq!(word.die(), None);
+            }
+            for word in [free, live, closed] {
+                assert_eq!(word.close(), None);
+            }
+            for word in [free, live, dead] {
+                assert_eq!(word.reopen(), None);
+            }
+        }
+    }
+}
+
+#[test]
 fn two_attachments_of_a_process_are_two_participants() {
     let table = Table::new(4);
     let (first, second) = (table.attach(), table.attach());
