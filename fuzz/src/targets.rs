@@ -96,7 +96,8 @@ pub fn recovery(data: &[u8]) {
     if let (Ok(first), true) = (&recovered, before.is_sound()) {
         after.assert_sound(&before, "recovery damaged what was sound");
         let again = segment.recover().expect("it did so before");
-        assert!(again.is_nothing(), "recovered twice: {first}; {again}");
+        // One that another lane says it is at is left to it, also if only damage says so.
+        assert!(again.is_nothing() || first.pending != 0, "recovered twice: {first}; {again}");
     }
     let mut runner = Runner::new(&segment, &file);
     acts.iter().for_each(|record| runner.act(record));

@@ -152,6 +152,31 @@ const STEPS: &[Step] = &[
         advice: "run `cargo xtask kill creation` with the seed that it printed",
     },
     Step {
+        name: "format of the fuzzer",
+        does: Cargo(&["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"]),
+        advice: "run `cargo fmt --manifest-path fuzz/Cargo.toml`",
+    },
+    Step {
+        name: "lints of the fuzzer",
+        does: Cargo(&[
+            "clippy",
+            "--manifest-path",
+            "fuzz/Cargo.toml",
+            "--config",
+            "build.rustflags=['--cfg', 'fuzzing']",
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ]),
+        advice: "mend what clippy says in fuzz/",
+    },
+    Step {
+        name: "what the fuzzer keeps",
+        does: Task(&["fuzz", "--replay"]),
+        advice: "it names the input: see what it does by `cargo run --example show TARGET FILE` in fuzz/",
+    },
+    Step {
         name: "lints of the benchmarks",
         does: Cargo(&[
             "clippy",

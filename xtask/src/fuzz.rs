@@ -238,7 +238,7 @@ fn number_after(line: &str, name: &str) -> Option<u64> {
 }
 
 /// Bytes of kept inputs of one target, at most.
-const ROOM: u64 = 400 << 10;
+const ROOM: u64 = 250 << 10;
 
 /// Puts the smallest inputs that reach everything in the place of what is kept, as far as there is room.
 fn minimize(fuzz: &Path, target: &str) -> Result<()> {
@@ -249,7 +249,11 @@ fn minimize(fuzz: &Path, target: &str) -> Result<()> {
     }
     fs::create_dir_all(&merged)?;
     let mut command = program(fuzz, target);
-    command.args(["-merge=1", &format!("-max_len={}", longest(target)), "-rss_limit_mb=4096"]);
+    command.args([
+        "-set_cover_merge=1",
+        &format!("-max_len={}", longest(target)),
+        "-rss_limit_mb=4096",
+    ]);
     command.arg(&merged).arg(gathered(fuzz, target)?).args(kept(fuzz, target));
     let merging = command.stderr(Stdio::null()).status()?;
     ensure!(merging.success(), "the inputs of {target} could not be merged: {merging}");
