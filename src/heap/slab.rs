@@ -755,4 +755,39 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn blocks_are_in_a_row_if_each_is_the_next_one_up_or_down() {
+        let up: Vec<u64> = (0..9).map(|i| 4096 + i * 48).collect();
+        let down: Vec<u64> = (0..9).map(|i| 4096 - i * 48).collect();
+        assert_eq!(in_a_row::<8>(&up, 16, 48), Some(16));
+        assert_eq!(in_a_row::<8>(&down, 23, 48), Some(16));
+        assert_eq!(in_a_row::<8>(&up[..7], 16, 48), None, "too few");
+        for index in [15, 17, 22] {
+            assert_eq!(in_a_row::<8>(&up, index, 48), None, "states that are not aligned");
+        }
+        assert_eq!((in_a_row::<8>(&up, 23, 48), in_a_row::<8>(&down, 16, 48)), (None, None));
+        assert_eq!(in_a_row::<8>(&up, 16, 64), None);
+        for swapped in [(1, 2), (3, 6), (0, 7)] {
+            let mut blocks = up.clone();
+            blocks.swap(swapped.0, swapped.1);
+            assert_eq!(in_a_row::<8>(&blocks, 16, 48), None, "{swapped:?} stand elsewhere");
+        }
+        let mut last = up;
+        last[7] += 48;
+        assert_eq!(in_a_row::<8>(&last, 16, 48), None);
+    }
+
+    #[test]
+    fn the_first_group_is_one_that_was_announced() {
+        for class in ClassId::all() {
+            let groups = class.cut().groups();
+            for unit in (0..200).map(UnitIndex) {
+                for pending in [groups, groups & 0x5555_5555_5555_5555, 1] {
+                    let first = first_group(class, unit, pending);
+                    assert_eq!(pending >> first & 1, 1, "{class}, {unit}, {pending:#x}");
+                }
+            }
+        }
+    }
 }

@@ -28,6 +28,9 @@ pub struct GeneralArgs {
     /// Suites up to this one, by their order in the report.
     #[arg(long, value_name = "SUITE", requires = "general")]
     pub until: Option<String>,
+    /// Only so many, a fair sample.
+    #[arg(long, value_name = "MUTANTS", requires = "general")]
+    pub sample: Option<usize>,
     /// Tries survivors again, by all suites.
     #[arg(long, requires = "general")]
     pub again: bool,
@@ -75,6 +78,7 @@ pub fn run(names: &[String], args: &GeneralArgs, file: Option<&Path>) -> Result<
         all[*number].key.hash(&mut hasher);
         hasher.finish()
     });
+    chosen.truncate(args.sample.unwrap_or(chosen.len()));
     if args.again {
         for number in &chosen {
             if let Some(Fate::Survived { .. }) = fates.get(&all[*number].key) {

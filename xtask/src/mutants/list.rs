@@ -18,6 +18,7 @@ pub struct Mutant {
     pub genre: Genre,
     pub replacement: String,
     pub span: Extent,
+    function: Option<Function>,
     #[serde(skip)]
     pub key: String,
 }
@@ -36,6 +37,11 @@ pub enum Genre {
 pub struct Extent {
     pub start: LineColumn,
     pub end: LineColumn,
+}
+
+#[derive(Deserialize, Clone, Debug)]
+struct Function {
+    function_name: String,
 }
 
 /// Both from 1.
@@ -78,6 +84,11 @@ pub fn list(root: &Path) -> Result<Vec<Mutant>> {
         String::from_utf8_lossy(&told.stderr)
     );
     let mut mutants: Vec<Mutant> = serde_json::from_slice(&told.stdout)?;
+    // It knows tests by `cfg(test)` alone.
+    mutants.retain(|mutant| {
+        let is_test = |function: &Function| function.function_name.starts_with("tests::");
+        !mutant.function.as_ref().is_some_and(is_test)
+    });
     let (mut lines, mut seen) = (HashMap::new(), HashMap::<String, u32>::new());
     for mutant in &mut mutants {
         if !lines.contains_key(&mutant.file) {

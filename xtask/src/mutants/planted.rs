@@ -5,7 +5,8 @@ use super::suites::{self, End, Limits, Program};
 use super::{report, tree};
 use crate::{loom, shuttle};
 use anyhow::{Context, Result, bail, ensure};
-use std::collections::HashSet;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -39,6 +40,7 @@ enum Check {
 }
 
 /// How a bug fared.
+#[derive(Serialize, Deserialize, Clone)]
 pub struct Row {
     pub name: String,
     pub breaks: String,
@@ -95,6 +97,25 @@ impl Planted {
     }
 }
 
+impl Planted {
+    fn row(&self, check: &str, seconds: f64, caught: bool, told: String) -> Row {
+        Row {
+            name: self.name.clone(),
+            breaks: self.breaks.clone(),
+            kind: self.kind.clone(),
+            file: self.file.clone(),
+            check: check.to_owned(),
+            seconds,
+            caught,
+            told,
+        }
+    }
+
+    fn not_tried(&self) -> Row {
+        self.row("not tried", 0.0, false, String::new())
+    }
+}
+
 /// The patches whose names contain one of `names`, or all.
 pub fn chosen(names: &[String]) -> Result<Vec<Planted>> {
     let dir = crate::root()?.join("mutants/planted");
@@ -128,6 +149,10 @@ pub fn run(names: &[String], file: Option<&Path>) -> Result<bool> {
     bugs.sort_by_key(|bug| (bug.check.rank(), bug.name.clone()));
     let mut bench = Bench::open("planted")?;
     let mut rows = Vec::new();
+    // Of all bugs, as they fared when they were last tried.
+    let kept = bench.target.join("rows.json");
+    let mut known: BTreeMap<String, Vec<Row>> = fs::read(&kept)
+        .map_or_else(|_| Ok(BTreeMap::new()), |text| serde_json::from_slice(&text))?;
     println!("{:<28} {:<44} {:>7}  ", "planted bug", "check", "s");
     for bug in &bugs {
         let new = bench.try_bug(bug).with_context(|| bug.name.clone())?;
@@ -136,12 +161,18 @@ pub fn run(names: &[String], file: Option<&Path>) -> Result<bool> {
             let told: String = row.told.chars().take(100).collect();
             println!("{:<28} {:<44} {:>7.1}  {verdict}{told}", row.name, row.check, row.seconds);
         }
+        known.insert(bug.name.clone(), new.clone());
+        fs::write(&kept, serde_json::to_vec_pretty(&known)?)?;
         rows.extend(new);
     }
     let missed = rows.iter().filter(|row| !row.caught).count();
     println!("{} planted bugs, {} checks, {missed} of them did not catch", bugs.len(), rows.len());
     if let Some(file) = file {
-        report::planted(&rows, file)?;
+        let all: Vec<Row> = chosen(&[])?
+            .iter()
+            .flat_map(|bug| known.remove(&bug.name).unwrap_or_else(|| vec![bug.not_tried()]))
+            .collect();
+        report::planted(&all, file)?;
     }
     Ok(missed == 0)
 }
@@ -183,15 +214,8 @@ impl Bench {
     }
 
     fn try_bug(&mut self, bug: &Planted) -> Result<Vec<Row>> {
-        let row = |check: &str, began: Instant, caught, told: String| Row {
-            name: bug.name.clone(),
-            breaks: bug.breaks.clone(),
-            kind: bug.kind.clone(),
-            file: bug.file.clone(),
-            check: check.to_owned(),
-            seconds: began.elapsed().as_secs_f64(),
-            caught,
-            told,
+        let row = |check: &str, began: Instant, caught, told| {
+            bug.row(check, began.elapsed().as_secs_f64(), caught, told)
         };
         match &bug.check {
             Check::Loom { models, says } => {

@@ -52,6 +52,7 @@ pub const SUITES: &[Suite] = &[
         args: &["--skip", "any_bytes", "--skip", "nothing_false"],
     },
     Suite { name: "tests/objects", program: Test("objects"), args: &[] },
+    Suite { name: "tests/reuse", program: Test("reuse"), args: &[] },
     Suite { name: "tests/memory", program: Test("memory"), args: &[] },
     Suite { name: "tests/recovery", program: Test("recovery"), args: &[] },
     Suite { name: "tests/status", program: Test("status"), args: &[] },
@@ -66,7 +67,7 @@ pub const SUITES: &[Suite] = &[
 ];
 
 /// So many of them take a few seconds at most.
-pub const QUICK: usize = 5;
+pub const QUICK: usize = 6;
 
 /// How a run ended.
 #[derive(Clone, PartialEq, Eq, Debug)]
