@@ -105,12 +105,12 @@ pub fn models() -> Vec<Model> {
 }
 
 /// Marks a block that was just taken: its new holder writes its cell.
-fn hold(world: &World, cells: &Cells, block: u64) {
+pub fn hold(world: &World, cells: &Cells, block: u64) {
     cells.write(world.place_of(block), block);
 }
 
 /// The holder's last use of a block, then its free.
-fn give(worker: &Worker, cells: &Cells, block: u64) {
+pub fn give(worker: &Worker, cells: &Cells, block: u64) {
     cells.write(worker.world().place_of(block), 0);
     worker.free_raw(block);
 }
@@ -333,14 +333,9 @@ fn units(builder: Builder) {
 }
 
 /// The cells of all units of a run are its holder's.
-fn hold_run(world: &World, cells: &Cells, run: Option<u64>, units: usize) {
-    for place in run
-        .map(|run| world.place_of(run))
-        .into_iter()
-        .flat_map(|at| (0..units).map(move |i| at + 4 * i))
-    {
-        cells.write(place, 1);
-    }
+pub fn hold_run(world: &World, cells: &Cells, run: u64, units: usize) {
+    let first = world.place_of(run);
+    (0..units).for_each(|unit| cells.write(first + 4 * unit, run));
 }
 
 fn runs(builder: Builder) {
@@ -350,12 +345,12 @@ fn runs(builder: Builder) {
         let (other, c) = (world.worker(2), cells.clone());
         let other = spawn(move || {
             let run = other.take_run(2);
-            hold_run(other.world(), &c, run, 2);
+            run.iter().for_each(|run| hold_run(other.world(), &c, *run, 2));
             run
         });
         let worker = world.worker(1);
         let mine = worker.take_run(2);
-        hold_run(&world, &cells, mine, 2);
+        mine.iter().for_each(|run| hold_run(&world, &cells, *run, 2));
         let others = other.join().unwrap();
         assert!(
             mine.is_some() != others.is_some(),
@@ -372,16 +367,16 @@ fn run_free(builder: Builder) {
         let cells = Cells::new(world.places());
         let worker = world.worker(1);
         let run = worker.take_run(2).expect("the segment is empty");
-        hold_run(&world, &cells, Some(run), 2);
+        hold_run(&world, &cells, run, 2);
         let (other, c) = (world.worker(2), cells.clone());
         let other = spawn(move || {
             let run = other.take_run(1);
-            hold_run(other.world(), &c, run, 1);
+            run.iter().for_each(|run| hold_run(other.world(), &c, *run, 1));
             (other, run)
         });
         worker.free_private(run);
         let again = worker.take_run(1);
-        hold_run(&world, &cells, again, 1);
+        again.iter().for_each(|run| hold_run(&world, &cells, *run, 1));
         let (other, others) = other.join().unwrap();
         world.census();
         assert!(again.is_some(), "two units have room for two");
@@ -398,16 +393,16 @@ fn run_resize(builder: Builder) {
         let cells = Cells::new(world.places());
         let worker = world.worker(1);
         let run = worker.take_run(2).expect("the segment is empty");
-        hold_run(&world, &cells, Some(run), 2);
+        hold_run(&world, &cells, run, 2);
         let (other, c) = (world.worker(2), cells.clone());
         let other = spawn(move || {
             let run = other.take_run(1);
-            hold_run(other.world(), &c, run, 1);
+            run.iter().for_each(|run| hold_run(other.world(), &c, *run, 1));
             run
         });
         assert!(worker.resize_run(run, 1), "a run can always shrink");
         let grew = worker.resize_run(run, 2);
-        hold_run(&world, &cells, Some(run), if grew { 2 } else { 1 });
+        hold_run(&world, &cells, run, if grew { 2 } else { 1 });
         let others = other.join().unwrap();
         assert!(others.is_some(), "there was a free unit all the time");
         let census = world.census();

@@ -1,75 +1,79 @@
 //! Death in the heap: slabs, frees, runs.
 
-use super::{Holder, MORTAL, all_is_there, give, hand_out, hold, inherit, take_and_hold, three};
+use super::{
+    Holder, MORTAL, all_is_there, give, hand_out, hold, hold_run, inherit, model, take_and_hold,
+    three,
+};
 use crate::harness::{Cells, Death, Model, each_death};
 use loom::model::Builder;
 use loom::thread::{JoinHandle, spawn};
-use sharena::model::{BLOCK, Worker, World};
+use sharena::model::{BLOCK, Worker};
 
 /// Two blocks of this size make a slab.
 const HALF: usize = 2 * BLOCK;
 
 pub fn models() -> Vec<Model> {
-    let model = |name, law, bound, check| Model {
-        name,
-        law,
-        threads: 3,
-        bound: Some(bound),
-        long: Some(bound + 1),
-        check,
-    };
     vec![
         model(
             "death/allocate",
             "one dies as it cuts a slab, takes, publishes and frees, beside one who does the same: all but what it published comes back",
+            3,
             1,
             allocate,
         ),
         model(
             "death/remote-free",
             "one dies as it frees into another's slab, which the owner refills from: the owner finds the block",
+            3,
             1,
             remote_free,
         ),
         model(
             "death/owner",
             "the owner of a slab dies as others free into it: the heir finds all blocks",
+            3,
             1,
             owner,
         ),
         model(
             "death/orphan",
             "one dies as it gives its slab away, and another frees into it: the same",
+            3,
             1,
             orphan,
         ),
         model(
             "death/adopt",
             "one dies as it adopts a slab, and another frees into it: the same",
+            3,
             1,
             adopt,
         ),
         model(
             "death/two-adopters",
             "of two that adopt a slab one dies: what it did not publish comes back, the other's stays",
+            3,
             1,
             two_adopters,
         ),
         model(
             "death/run",
             "one dies as it claims a run, beside a claimer: no unit has two holders, none is lost",
+            3,
             1,
             run,
         ),
         model(
             "death/run-free",
             "one dies as it gives back a run, beside a claimer: the same",
+            3,
             1,
             run_free,
         ),
         model(
             "death/run-resize",
             "one dies as it shrinks and grows a run in place, beside a claimer: the same",
+            3,
             1,
             run_resize,
         ),
@@ -205,12 +209,6 @@ fn two_adopters(builder: Builder) {
         let (_, witness, taken) = inherit(&heir, dying, witness, early);
         all_is_there(&cells, BLOCK, &[&witness, &Holder(heir, taken)]);
     });
-}
-
-/// The cells of all units of a run are its holder's.
-fn hold_run(world: &World, cells: &Cells, run: u64, units: usize) {
-    let first = world.place_of(run);
-    (0..units).for_each(|unit| cells.write(first + 4 * unit, run));
 }
 
 /// At rest: of `units` units the heir gets all but `held`, which are runs.

@@ -10,6 +10,8 @@ mod names;
 mod recovery;
 
 use crate::harness::{Cells, Model};
+use crate::heap::{give, hold, hold_run};
+use loom::model::Builder;
 use loom::thread::JoinHandle;
 use sharena::model::{BLOCK, Worker, World};
 use std::rc::Rc;
@@ -18,21 +20,20 @@ pub fn models() -> Vec<Model> {
     [heap::models(), names::models(), recovery::models()].concat()
 }
 
+fn model(
+    name: &'static str,
+    law: &'static str,
+    threads: usize,
+    bound: usize,
+    check: fn(Builder),
+) -> Model {
+    Model { name, law, threads, bound: Some(bound), long: Some(bound + 1), check }
+}
+
 /// Participants, and one less than their lanes.
 const MORTAL: u16 = 0;
 const WITNESS: u16 = 1;
 const HEIR: u16 = 2;
-
-/// Marks a block that was just taken: its new holder writes its cell.
-fn hold(world: &World, cells: &Cells, block: u64) {
-    cells.write(world.place_of(block), block);
-}
-
-/// The holder's last use of a block, then its free.
-fn give(worker: &Worker, cells: &Cells, block: u64) {
-    cells.write(worker.world().place_of(block), 0);
-    worker.free_raw(block);
-}
 
 /// A segment, its cells, and the lanes of the three.
 fn three(units: u32) -> (Rc<World>, Cells, [Worker; 3]) {

@@ -1,7 +1,7 @@
 //! Death in the table of names: an object is constructed whole or not at all, and destroyed whole or
 //! not at all; whatever hangs in between comes back.
 
-use super::{MORTAL, hold, inherit, three};
+use super::{MORTAL, hold, inherit, model, three};
 use crate::harness::{Cells, Death, Model, each_death};
 use crate::names::{names_of, object, take_and_write, value_of};
 use loom::model::Builder;
@@ -10,67 +10,74 @@ use sharena::model::{BLOCK, Worker, World};
 use std::rc::Rc;
 
 pub fn models() -> Vec<Model> {
-    let model = |name, law, bound, check| Model {
-        name,
-        law,
-        threads: 3,
-        bound: Some(bound),
-        long: Some(bound + 1),
-        check,
-    };
     vec![
         model(
             "death/construct-and-find",
             "one dies as it constructs: a finder sees the value whole or nothing, and nothing is lost",
+            3,
             1,
             construct_and_find,
         ),
         model(
             "death/two-constructors",
             "of two that construct one name one dies: the name has one value, whole",
+            3,
             1,
             two_constructors,
         ),
-        model("death/known-name", "the same for a name that had an object before", 1, known_name),
+        model(
+            "death/known-name",
+            "the same for a name that had an object before",
+            3,
+            1,
+            known_name,
+        ),
         model(
             "death/destroy-and-find",
             "one dies as it destroys: a finder reads the value or finds nothing; its block comes back once",
+            3,
             1,
             destroy_and_find,
         ),
         model(
             "death/two-destroyers",
             "of two that destroy an object one dies: it is gone if either says so, its block comes back once",
+            3,
             1,
             two_destroyers,
         ),
         model(
             "death/destroy-and-construct",
             "one dies as it destroys what another constructs anew: the name has the new object, or the old one whole",
+            3,
             1,
             destroy_and_construct,
         ),
         model(
             "death/migration-known",
             "one dies as the table moves: a name that another constructs meanwhile is there",
+            3,
             1,
             migration_known,
         ),
         model(
             "death/migration-find",
             "one dies as the table moves: a name that is there is found throughout",
+            3,
             1,
             migration_find,
         ),
         model(
             "death/growth",
             "one dies as it constructs in a full table, beside another: all names are kept",
+            3,
             1,
             growth,
         ),
         model(
             "death/pin",
             "one dies with an object pinned that another destroys: its block comes back when the heir cleared the pin",
+            3,
             2,
             pin,
         ),

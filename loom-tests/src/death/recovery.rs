@@ -2,7 +2,7 @@
 //! were given out again.
 
 use super::names::only_the_table_is_left;
-use super::{Holder, all_is_there, give, hand_out, hold, take_and_hold};
+use super::{Holder, all_is_there, give, hand_out, hold, model, take_and_hold};
 use crate::harness::{Cells, Death, Model, each_death, each_two_deaths, explore};
 use crate::names::{object, value_of};
 use loom::model::Builder;
@@ -19,14 +19,6 @@ const SECOND: u16 = 2;
 const HEIR: u16 = 3;
 
 pub fn models() -> Vec<Model> {
-    let model = |name, law, threads, bound, check| Model {
-        name,
-        law,
-        threads,
-        bound: Some(bound),
-        long: Some(bound + 1),
-        check,
-    };
     vec![
         model(
             "recovery/two-helpers",
