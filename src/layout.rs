@@ -351,6 +351,11 @@ mod tests {
         assert_eq!((layout.participants, layout.summaries, layout.lanes), (4096, 36864, 40960));
         assert_eq!(layout.first_unit, 260);
         assert_eq!(Layout::lane_stride(), 4096);
+        assert_eq!(
+            (VERSION, Layout::fingerprint()),
+            (2, 0x2672_d6bc_864c_f971),
+            "how slabs are cut, and all records"
+        );
     }
 
     #[test]

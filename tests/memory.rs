@@ -398,6 +398,8 @@ fn handles_do_what_the_segment_does() {
     let a = one.allocate(layout(100)).unwrap();
     let b = one.allocate_block(layout(100)).unwrap();
     bytes(&segment, a).fill(1);
+    assert_eq!(one.address(a), segment.address(a));
+    assert_eq!(one.address(Offset::from_bits(1 << 43).unwrap()), None, "the segment has ended");
     segment.deallocate(a).unwrap();
     two.free_block(b);
     let c = segment.allocate(layout(1 << 20)).unwrap();
