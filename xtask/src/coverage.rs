@@ -42,7 +42,9 @@ pub fn run(args: &CoverageArgs) -> Result<bool> {
     cargo.args(["test", "--package", "sharena", "--no-fail-fast"]).current_dir(root);
     cargo.args(["--lib", "--tests", "--target-dir"]).arg(&target);
     cargo.env_remove("CARGO_ENCODED_RUSTFLAGS");
-    let counters = "-C instrument-coverage -C llvm-args=-runtime-counter-relocation";
+    // Names that are not compressed: not every build of LLVM's tools can read others.
+    let counters = "-C instrument-coverage -C llvm-args=-runtime-counter-relocation \
+                    -C llvm-args=-enable-name-compression=false";
     cargo.env("RUSTFLAGS", counters).env("LLVM_PROFILE_FILE", raw.join("%p-%m%c.profraw"));
     ensure!(cargo.status()?.success(), "the tests fail");
     let files = count(&tools, &target, &raw)?;
