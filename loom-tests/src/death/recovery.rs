@@ -24,7 +24,7 @@ pub fn models() -> Vec<Model> {
             "recovery/two-helpers",
             "two recover one dead owner of a slab, and take what they find: each block comes back once",
             2,
-            2,
+            1,
             two_helpers,
         ),
         model(
