@@ -59,7 +59,7 @@ pub fn models() -> Vec<Model> {
             "recovery/both-help",
             "one dies as it recovers a dead owner, beside one who does the same: all comes back once",
             3,
-            1,
+            0,
             both_help,
         ),
         model(
