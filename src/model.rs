@@ -416,6 +416,11 @@ impl Worker {
             .expect("hazards for what is recovered")
     }
 
+    /// Of a recovery, only the step that goes on with what the journal of a dead lane says.
+    pub fn finish(&self, lane: u16) {
+        self.names().finish(LaneId(lane)).expect("hazards for what is finished");
+    }
+
     /// Leaves a published block in Limbo.
     pub fn retire(&self, block: u64) {
         self.heap().retire(block);

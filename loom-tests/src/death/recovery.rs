@@ -329,7 +329,7 @@ fn late_finisher(builder: Builder) {
             }
             (first, taken)
         });
-        second.recover();
+        second.finish(DEAD + 1);
         let (first, taken) = first.join().unwrap();
         for (block, look) in old_blocks.iter().zip(looks).filter(|(block, _)| taken.contains(block))
         {
