@@ -59,7 +59,7 @@ pub const SUITES: &[Suite] = &[
     Suite { name: "tests/errors", program: Test("errors"), args: &[] },
     Suite { name: "tests/processes", program: Test("processes"), args: &[] },
     Suite { name: "unit tests, any bytes", program: Lib, args: &["any_bytes", "nothing_false"] },
-    Suite { name: "tests/heap_model", program: Test("heap_model"), args: &[] },
+    Suite { name: "tests/property", program: Test("property"), args: &[] },
     Suite { name: "tests/segment", program: Test("segment"), args: &[] },
     Suite { name: "tests/liveness", program: Test("liveness"), args: &[] },
     Suite { name: "kill steps", program: Steps, args: &["steps"] },
@@ -159,7 +159,7 @@ fn run_once(
     }
     reader.join().ok().context("the reader")?;
     remove_leftovers(id);
-    let _ = fs::remove_file(tree.join("tests/heap_model.regressions"));
+    let _ = fs::remove_file(tree.join("tests/property.regressions"));
     let end = match status {
         _ if failed.load(Relaxed) => End::Failed,
         None => End::Hung,
