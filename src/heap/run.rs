@@ -108,13 +108,13 @@ impl Heap<'_> {
         }
         // Shrinking: the tails that go get our label first, as the run's maker may be gone and its
         // number used again; then the length, which uncovers them; then they are given back.
-        let tails: Vec<u32> = (wanted..len).filter(|back| self.is_tail(head, *back)).collect();
-        for &back in &tails {
+        let tails = || (wanted..len).filter(|back| self.is_tail(head, *back));
+        for back in tails() {
             let tail = Unit::Tail { back, lane: me };
             self.arena.unit_word(head.plus(back)).store(tail.word(), Release);
         }
         self.arena.unit_word(head).store(resized.word(), Release);
-        for back in tails {
+        for back in tails() {
             self.free_units(head.plus(back), 1);
         }
         true
