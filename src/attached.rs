@@ -310,7 +310,6 @@ impl Attached {
             NoLane::TooMany => AllocError::TooManyThreads { limit: MAX_LANES - 1 },
             NoLane::NoSpace => AllocError::FileSystemFull { asked: 4096 },
         })?;
-        self.arena.lane(id).clear();
         lane.begin(&self.arena, id, self.identity().birth.load(atomic::Ordering::Acquire));
         Ok(())
     }

@@ -45,10 +45,13 @@ const _: () = assert!(size_of::<LaneRecord>() <= crate::layout::PAGE as usize);
 impl LaneRecord {
     /// Makes it that of a lane at rest, by whoever just took it. That is what it says already, unless
     /// the segment is damaged: then what stands there would pin objects that nobody looks at.
-    pub fn clear(&self) {
+    ///
+    /// Dead inside: as dead with a lane that holds nothing.
+    fn clear(&self) {
         self.journal.close();
         let words = [&self.array, &self.hazards_high, &self.helping];
         for word in words.into_iter().chain(&self.hazards) {
+            // Relaxed: the lane's thread alone writes them, and that is us.
             if word.load(Relaxed) != 0 {
                 word.store(0, Release);
             }
@@ -148,7 +151,8 @@ pub fn take(arena: &Arena, tenure: Tenure) -> Result<LaneId, NoLane> {
                 }
             }
         }
-        let owner = &arena.lane(id).owner;
+        let record = arena.lane(id);
+        let owner = &record.owner;
         // Acquire pairs with the Release of `give_back`: what the last holder left in the record.
         if owner.load(Acquire) == LaneOwner::Free.word()
             && owner
@@ -160,6 +164,7 @@ pub fn take(arena: &Arena, tenure: Tenure) -> Result<LaneId, NoLane> {
                 )
                 .is_ok()
         {
+            record.clear();
             return Ok(id);
         }
     }
