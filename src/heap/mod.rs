@@ -11,6 +11,7 @@
 pub mod error;
 pub mod growth;
 pub mod lane;
+mod orphan;
 pub mod run;
 pub mod size_class;
 pub mod slab;
