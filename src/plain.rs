@@ -46,6 +46,7 @@ macro_rules! wrapper {
                 without_paths(core::any::type_name::<T>(), out)?;
                 out.write_str(">")
             }
+            // SAFETY: relies on nothing that the trait has the caller promise.
             unsafe fn is_valid(_: *const Self) -> bool {
                 true
             }

@@ -221,11 +221,13 @@ macro_rules! leaf {
     (@any) => { true };
     (@any $at:ident) => { false };
     (@valid) => {
+        // SAFETY: relies on nothing that the trait has the caller promise.
         unsafe fn is_valid(_: *const Self) -> bool {
             true
         }
     };
     (@valid $at:ident, $valid:expr) => {
+        // SAFETY: the trait's; each expression says which bytes it reads.
         unsafe fn is_valid($at: *const Self) -> bool {
             $valid
         }
@@ -286,6 +288,7 @@ macro_rules! non_zero {
             fn describe(out: &mut dyn fmt::Write) -> fmt::Result {
                 generic(out, "NonZero", $number::describe)
             }
+            // SAFETY: the trait's: `at` is aligned, and valid for reads of the type's bytes.
             unsafe fn is_valid(at: *const Self) -> bool {
                 // SAFETY: the caller vouches for the aligned bytes; a `$number` may be any.
                 unsafe { at.cast::<$number>().read() != 0 }
@@ -438,6 +441,7 @@ macro_rules! tuple {
                 )+
                 out.write_str(if [$($index),+].len() == 1 { ",)" } else { ")" })
             }
+            // SAFETY: the trait's: `at` is aligned, and valid for reads of the type's bytes.
             unsafe fn is_valid(at: *const Self) -> bool {
                 // SAFETY: the caller vouches for the whole, each part is within and aligned in it.
                 unsafe { true $(&& $part::is_valid(&raw const (*at).$index))+ }

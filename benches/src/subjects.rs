@@ -52,6 +52,7 @@ impl<'s> Subject for Private<'s> {
         block.as_ptr()
     }
 
+    // SAFETY: relies on nothing that the trait has the caller promise.
     #[inline(always)]
     unsafe fn free(&self, block: Block<'s>, _: Layout) {
         self.0.free_block(block);
@@ -74,6 +75,7 @@ impl<'s> Subject for PrivateTls<'s> {
         block.as_ptr()
     }
 
+    // SAFETY: relies on nothing that the trait has the caller promise.
     #[inline(always)]
     unsafe fn free(&self, block: Block<'s>, _: Layout) {
         drop(block);
@@ -103,6 +105,7 @@ impl Subject for Published<'_> {
         self.0.address(*block).expect("a block that is allocated")
     }
 
+    // SAFETY: relies on nothing that the trait has the caller promise.
     #[inline(always)]
     unsafe fn free(&self, block: Offset<u8>, _: Layout) {
         self.0.deallocate(block).expect("a block that is allocated");
@@ -125,6 +128,7 @@ impl Subject for PublishedTls<'_> {
         self.0.address(*block).expect("a block that is allocated")
     }
 
+    // SAFETY: relies on nothing that the trait has the caller promise.
     #[inline(always)]
     unsafe fn free(&self, block: Offset<u8>, _: Layout) {
         self.0.deallocate(block).expect("a block that is allocated");

@@ -42,6 +42,8 @@ pub fn implementation(input: &Input<'_>) -> TokenStream {
             impl #generics #krate::derive_support::SharedTypesMustNotImplementDrop
                 for #ident #arguments #bounds {}
 
+            // SAFETY: part by part: each field's type makes the promises, the fingerprint hashes where the
+            // fields lie, and the trait above makes sure that nothing drops.
             #[automatically_derived]
             unsafe impl #generics #krate::Shareable for #ident #arguments #bounds {
                 const NAME: ::core::primitive::u64 =
@@ -57,6 +59,7 @@ pub fn implementation(input: &Input<'_>) -> TokenStream {
                     ::core::result::Result::Ok(())
                 }
 
+                // SAFETY: the trait's: `at` is aligned, and valid for reads of the type's bytes.
                 unsafe fn is_valid(at: *const Self) -> ::core::primitive::bool {
                     let _ = |value: &Self| match value { #complete };
                     #is_valid
@@ -204,6 +207,7 @@ fn enumeration(krate: &Path, tag: &Ident, variants: &[Variant<'_>]) -> Parts {
         any_bits: quote_spanned!(site=> false),
         is_valid: quote_spanned! {site=>
             #numbers
+            // SAFETY: the tag stands first in a type of such a repr, within what the caller vouches for.
             let tag = unsafe { at.cast::<#tag>().read() };
             #checks
             false
@@ -262,6 +266,7 @@ fn checked(krate: &Path, fields: &[Field<'_>], place: impl Fn(usize) -> Member) 
             && <#ty as #krate::Shareable>::is_valid(&raw const (*#at).#member)
         }
     });
+    // SAFETY: the caller vouches for the whole; each field is within and aligned in it.
     quote_spanned! {Span::mixed_site()=> unsafe { true #(#each)* } }
 }
 
