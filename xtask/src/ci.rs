@@ -103,7 +103,7 @@ const STEPS: &[Step] = &[
     Step {
         name: "what loom misses",
         does: Task(&["loom", "--unmended", "outcomes"]),
-        advice: "the published loom misses more or less than is known: see loom-tests/src/outcomes.rs",
+        advice: "the published loom misses more or less than is known: see loom-tests/src/outcomes/mod.rs",
     },
     Step {
         name: "models under shuttle",

@@ -6,7 +6,7 @@
 //! and by PCT (Burckhardt et al., 2010), which finds a bug that needs d chance meetings with a
 //! probability that falls with d and not with the length of the script.
 //!
-//! - `outcomes/`: the small models of `outcomes.rs` in every interleaving, a second opinion on loom.
+//! - `outcomes/`: the small models of `outcomes/` in every interleaving, a second opinion on loom.
 //! - the rest: scripts of random operations on a segment, each with an account in the model's own
 //!   memory of who holds which block and which name has an object. It fails at the first step that does
 //!   not agree, and at rest the segment is counted against it, and emptied.
@@ -18,7 +18,7 @@ mod actor;
 #[path = "../checker.rs"]
 mod checker;
 mod harness;
-#[path = "../outcomes.rs"]
+#[path = "../outcomes/mod.rs"]
 mod outcomes;
 mod scripts;
 
