@@ -89,6 +89,14 @@ fn classify(bytes: u64) -> (u8, u8) {
     (gather(free), gather(limbo))
 }
 
+/// The block at the front lies in a slab that says that it is ours, and is not: the segment is damaged.
+/// It stays as it is.
+#[cold]
+#[inline(never)]
+fn skip_foreign(blocks: &[u64]) -> &[u64] {
+    &blocks[1..]
+}
+
 impl Heap<'_> {
     pub(crate) fn state(&self, block: SlabBlock) -> &AtomicU8 {
         debug_assert!(block.index < block.class.cut().count);
@@ -463,15 +471,13 @@ impl Heap<'_> {
     ) -> &'b [u64] {
         let cut = class.cut();
         let unit = UnitIndex::containing(blocks[0]);
-        let own = self.own_slab(unit);
-        let slab = own.and_then(|(head, slot)| {
-            let slab = notes.slots.get_mut(slot as usize)?.as_mut()?;
-            (slab.unit == head).then_some((head, slot, slab))
-        });
-        let Some((head, slot, slab)) = slab else {
-            // Damaged: its slab says that it is ours, and is not. The block stays as it is.
-            return &blocks[1..];
+        let Some((head, slot)) = self.own_slab(unit) else { return skip_foreign(blocks) };
+        let Some(Some(slab)) = notes.slots.get_mut(slot as usize) else {
+            return skip_foreign(blocks);
         };
+        if slab.unit != head {
+            return skip_foreign(blocks);
+        }
         let first = head.offset() + u64::from(cut.start);
         let states = self.arena.states(head, class);
         let (mut rest, mut groups) = (blocks, 0u64);
