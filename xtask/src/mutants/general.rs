@@ -1,7 +1,7 @@
 //! `cargo xtask mutants --general`: what cargo-mutants would try in the core, each tried by the suites
 //! in turn until one fails.
 //!
-//! The mutants of a file are planted together, behind [switches](super::switches), so that a suite is
+//! The mutants of a file are planted together, behind [switches], so that a suite is
 //! built once for all of them. What has no switch (a `const fn`, a value of another type than the body)
 //! is planted alone, into a tree of its own that is built for it.
 //!
