@@ -32,13 +32,15 @@ struct Rung {
 enum Cases {
     /// The sum of the numbers before this text, wherever it stands.
     Before(&'static str),
+    /// The sum of the numbers after this text, where a line begins with it.
+    After(&'static str),
     /// The sum of a column, from 0, over the lines whose first word contains this.
     Column(&'static str, usize),
 }
 
-use Cases::{Before, Column};
+use Cases::{After, Before, Column};
 
-const EXECUTIONS: Cases = Column("/", 3);
+const EXECUTIONS: Cases = Column("/", 4);
 
 /// From the smallest world to the largest.
 const RUNGS: &[Rung] = &[
@@ -57,11 +59,46 @@ const RUNGS: &[Rung] = &[
         cases: EXECUTIONS,
     },
     Rung {
+        name: "models with death",
+        law: "the same when one process dies before any of its writes, and is recovered at any time",
+        short: Some(&["loom", "death", "recovery"]),
+        long: &["loom", "--long", "death", "recovery"],
+        cases: EXECUTIONS,
+    },
+    Rung {
+        name: "scripts under shuttle",
+        law: "many threads at everything leave exact accounts, by random schedules and PCT",
+        short: Some(&["shuttle", "--iterations", "300"]),
+        long: &["shuttle", "--iterations", "20000"],
+        cases: Column("/", 3),
+    },
+    Rung {
         name: "tests",
         law: "units, properties, any bytes, several processes: as documented",
         short: Some(&["test", "--workspace"]),
         long: &["test", "--workspace"],
         cases: Before(" passed;"),
+    },
+    Rung {
+        name: "scripts and a reference",
+        law: "any sequence of public calls, kills among them, agrees with a reference without cleverness",
+        short: Some(&["property", "--operations", "40000"]),
+        long: &["property", "--operations", "1000000"],
+        cases: After("operations:"),
+    },
+    Rung {
+        name: "histories",
+        law: "what real processes do to names, some of them killed, is linearizable",
+        short: Some(&["linearizability", "--seconds", "20"]),
+        long: &["linearizability", "--seconds", "600"],
+        cases: After("operations "),
+    },
+    Rung {
+        name: "what the fuzzer keeps",
+        law: "any bytes are refused, or used without harm",
+        short: Some(&["fuzz", "--replay"]),
+        long: &["fuzz", "--replay"],
+        cases: Before(" inputs"),
     },
     Rung {
         name: "deaths at each step",
@@ -169,6 +206,10 @@ impl Cases {
                 let before = line.split(text).next().filter(|before| before.len() < line.len());
                 number(before.and_then(|before| before.split_whitespace().last()))
             }
+            After(text) => {
+                let after = line.strip_prefix(text).and_then(|rest| rest.split_whitespace().next());
+                number(after.map(|after| after.trim_end_matches(',')))
+            }
             Column(name, column) => {
                 let mut words = line.split_whitespace();
                 let is_row = words.clone().next().is_some_and(|first| first.contains(name));
@@ -190,9 +231,16 @@ mod tests {
             17
         );
         assert_eq!(tests.of("running 17 tests"), 0);
+        assert_eq!(After("operations:").of("operations: 57355, cases: 420"), 57355);
+        assert_eq!(After("operations:").of("operations                 7636"), 0);
+        assert_eq!(After("operations ").of("operations                 2332485"), 2_332_485);
+        assert_eq!(After("operations ").of("operations begun"), 0);
+        assert_eq!(Before(" inputs").of("hostile: 310 inputs"), 310);
+        let script = "names/few                  4      pct3        300     0.0  two names";
+        assert_eq!(Column("/", 3).of(script), 300);
         let deaths = Before(" deaths,");
         assert_eq!(deaths.of("93 operations, 26315 deaths, 0 failures, 215.4 s: passed"), 26315);
-        let row = "heap/two-adopters                  3     2      12345     1.0  one adopts";
+        let row = "heap/two-adopters              3     2      -      12345     1.0  one adopts";
         assert_eq!(EXECUTIONS.of(row), 12345);
         assert_eq!(Column("total", 1).of(" total   5120  4000  4000  0  99.5 "), 5120);
         assert_eq!(EXECUTIONS.of("26 models, 0 failed, 20 s"), 0);
