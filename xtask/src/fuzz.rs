@@ -6,6 +6,7 @@ mod coverage;
 use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -47,7 +48,9 @@ struct Row {
     target: String,
     executions: u64,
     seconds: f64,
-    /// Per second.
+    /// Seconds of a processor: fewer than those that passed, where others work on the machine too.
+    processor_seconds: f64,
+    /// Executions per second of a processor.
     speed: f64,
     /// Inputs that reach something of their own.
     corpus: u64,
@@ -76,7 +79,7 @@ pub fn run(args: &FuzzArgs) -> Result<bool> {
     }
     if args.replay {
         let mut command = crate::cargo();
-        command.args(["test", "--release"]).current_dir(&fuzz);
+        command.args(["test", "--release", "--", "--nocapture"]).current_dir(&fuzz);
         return Ok(command.status()?.success());
     }
     if args.coverage {
@@ -189,7 +192,7 @@ fn fuzz_one(fuzz: &Path, target: &str, time: Duration) -> Result<Row> {
     let artifacts = fuzz.join("artifacts").join(target);
     fs::create_dir_all(&artifacts)?;
     let before = files(&artifacts)?;
-    let (mut executions, mut edges, mut inputs) = (0, 0, 0);
+    let (mut executions, mut edges, mut inputs, mut processor) = (0, 0, 0, Duration::ZERO);
     while let Some(left) = time.checked_sub(begin.elapsed()).filter(|left| left.as_secs() > 0) {
         let mut command = program(fuzz, target);
         command.arg(format!("-artifact_prefix={}/", artifacts.display()));
@@ -198,14 +201,19 @@ fn fuzz_one(fuzz: &Path, target: &str, time: Duration) -> Result<Row> {
         command.arg(format!("-timeout={PATIENCE}"));
         command.args(["-print_final_stats=1", "-rss_limit_mb=4096"]);
         command.arg(&corpus).args(kept(fuzz, target));
-        let told = command.stderr(Stdio::piped()).spawn()?.wait_with_output()?;
-        let text = String::from_utf8_lossy(&told.stderr);
+        let mut child = command.stderr(Stdio::piped()).spawn()?;
+        let mut told = Vec::new();
+        child.stderr.take().context("piped")?.read_to_end(&mut told)?;
+        // It has ended, or is about to; until it is waited for, its times can be read.
+        processor += processor_time(child.id())?;
+        let status = child.wait()?;
+        let text = String::from_utf8_lossy(&told);
         let after = |name: &str| text.lines().rev().find_map(|line| number_after(line, name));
         let done = after("stat::number_of_executed_units:").unwrap_or(0);
         executions += done;
         edges = after("cov:").unwrap_or(edges).max(edges);
         inputs = after("corp:").unwrap_or(inputs);
-        if told.status.success() {
+        if status.success() {
             break;
         }
         let said =
@@ -223,11 +231,23 @@ fn fuzz_one(fuzz: &Path, target: &str, time: Duration) -> Result<Row> {
         target: target.into(),
         executions,
         seconds,
-        speed: executions as f64 / seconds,
+        processor_seconds: processor.as_secs_f64(),
+        speed: executions as f64 / processor.as_secs_f64(),
         corpus: inputs,
         edges,
         findings: findings.collect(),
     })
+}
+
+/// What a process has had of the processors.
+fn processor_time(pid: u32) -> Result<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The program's name may hold anything but ends with the last bracket; the 12th and the 13th field
+    // behind it are ticks in user mode and in the kernel.
+    let (_, fields) = stat.rsplit_once(')').context("a process without a name")?;
+    let ticks = |field: &str| field.parse::<u64>().context("ticks of a process");
+    let spent: u64 = fields.split_whitespace().skip(11).take(2).map(ticks).sum::<Result<_>>()?;
+    Ok(Duration::from_secs_f64(spent as f64 / rustix::param::clock_ticks_per_second() as f64))
 }
 
 /// The number behind the last `name` in a line.
@@ -281,15 +301,16 @@ fn minimize(fuzz: &Path, target: &str) -> Result<()> {
 
 fn show(rows: &[Row]) {
     println!(
-        "\n{:<12} {:>12} {:>9} {:>10} {:>8} {:>8} {:>9}",
-        "target", "executions", "seconds", "per second", "corpus", "edges", "findings"
+        "\n{:<12} {:>12} {:>9} {:>9} {:>10} {:>8} {:>8} {:>9}",
+        "target", "executions", "seconds", "cpu s", "per cpu s", "corpus", "edges", "findings"
     );
     for row in rows {
         println!(
-            "{:<12} {:>12} {:>9.0} {:>10.0} {:>8} {:>8} {:>9}",
+            "{:<12} {:>12} {:>9.0} {:>9.0} {:>10.0} {:>8} {:>8} {:>9}",
             row.target,
             row.executions,
             row.seconds,
+            row.processor_seconds,
             row.speed,
             row.corpus,
             row.edges,
