@@ -27,7 +27,7 @@ pub struct ImagesArgs {
 }
 
 /// Bytes of a part that are kept: more in a row are values, which nobody looks into.
-const LONGEST: usize = 2048;
+const LONGEST: usize = 65_536;
 
 /// Where a victim dies: each so many-th part of the way through its operation.
 const PLACES: [(u64, u64); 3] = [(1, 4), (5, 8), (7, 8)];
