@@ -6,7 +6,9 @@
 mod common;
 
 use common::{Directory, Name, Process, arg, assert_like_fresh, at_rest, role, say};
-use sharena::{AllocError, CapacityLimit, Error, FileKind, ObjectError, Offset, Options, Segment};
+use sharena::{
+    AllocError, CapacityLimit, Error, FileKind, FreeError, ObjectError, Offset, Options, Segment,
+};
 use std::alloc::Layout;
 use std::fmt::Display;
 use std::fs::{File, OpenOptions};
@@ -185,6 +187,79 @@ fn objects_that_are_not_as_asked_for() {
         segment.deallocate(Offset::from_bits(77).unwrap()).unwrap_err(),
         &["0x4d", "no block of this segment"],
     );
+}
+
+#[test]
+fn what_cannot_be_freed() {
+    let segment = Options::new().capacity(4 << 20).create_anonymous().unwrap();
+    let fresh = at_rest(&segment);
+    for bytes in [64, 1 << 20] {
+        let layout = Layout::from_size_align(bytes, 16).unwrap();
+        let private = segment.allocate_block(layout).unwrap();
+        let at = segment.offset_of(private.as_ptr().as_ptr()).unwrap();
+        let error = says(
+            segment.deallocate(at).unwrap_err(),
+            &["private to a process", "not yet published"],
+        );
+        assert_eq!(error, FreeError::IsPrivate { offset: at.to_bits() });
+        drop(private);
+        segment.construct_slice_default::<u8>("object", bytes).unwrap();
+        let offset = segment.objects().unwrap().pop().unwrap().offset;
+        let at = Offset::from_bits(offset).unwrap();
+        let error = says(segment.deallocate(at).unwrap_err(), &["typed object", "use destroy"]);
+        assert_eq!(error, FreeError::IsObject { offset });
+        segment.destroy::<u8>("object").unwrap();
+    }
+    // Blocks of another thread go back to their slab, and are not kept at hand.
+    let blocks: Vec<_> = (0..3000)
+        .map(|_| segment.allocate(Layout::from_size_align(200, 8).unwrap()).unwrap())
+        .collect();
+    std::thread::scope(|scope| {
+        let free = || blocks.iter().for_each(|block| segment.deallocate(*block).unwrap());
+        scope.spawn(free).join().unwrap();
+    });
+    let errors = blocks.iter().map(|block| segment.deallocate(*block).unwrap_err());
+    let twice: Vec<_> =
+        errors.filter(|error| matches!(error, FreeError::DoubleFree { .. })).collect();
+    assert!(!twice.is_empty());
+    twice.into_iter().for_each(|error| drop(says(error, &["the block at 0x", "free already"])));
+    segment.trim().unwrap();
+    assert_like_fresh(&segment, &fresh);
+}
+
+#[test]
+fn objects_whose_bytes_are_damaged() {
+    let directory = Directory::new("damaged-objects");
+    let path = directory.join("segment");
+    let segment = Options::new().capacity(1 << 20).create_at(&path).unwrap();
+    let at = segment.construct("flag", true).unwrap().offset().to_bits();
+    let file = OpenOptions::new().write(true).open(&path).unwrap();
+    file.write_all_at(&[2], at).unwrap();
+    let error =
+        says(segment.find::<bool>("flag").unwrap_err(), &["flag", "no bool", "`sharena check`"]);
+    assert!(matches!(error, ObjectError::InvalidValue { .. }));
+    // In the object's header its count, of the slice whose bytes would not fit the block.
+    segment.construct_slice_from("bytes", b"some bytes").unwrap();
+    let header = segment.objects().unwrap();
+    let header = header.iter().find(|info| info.name == "bytes").unwrap().offset;
+    let original = segment.find_slice::<u8>("bytes").unwrap().unwrap().len() as u64;
+    let words: Vec<u64> = (0..4)
+        .map(|word| {
+            let mut bytes = [0; 8];
+            let file = File::open(&path).unwrap();
+            file.read_exact_at(&mut bytes, header + 8 * word).unwrap();
+            u64::from_le_bytes(bytes)
+        })
+        .collect();
+    let life = words.iter().position(|word| word >> 17 == original).expect("a word has the count");
+    let damaged = (1u64 << 40 << 17 | words[life] & 0x1ffff).to_le_bytes();
+    file.write_all_at(&damaged, header + 8 * life as u64).unwrap();
+    let error = says(
+        segment.find_slice::<u8>("bytes").unwrap_err(),
+        &["is damaged", "larger than its block", "`sharena check`"],
+    );
+    assert!(matches!(error, ObjectError::Corrupt { .. }));
+    assert!(std::error::Error::source(&error).is_none());
 }
 
 #[test]
