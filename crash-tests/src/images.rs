@@ -98,8 +98,10 @@ fn fill_heap(segment: &Segment) {
     segment.destroy::<u64>("number").expect("whole");
 }
 
-/// More names than the first table has room for, some without an object.
+/// More names than the first table has room for, some without an object, one that would disturb a
+/// terminal.
 fn fill_names(segment: &Segment) {
+    segment.construct("\u{1b}[31mred\u{7}", 0u64).expect("there is room");
     for i in 0..70u64 {
         segment.construct(&format!("name-{i}"), i).expect("there is room");
         if i % 3 == 0 {
