@@ -176,6 +176,12 @@ fn objects_that_are_not_as_asked_for() {
         segment.construct_slice("many", usize::MAX, |_| 1u8).unwrap_err(),
         &["more than any segment"],
     );
+    let error = says(
+        segment.construct_slice_default::<u8>("many", 1 << 30).unwrap_err(),
+        &["larger capacity"],
+    );
+    let source = std::error::Error::source(&error).expect("what memory says");
+    assert_eq!(source.to_string(), error.to_string());
     says(
         segment.resolve(Offset::<u8>::from_bits(77).unwrap()).unwrap_err(),
         &["0x4d", "destroyed"],
@@ -187,6 +193,27 @@ fn objects_that_are_not_as_asked_for() {
         segment.deallocate(Offset::from_bits(77).unwrap()).unwrap_err(),
         &["0x4d", "no block of this segment"],
     );
+}
+
+/// Blocks for the objects are left when there are none for their names.
+#[test]
+fn more_names_than_there_is_memory_for() {
+    let segment = Options::new().capacity(1 << 20).create_anonymous().unwrap();
+    let name = |number: usize| format!("{number:04000}");
+    let mut count = 0;
+    let error = loop {
+        match segment.construct(&name(count), count as u8) {
+            Ok(_) => count += 1,
+            Err(error) => break says(error, &["in use", "larger capacity"]),
+        }
+    };
+    assert!(matches!(error, ObjectError::Alloc(AllocError::OutOfCapacity { .. })), "{error:?}");
+    assert!(count > 100, "only {count} names");
+    for number in 0..count {
+        assert_eq!(*segment.find::<u8>(&name(number)).unwrap().unwrap(), number as u8);
+    }
+    assert!(segment.find::<u8>(&name(count)).unwrap().is_none());
+    assert!(segment.check().unwrap().is_clean());
 }
 
 #[test]

@@ -46,6 +46,7 @@ fn what_each_death_left_is_recovered_and_works() {
         assert_eq!(first.is_nothing(), first.to_string() == "no dead process", "{name}: {first}");
         let again = segment.recover().unwrap();
         assert!(again.is_nothing(), "{name}: {again}");
+        assert_eq!(again.to_string(), "no dead process");
         let assert_clean = || {
             let report = segment.check().unwrap();
             assert!(report.is_clean(), "{name}: {report}");

@@ -308,6 +308,7 @@ fn a_thread_holds_so_many_references() {
         assert!(held.len() < 10_000);
     };
     let ObjectError::TooManyRefs { limit } = refused else { panic!("{refused}") };
+    assert!(refused.to_string().contains(&format!("{limit} references")), "{refused}");
     assert!(held.len() <= limit && held.len() + 8 > limit, "{} of {limit}", held.len());
     assert!(held.iter().all(|one| **one == 1));
     let another = std::thread::scope(|scope| {

@@ -15,7 +15,6 @@
 //! [`liveness`](super::liveness) tells how it is held and asked for.
 
 use crate::sync::AtomicU64;
-use std::fmt;
 
 #[cfg(not(loom))]
 use {
@@ -47,12 +46,6 @@ impl ParticipantId {
 pub struct Tenure {
     pub id: ParticipantId,
     pub counter: u32,
-}
-
-impl fmt::Display for ParticipantId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "participant {}", self.0)
-    }
 }
 
 /// A slot of the participant table. Any process may read it.
