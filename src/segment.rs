@@ -488,7 +488,20 @@ fn read_header(file: &SegmentFile) -> Result<Layout, Error> {
             layout.bytes()
         )));
     }
+    check_low_units(file, &layout)?;
     Ok(layout)
+}
+
+/// The words of the units that lie under the tables: nobody ever writes them, and whoever looks up an
+/// offset believes them. Read from the file, as most lie in a hole, which a mapping would fill.
+fn check_low_units(file: &SegmentFile, layout: &Layout) -> Result<(), Error> {
+    let mut bytes = vec![0; layout.first_unit as usize * size_of::<u64>()];
+    let read = file.read_at(layout.unit_words, &mut bytes)?;
+    if bytes[..read].iter().any(|byte| *byte != 0) {
+        let what = "a unit under the tables is in use".to_owned();
+        return Err(Error::Corrupt { path: file.shown(), what });
+    }
+    Ok(())
 }
 
 /// Maps a segment whose header makes sense.
@@ -631,4 +644,33 @@ pub fn list() -> Result<Vec<Listed>, Error> {
     }
     listed.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(listed)
+}
+
+#[cfg(all(test, not(loom), not(sharena_shuttle)))]
+mod tests {
+    use super::*;
+    use std::fs::OpenOptions;
+    use std::os::unix::fs::FileExt;
+
+    #[test]
+    fn a_unit_under_the_tables_cannot_be_in_use() {
+        let path = std::env::temp_dir().join(format!("sharena-low-units-{}", std::process::id()));
+        let segment = Options::new().capacity(64 << 20).create_at(&path).unwrap();
+        let layout = *segment.attached().arena.layout();
+        drop(segment);
+        let file = OpenOptions::new().write(true).open(&path).unwrap();
+        for unit in [0, layout.first_unit / 2, layout.first_unit - 1] {
+            let at = layout.unit_words + unit * 8;
+            file.write_all_at(&[1], at + unit % 8).unwrap();
+            let error = Segment::open_at(&path).unwrap_err();
+            assert!(matches!(error, Error::Corrupt { .. }), "{unit}: {error}");
+            assert!(error.to_string().contains("under the tables"), "{unit}: {error}");
+            file.write_all_at(&[0; 8], at).unwrap();
+        }
+        let segment = Segment::open_at(&path).unwrap();
+        segment.construct("object", 1u64).unwrap();
+        drop(segment);
+        assert!(Segment::open_at(&path).is_ok(), "the first unit may be");
+        remove_at(&path).unwrap();
+    }
 }
