@@ -419,7 +419,7 @@ pub struct ClassBook {
     /// Slots whose slabs have a pending group, each once (`listed`).
     ready: Vec<u32>,
     listed: Vec<bool>,
-    /// The next slot that a look by cursor goes to.
+    /// The slot above the one that a look by cursor goes to next.
     pub cursor: u32,
     /// Slabs in which every block is FREE, as far as is known.
     pub empties: u32,
