@@ -316,6 +316,74 @@ fn crossed_zones(from: UnitIndex, count: u32) -> impl Iterator<Item = u64> {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use crate::heap::unit::UNIT;
+    use crate::{Offset, Options, Segment};
+    use core::alloc::Layout;
+
+    fn new() -> Segment {
+        Options::new().capacity(16 << 20).create_anonymous().unwrap()
+    }
+
+    fn run(segment: &Segment, units: usize) -> Offset<u8> {
+        segment.allocate(Layout::from_size_align(units * UNIT, 8).unwrap()).unwrap()
+    }
+
+    /// Bytes that the file has from the file system.
+    fn backed(segment: &Segment) -> u64 {
+        rustix::fs::fstat(segment.as_fd()).unwrap().st_blocks as u64 * 512
+    }
+
+    #[test]
+    fn what_is_allocated_is_backed_before_anybody_touches_it() {
+        let segment = new();
+        let before = backed(&segment);
+        run(&segment, 50);
+        assert!(backed(&segment) >= before + 50 * UNIT as u64);
+    }
+
+    #[test]
+    fn the_last_run_grows_where_it_stands_and_the_segment_with_it() {
+        let room = new().attached().arena.layout().units as u32;
+        for units in [51, 60, room] {
+            let segment = new();
+            let arena = &segment.attached().arena;
+            let offset = run(&segment, 50);
+            let head = UnitIndex::containing(offset.to_bits());
+            assert_eq!(arena.frontier(), head.plus(50), "no unit is behind it");
+            let (units, bytes) = (units.min(room - head.0), |units| units as usize * UNIT);
+            let more = bytes(room - head.0 + 1);
+            assert_eq!(segment.resize_in_place(offset, more).unwrap(), None);
+            let resized = segment.resize_in_place(offset, bytes(units)).unwrap();
+            assert_eq!(resized, Some(bytes(units)));
+            assert!(arena.frontier() >= head.plus(units));
+            segment.deallocate(offset).unwrap();
+            assert!(segment.check().unwrap().is_clean());
+        }
+    }
+
+    #[test]
+    fn free_memory_goes_back_to_the_system_but_for_what_somebody_looks_at() {
+        let segment = new();
+        let (freed, kept) = (run(&segment, 20), run(&segment, 5));
+        segment.deallocate(freed).unwrap();
+        segment.deallocate(kept).unwrap();
+        let arena = &segment.attached().arena;
+        let kept = UnitIndex::containing(kept.to_bits());
+        let returned = segment
+            .with_names(|names| {
+                let (pins, record) = (&names.heap.lane.pins, names.record());
+                let hazard = pins.pin(record, kept.offset() + 100).unwrap();
+                let before = backed(&segment);
+                assert!(names.heap.decommit_free_units() >= 20);
+                assert_eq!(arena.unit(kept), Some(Unit::Free), "it is looked at");
+                pins.unpin(record, hazard);
+                Ok(before - backed(&segment))
+            })
+            .unwrap();
+        assert!(returned >= 20 * UNIT as u64, "{returned}");
+        let first = UnitIndex::containing(freed.to_bits());
+        assert_eq!(arena.unit(first), Some(Unit::Decommitted));
+    }
 
     #[test]
     fn a_zone_is_crossed_where_it_begins() {

@@ -511,3 +511,28 @@ impl ClassBook {
         (ring..self.slots.len() as u32).step_by(64)
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::Options;
+    use crate::attached::with_lane;
+
+    #[test]
+    fn a_live_lane_knows_its_birth_and_each_byte_of_its_segment() {
+        let segment = Options::new().capacity(1 << 20).create_anonymous().unwrap();
+        let (attached, end) = (segment.attached(), segment.attached().arena.layout().bytes());
+        with_lane(attached, |lane| {
+            assert!(lane.birth() != 0 && attached.is_own_birth(lane.birth()));
+            for offset in [0, 1, end / 2, end - 1] {
+                let address = lane.address(offset).map(NonNull::as_ptr);
+                assert_eq!(address, Some(attached.arena.at(offset)), "{offset}");
+                assert!(lane.unit_word(offset).is_some(), "{offset}");
+            }
+            for offset in [end, end + 1, 1 << Lane::BIRTH_SHIFT, u64::MAX] {
+                assert!(lane.address(offset).is_none() && lane.unit_word(offset).is_none());
+            }
+        })
+        .unwrap();
+    }
+}
