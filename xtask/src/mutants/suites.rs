@@ -99,7 +99,7 @@ pub struct Limits {
 impl Limits {
     /// Many times what the suite takes without a mutant.
     pub fn of(usual: Duration) -> Limits {
-        Limits { cpu: 6 + 6 * usual.as_secs(), clock: Duration::from_secs(20) + 20 * usual }
+        Limits { cpu: 3 + (3 * usual).as_secs(), clock: Duration::from_secs(20) + 20 * usual }
     }
 }
 
