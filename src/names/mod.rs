@@ -471,3 +471,33 @@ impl<'a> Names<'a> {
         Err(Refused::Corrupt("arrays of names follow each other in a circle"))
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::entry::Space;
+    use super::*;
+    use crate::Options;
+
+    #[test]
+    fn of_all_who_pinned_an_object_one_destroys_it_and_the_others_see_that_it_is_gone() {
+        let segment = Options::new().capacity(1 << 20).create_anonymous().unwrap();
+        for round in 0..3 {
+            segment.construct("name", round).unwrap();
+            let destroy_twice = |names: Names<'_>| {
+                let arena = names.heap.arena;
+                let key = Key::new(arena, Space::Named, b"name");
+                let mut pinned = [(); 3].map(|()| names.find(&key).unwrap().unwrap());
+                let object = ObjectHeader::at(arena, pinned[0].object).unwrap();
+                assert!(object.life().is_whole());
+                pinned.rotate_left(round);
+                let destroyed = pinned.map(|pinned| names.destroy_unnamed(pinned));
+                assert_eq!(destroyed, [true, false, false]);
+                assert!(!object.life().is_whole());
+                assert!(names.find(&key).unwrap().is_none());
+                Ok(())
+            };
+            segment.with_names(destroy_twice).unwrap();
+        }
+        assert!(segment.check().unwrap().is_clean());
+    }
+}
