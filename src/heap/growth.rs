@@ -362,6 +362,65 @@ mod tests {
     }
 
     #[test]
+    fn a_segment_grows_by_an_eighth_of_what_it_has() {
+        let segment = new();
+        let arena = &segment.attached().arena;
+        segment
+            .with_names(|names| {
+                for _ in 0..40 {
+                    let before = arena.frontier().0;
+                    names.heap.grow(1).unwrap();
+                    let used = before - arena.first_unit().0;
+                    assert_eq!(arena.frontier().0 - before, (used / 8).clamp(1, STEP));
+                }
+                Ok(())
+            })
+            .unwrap();
+    }
+
+    #[test]
+    fn room_is_looked_for_below_the_frontier_alone_up_to_the_last_unit_of_a_zone() {
+        let zone = ZONE_UNITS as u64;
+        let first = crate::layout::Layout::for_units(zone).unwrap().first_unit;
+        // A segment has room for a quarter and 32 MiB more than what is asked for.
+        let asked = ((zone - first) * UNIT as u64 - (32 << 20)) / 5 * 4;
+        let segment = Options::new().capacity(asked).create_anonymous().unwrap();
+        let arena = &segment.attached().arena;
+        assert_eq!(arena.layout().units, zone);
+        // Sets and words alone are looked at, which are backed.
+        let frontier = arena.header().frontier.swap(zone, AcqRel);
+        let last = [zone - 2, zone - 1].map(|unit| unit as usize);
+        last.iter().for_each(|unit| arena.set(SetId::Free).insert(*unit));
+        segment
+            .with_names(|names| {
+                let find = |len| names.heap.find_hinted(last[0] as u32, len);
+                assert_eq!(find(2), Some(UnitIndex(last[0] as u32)));
+                assert_eq!(find(3), None);
+                Ok(())
+            })
+            .unwrap();
+        last.iter().for_each(|unit| arena.set(SetId::Free).remove(*unit));
+        arena.header().frontier.store(frontier, Release);
+    }
+
+    #[test]
+    fn hints_that_were_lost_are_made_anew() {
+        let segment = new();
+        let freed = run(&segment, 150);
+        segment.deallocate(freed).unwrap();
+        let arena = &segment.attached().arena;
+        let free = arena.set(SetId::Free);
+        let is_free = |unit: &UnitIndex| is_claimable(arena.unit(*unit));
+        let units = || arena.units().filter(is_free).map(|unit| unit.0 as usize);
+        assert!(units().count() >= 150);
+        units().for_each(|unit| free.remove(unit));
+        segment.with_names(|names| Ok(names.heap.remake_hints())).unwrap();
+        assert!(units().all(|unit| free.shows(unit)));
+        let used = arena.units().filter(|unit| !is_free(unit));
+        assert!(used.into_iter().all(|unit| !free.contains(unit.0 as usize)));
+    }
+
+    #[test]
     fn free_memory_goes_back_to_the_system_but_for_what_somebody_looks_at() {
         let segment = new();
         let (freed, kept) = (run(&segment, 20), run(&segment, 5));

@@ -535,4 +535,21 @@ mod tests {
         })
         .unwrap();
     }
+
+    #[test]
+    fn a_lane_that_ended_is_as_one_that_never_was() {
+        let segment = Options::new().capacity(1 << 20).create_anonymous().unwrap();
+        let arena = &segment.attached().arena;
+        // SAFETY: all zero is a lane, as memory that fork has wiped is.
+        let lane = unsafe { Box::<Lane>::new_zeroed().assume_init() };
+        for id in [LaneId(7), LaneId(8)] {
+            assert!(!lane.is_live() && lane.unit_word(0).is_none() && lane.address(0).is_none());
+            assert_eq!((lane.id(), lane.birth(), lane.tag()), (LaneId::NOBODY, 0, 0));
+            assert!(ClassId::all().all(|class| !lane.magazine(class).push(UNIT as u64)));
+            lane.begin(arena, id, 5);
+            assert_eq!((lane.id(), lane.birth(), lane.tag()), (id, 5, owner_tag(id)));
+            assert!(lane.is_live() && lane.book().borrow().classes[0].slots.is_empty());
+            lane.end();
+        }
+    }
 }

@@ -689,6 +689,56 @@ mod tests {
     }
 
     #[test]
+    fn neighbours_in_the_midst_of_a_group_are_a_row_too() {
+        let segment = with_used(5);
+        let arena = &segment.attached().arena;
+        let class = ClassId::of(1024, 8).unwrap();
+        with_lane(segment.attached(), |lane| {
+            let (heap, magazine) = (Heap { arena, lane }, lane.magazine(class));
+            let count = class.cut().count as usize;
+            assert_eq!(count, GROUP);
+            let blocks: Vec<u64> =
+                (0..count).map(|_| heap.take_or_refill(class).unwrap()).collect();
+            let midst = &blocks[20..50];
+            midst.iter().for_each(|block| assert!(Heap::free_own(lane, *block, State::Private)));
+            heap.flush_all(class);
+            heap.refill(class).unwrap();
+            assert_eq!((magazine.at_hand(), magazine.room()), (30, class.cut().magazine));
+            let again: Vec<u64> = (0..30).map(|_| Heap::take(lane, class).unwrap()).collect();
+            assert_eq!(again, midst);
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn the_first_to_free_into_a_slab_rings_and_the_others_leave_it_at_that() {
+        let segment = with_used(5);
+        let arena = &segment.attached().arena;
+        let class = ClassId::of(1024, 8).unwrap();
+        with_lane(segment.attached(), |lane| {
+            let heap = Heap { arena, lane };
+            let mut blocks = (0..3).map(|_| {
+                let block = heap.take_or_refill(class).unwrap();
+                Heap::set_state(arena, block, State::Raw);
+                block
+            });
+            let blocks: [u64; 3] = core::array::from_fn(|_| blocks.next().unwrap());
+            let bell = &arena.lane(lane.id()).bells[class.index()];
+            let free = |block| {
+                let block = crate::Offset::from_bits(block).unwrap();
+                let segment = &segment;
+                std::thread::scope(|scope| {
+                    scope.spawn(move || segment.deallocate(block).unwrap()).join().unwrap();
+                });
+                bell.swap(0, Acquire)
+            };
+            assert_eq!(blocks.map(free), [1, 0, 0]);
+            heap.answer_bells(class, &mut lane.book().borrow_mut().classes[class.index()]);
+        })
+        .unwrap();
+    }
+
+    #[test]
     fn a_block_whose_freer_told_nobody_is_found_before_the_lane_has_three_times_its_slabs() {
         let class = ClassId::of(1024, 8).unwrap();
         for (slabs, nth) in [(1, 0), (2, 0), (2, 1), (5, 0), (5, 3), (5, 4), (6, 2)] {

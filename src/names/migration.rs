@@ -368,6 +368,32 @@ mod tests {
     }
 
     #[test]
+    fn who_finds_a_table_full_that_moves_already_helps_it_to_the_end() {
+        let segment = with_names(8, 0);
+        let make_room_twice = |names: Names<'_>| {
+            let _entered = names.enter();
+            let current = names.current().unwrap();
+            names.make_room(current).unwrap();
+            assert_eq!(names.current().unwrap().offset, current.offset, "it only began");
+            names.make_room(current).unwrap();
+            assert_eq!(names.current().unwrap().offset, current.next().load(Acquire));
+            Ok(())
+        };
+        segment.with_names(make_room_twice).unwrap();
+        assert_eq!(segment.find::<usize>("name 7").unwrap().as_deref(), Some(&7));
+    }
+
+    #[test]
+    fn a_table_that_moved_is_made_small_again_only_if_few_names_are_left() {
+        let full = Array::limit(SMALLEST) as usize - 1;
+        for (left, slots) in [(2, SMALLEST), (7, SMALLEST), (20, 2 * SMALLEST)] {
+            let segment = with_names(full, full - left);
+            segment.construct("one more", 0usize).unwrap();
+            assert_eq!(segment.stats().unwrap().names.slots, slots, "{left} were left");
+        }
+    }
+
+    #[test]
     fn an_array_is_kept_as_long_as_a_lane_is_inside_it() {
         let segment = with_names(8, 0);
         let grow = |names: Names<'_>| {
