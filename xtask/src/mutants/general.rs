@@ -119,10 +119,15 @@ pub fn run(names: &[String], args: &GeneralArgs, file: Option<&Path>) -> Result<
         fates.insert(mutant.key.clone(), fate);
         keep(fates)
     };
-    // A mutant goes through the quick ones at once; the slow ones are for the survivors of all.
+    // A mutant goes through the quick ones at once; the slow ones are for the survivors of all. Those that
+    // must be built alone take as long as many others, and go last.
     let (quick, slow) = suites.split_at(suites.len().min(QUICK));
-    for (suites, numbers) in std::iter::once((quick, &chosen[..]))
-        .chain(slow.chunks(1).map(|suite| (suite, &chosen[..])))
+    let has_switch = |number: &&usize| shop.switched.contains(&(**number as u32 + 1));
+    let (switched, alone): (Vec<usize>, Vec<usize>) = chosen.iter().partition(has_switch);
+    println!("{} mutants have a switch, {} do not", switched.len(), alone.len());
+    for (suites, numbers) in std::iter::once((quick, &switched))
+        .chain(slow.chunks(1).map(|suite| (suite, &switched)))
+        .chain([(suites, &alone)])
     {
         for &number in numbers {
             for suite in suites {
