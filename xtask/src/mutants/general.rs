@@ -35,6 +35,9 @@ pub struct GeneralArgs {
     /// Tries survivors again, by all suites.
     #[arg(long, requires = "general")]
     pub again: bool,
+    /// Only survivors: goes on with them, by the suites that did not try them yet.
+    #[arg(long, requires = "general", conflicts_with = "again")]
+    pub survivors: bool,
 }
 
 /// What became of a mutant.
@@ -86,6 +89,9 @@ pub fn run(names: &[String], args: &GeneralArgs, file: Option<&Path>) -> Result<
                 fates.remove(&all[*number].key);
             }
         }
+    }
+    if args.survivors {
+        chosen.retain(|number| matches!(fates.get(&all[*number].key), Some(Fate::Survived { .. })));
     }
     let last = args.until.as_ref().map_or(Ok(SUITES.len() - 1), |name| {
         SUITES.iter().position(|suite| suite.name == name).context("no suite has this name")
@@ -277,7 +283,7 @@ impl<'a> Shop<'a> {
         Ok(Tried::Ended(end, took))
     }
 
-    /// Builds a suite, and sees which mutants it asks for. The models are too long for that.
+    /// Builds a suite, and sees which mutants it asks for, if it is of tests: others are run in part.
     fn open_suite(&mut self, suite: &'static Suite) -> Result<()> {
         if !self.built.contains_key(&suite.program) {
             let built = suites::build(suite.program, &self.tree(), &self.dir, false)?;
@@ -285,7 +291,8 @@ impl<'a> Shop<'a> {
                 built.map_err(|_| anyhow!("{} does not compile with switches", suite.name))?;
             self.built.insert(suite.program, program);
         }
-        if suite.program != Program::Loom && !self.reached.contains_key(suite.name) {
+        let is_of_tests = matches!(suite.program, Program::Lib | Program::Test(_));
+        if is_of_tests && !self.reached.contains_key(suite.name) {
             let (program, args) = (&self.built[&suite.program], suite.args_for(""));
             let count = self.all.len() + 1;
             let (end, reached) = suites::reached(program, &args, &self.tree(), PATIENT, count)?;

@@ -41,16 +41,63 @@ impl Suite {
         (self.name == SUITES[0].name).then(|| std::iter::once(module).chain(args).collect())
     }
 
-    /// The models are run of the part that a file is of; the rest would only take its time.
+    /// Of the models, and of the operations that are killed, the part that a file is of; the rest would
+    /// only take its time.
     pub fn args_for(&self, file: &str) -> Vec<&'static str> {
-        let mut args = self.args.to_vec();
-        if self.program == Loom {
-            let parts = ["heap", "names", "process", "index"];
-            args.extend(parts.iter().filter(|part| file[4.min(file.len())..].starts_with(**part)));
-        }
-        args
+        let part = PARTS.iter().find(|part| file.starts_with(part.file));
+        let more = match self.program {
+            Steps => part.map_or(&[][..], |part| std::slice::from_ref(&part.operations)),
+            Loom => part.map_or(&[][..], |part| part.models),
+            Lib | Test(_) => &[],
+        };
+        [self.args, more].concat()
     }
 }
+
+/// What of the slow suites has to do with a file.
+struct Part {
+    /// How its path begins; the first one counts.
+    file: &'static str,
+    /// What names of operations contain.
+    operations: &'static str,
+    /// How names of models begin.
+    models: &'static [&'static str],
+}
+
+const PARTS: &[Part] = &[
+    Part { file: "src/index_set", operations: "allocate-grow", models: &["index-set"] },
+    Part {
+        file: "src/heap/growth",
+        operations: "run",
+        models: &["heap/units", "heap/run", "death/run", "recovery/run"],
+    },
+    Part {
+        file: "src/heap/run",
+        operations: "run",
+        models: &["heap/run", "death/run", "recovery/run"],
+    },
+    Part {
+        file: "src/heap/orphan",
+        operations: "free",
+        models: &["heap/orphan", "heap/adopt", "heap/two", "death/orphan", "death/adopt"],
+    },
+    Part { file: "src/heap", operations: "allocate", models: &["heap", "death/remote"] },
+    Part {
+        file: "src/names/migration",
+        operations: "names-growth",
+        models: &["names/migration", "names/growth", "names/few", "death/growth"],
+    },
+    Part {
+        file: "src/names",
+        operations: "construct",
+        models: &["names", "death/known-name", "death/construct", "death/destroy"],
+    },
+    Part {
+        file: "src/process",
+        operations: "thread-end",
+        models: &["process", "recovery/numbers", "death/attach"],
+    },
+];
 
 use Program::{Lib, Loom, Steps, Test};
 
