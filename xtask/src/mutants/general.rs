@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -29,6 +30,9 @@ pub struct GeneralArgs {
     /// Suites up to this one, by their order in the report.
     #[arg(long, value_name = "SUITE", requires = "general")]
     pub until: Option<String>,
+    /// Only these suites.
+    #[arg(long, value_name = "SUITE", requires = "general", conflicts_with = "until")]
+    pub suite: Vec<String>,
     /// Only so many, a fair sample.
     #[arg(long, value_name = "MUTANTS", requires = "general")]
     pub sample: Option<usize>,
@@ -93,10 +97,18 @@ pub fn run(names: &[String], args: &GeneralArgs, file: Option<&Path>) -> Result<
     if args.survivors {
         chosen.retain(|number| matches!(fates.get(&all[*number].key), Some(Fate::Survived { .. })));
     }
-    let last = args.until.as_ref().map_or(Ok(SUITES.len() - 1), |name| {
-        SUITES.iter().position(|suite| suite.name == name).context("no suite has this name")
-    })?;
-    let suites = &SUITES[..=last];
+    let place = |name: &String| {
+        SUITES
+            .iter()
+            .position(|suite| suite.name == name)
+            .with_context(|| format!("no suite {name}"))
+    };
+    let last = args.until.as_ref().map_or(Ok(SUITES.len() - 1), place)?;
+    let named = args.suite.iter().map(place).collect::<Result<Vec<_>>>()?;
+    let is_wanted = |at: &usize| *at <= last && (named.is_empty() || named.contains(at));
+    let of =
+        |range: Range<usize>| range.filter(is_wanted).map(|at| &SUITES[at]).collect::<Vec<_>>();
+    let (quick, slow) = (of(0..QUICK), of(QUICK..SUITES.len()));
     let keep = |fates: &Fates| fs::write(&state, serde_json::to_vec_pretty(fates)?).context("keep");
     let mut shop = Shop::open(&root, dir.clone(), &all, &mut fates)?;
     keep(&fates)?;
@@ -127,16 +139,15 @@ pub fn run(names: &[String], args: &GeneralArgs, file: Option<&Path>) -> Result<
     };
     // A mutant goes through the quick ones at once; the slow ones are for the survivors of all. Those that
     // must be built alone take as long as many others, and go last.
-    let (quick, slow) = suites.split_at(suites.len().min(QUICK));
     let has_switch = |number: &&usize| shop.switched.contains(&(**number as u32 + 1));
     let (switched, alone): (Vec<usize>, Vec<usize>) = chosen.iter().partition(has_switch);
     println!("{} mutants have a switch, {} do not", switched.len(), alone.len());
-    for (suites, numbers) in std::iter::once((quick, &switched))
+    for (suites, numbers) in std::iter::once((&quick[..], &switched))
         .chain(slow.chunks(1).map(|suite| (suite, &switched)))
-        .chain([(suites, &alone)])
+        .chain([(&quick[..], &alone), (&slow[..], &alone)])
     {
         for &number in numbers {
-            for suite in suites {
+            for &suite in suites {
                 one(&mut fates, &mut shop, suite, number)?;
             }
         }
