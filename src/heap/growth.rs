@@ -414,7 +414,12 @@ mod tests {
         let units = || arena.units().filter(is_free).map(|unit| unit.0 as usize);
         assert!(units().count() >= 150);
         units().for_each(|unit| free.remove(unit));
-        segment.with_names(|names| Ok(names.heap.remake_hints())).unwrap();
+        segment
+            .with_names(|names| {
+                names.heap.remake_hints();
+                Ok(())
+            })
+            .unwrap();
         assert!(units().all(|unit| free.shows(unit)));
         let used = arena.units().filter(|unit| !is_free(unit));
         assert!(used.into_iter().all(|unit| !free.contains(unit.0 as usize)));
