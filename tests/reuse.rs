@@ -4,6 +4,8 @@
 //!   without a trim;
 //! - what is free in a slab whose thread ended, or that was trimmed, is found again;
 //! - what objects stood in that were destroyed is used again as soon as nobody looks at them;
+//! - the memory of a large object is free as soon as it is destroyed and nobody looks at it;
+//! - what a process forgot is free when it closes the segment;
 //! - a table of names stays as large as its names need.
 mod common;
 
@@ -109,6 +111,31 @@ fn what_objects_stood_in_is_used_again() {
         }
     }
     assert_like_fresh(&segment, &fresh);
+}
+
+#[test]
+fn a_large_object_s_memory_is_free_at_once() {
+    let (segment, fresh) = new();
+    let runs = || segment.stats().unwrap().units.runs;
+    for elements in [300_000, 1_000_000] {
+        segment.construct_slice_default::<u8>("large", elements).unwrap();
+        assert_eq!(runs(), elements.div_ceil(64 << 10) as u64);
+        assert!(segment.destroy::<u8>("large").unwrap());
+        assert_eq!(runs(), 0);
+    }
+    assert_like_fresh(&segment, &fresh);
+}
+
+#[test]
+fn what_was_forgotten_is_free_once_the_segment_is_closed() {
+    let (segment, fresh) = new();
+    for elements in [1, 30, 1000, 20_000, 50_000] {
+        let other = Segment::open_fd(segment.as_fd().try_clone_to_owned().unwrap()).unwrap();
+        std::mem::forget(other.own_slice(elements, |i| i as u64).unwrap());
+        std::mem::forget(other.own_slice(elements, |i| i as u64).unwrap());
+        drop(other);
+        assert_like_fresh(&segment, &fresh);
+    }
 }
 
 #[test]

@@ -316,6 +316,138 @@ fn crossed_zones(from: UnitIndex, count: u32) -> impl Iterator<Item = u64> {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use crate::heap::unit::UNIT;
+    use crate::{Offset, Options, Segment};
+    use core::alloc::Layout;
+
+    fn new() -> Segment {
+        Options::new().capacity(16 << 20).create_anonymous().unwrap()
+    }
+
+    fn run(segment: &Segment, units: usize) -> Offset<u8> {
+        segment.allocate(Layout::from_size_align(units * UNIT, 8).unwrap()).unwrap()
+    }
+
+    /// Bytes that the file has from the file system.
+    fn backed(segment: &Segment) -> u64 {
+        rustix::fs::fstat(segment.as_fd()).unwrap().st_blocks as u64 * 512
+    }
+
+    #[test]
+    fn what_is_allocated_is_backed_before_anybody_touches_it() {
+        let segment = new();
+        let before = backed(&segment);
+        run(&segment, 50);
+        assert!(backed(&segment) >= before + 50 * UNIT as u64);
+    }
+
+    #[test]
+    fn the_last_run_grows_where_it_stands_and_the_segment_with_it() {
+        let room = new().attached().arena.layout().units as u32;
+        for units in [51, 60, room] {
+            let segment = new();
+            let arena = &segment.attached().arena;
+            let offset = run(&segment, 50);
+            let head = UnitIndex::containing(offset.to_bits());
+            assert_eq!(arena.frontier(), head.plus(50), "no unit is behind it");
+            let (units, bytes) = (units.min(room - head.0), |units| units as usize * UNIT);
+            let more = bytes(room - head.0 + 1);
+            assert_eq!(segment.resize_in_place(offset, more).unwrap(), None);
+            let resized = segment.resize_in_place(offset, bytes(units)).unwrap();
+            assert_eq!(resized, Some(bytes(units)));
+            assert!(arena.frontier() >= head.plus(units));
+            segment.deallocate(offset).unwrap();
+            assert!(segment.check().unwrap().is_clean());
+        }
+    }
+
+    #[test]
+    fn a_segment_grows_by_an_eighth_of_what_it_has() {
+        let segment = new();
+        let arena = &segment.attached().arena;
+        segment
+            .with_names(|names| {
+                for _ in 0..40 {
+                    let before = arena.frontier().0;
+                    names.heap.grow(1).unwrap();
+                    let used = before - arena.first_unit().0;
+                    assert_eq!(arena.frontier().0 - before, (used / 8).clamp(1, STEP));
+                }
+                Ok(())
+            })
+            .unwrap();
+    }
+
+    #[test]
+    fn room_is_looked_for_below_the_frontier_alone_up_to_the_last_unit_of_a_zone() {
+        let zone = ZONE_UNITS as u64;
+        let first = crate::layout::Layout::for_units(zone).unwrap().first_unit;
+        // A segment has room for a quarter and 32 MiB more than what is asked for.
+        let asked = ((zone - first) * UNIT as u64 - (32 << 20)) / 5 * 4;
+        let segment = Options::new().capacity(asked).create_anonymous().unwrap();
+        let arena = &segment.attached().arena;
+        assert_eq!(arena.layout().units, zone);
+        // Sets and words alone are looked at, which are backed.
+        let frontier = arena.header().frontier.swap(zone, AcqRel);
+        let last = [zone - 2, zone - 1].map(|unit| unit as usize);
+        last.iter().for_each(|unit| arena.set(SetId::Free).insert(*unit));
+        segment
+            .with_names(|names| {
+                let find = |len| names.heap.find_hinted(last[0] as u32, len);
+                assert_eq!(find(2), Some(UnitIndex(last[0] as u32)));
+                assert_eq!(find(3), None);
+                Ok(())
+            })
+            .unwrap();
+        last.iter().for_each(|unit| arena.set(SetId::Free).remove(*unit));
+        arena.header().frontier.store(frontier, Release);
+    }
+
+    #[test]
+    fn hints_that_were_lost_are_made_anew() {
+        let segment = new();
+        let freed = run(&segment, 150);
+        segment.deallocate(freed).unwrap();
+        let arena = &segment.attached().arena;
+        let free = arena.set(SetId::Free);
+        let is_free = |unit: &UnitIndex| is_claimable(arena.unit(*unit));
+        let units = || arena.units().filter(is_free).map(|unit| unit.0 as usize);
+        assert!(units().count() >= 150);
+        units().for_each(|unit| free.remove(unit));
+        segment
+            .with_names(|names| {
+                names.heap.remake_hints();
+                Ok(())
+            })
+            .unwrap();
+        assert!(units().all(|unit| free.shows(unit)));
+        let used = arena.units().filter(|unit| !is_free(unit));
+        assert!(used.into_iter().all(|unit| !free.contains(unit.0 as usize)));
+    }
+
+    #[test]
+    fn free_memory_goes_back_to_the_system_but_for_what_somebody_looks_at() {
+        let segment = new();
+        let (freed, kept) = (run(&segment, 20), run(&segment, 5));
+        segment.deallocate(freed).unwrap();
+        segment.deallocate(kept).unwrap();
+        let arena = &segment.attached().arena;
+        let kept = UnitIndex::containing(kept.to_bits());
+        let returned = segment
+            .with_names(|names| {
+                let (pins, record) = (&names.heap.lane.pins, names.record());
+                let hazard = pins.pin(record, kept.offset() + 100).unwrap();
+                let before = backed(&segment);
+                assert!(names.heap.decommit_free_units() >= 20);
+                assert_eq!(arena.unit(kept), Some(Unit::Free), "it is looked at");
+                pins.unpin(record, hazard);
+                Ok(before - backed(&segment))
+            })
+            .unwrap();
+        assert!(returned >= 20 * UNIT as u64, "{returned}");
+        let first = UnitIndex::containing(freed.to_bits());
+        assert_eq!(arena.unit(first), Some(Unit::Decommitted));
+    }
 
     #[test]
     fn a_zone_is_crossed_where_it_begins() {

@@ -419,7 +419,7 @@ pub struct ClassBook {
     /// Slots whose slabs have a pending group, each once (`listed`).
     ready: Vec<u32>,
     listed: Vec<bool>,
-    /// The next slot that a look by cursor goes to.
+    /// The slot above the one that a look by cursor goes to next.
     pub cursor: u32,
     /// Slabs in which every block is FREE, as far as is known.
     pub empties: u32,
@@ -509,5 +509,47 @@ impl ClassBook {
     /// The slabs whose ring bit is `ring`.
     pub fn slots_of_ring(&self, ring: u32) -> impl Iterator<Item = u32> + use<> {
         (ring..self.slots.len() as u32).step_by(64)
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::Options;
+    use crate::attached::with_lane;
+
+    #[test]
+    fn a_live_lane_knows_its_birth_and_each_byte_of_its_segment() {
+        let segment = Options::new().capacity(1 << 20).create_anonymous().unwrap();
+        let (attached, end) = (segment.attached(), segment.attached().arena.layout().bytes());
+        with_lane(attached, |lane| {
+            assert!(lane.birth() != 0 && attached.is_own_birth(lane.birth()));
+            for offset in [0, 1, end / 2, end - 1] {
+                let address = lane.address(offset).map(NonNull::as_ptr);
+                assert_eq!(address, Some(attached.arena.at(offset)), "{offset}");
+                assert!(lane.unit_word(offset).is_some(), "{offset}");
+            }
+            for offset in [end, end + 1, 1 << Lane::BIRTH_SHIFT, u64::MAX] {
+                assert!(lane.address(offset).is_none() && lane.unit_word(offset).is_none());
+            }
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn a_lane_that_ended_is_as_one_that_never_was() {
+        let segment = Options::new().capacity(1 << 20).create_anonymous().unwrap();
+        let arena = &segment.attached().arena;
+        // SAFETY: all zero is a lane, as memory that fork has wiped is.
+        let lane = unsafe { Box::<Lane>::new_zeroed().assume_init() };
+        for id in [LaneId(7), LaneId(8)] {
+            assert!(!lane.is_live() && lane.unit_word(0).is_none() && lane.address(0).is_none());
+            assert_eq!((lane.id(), lane.birth(), lane.tag()), (LaneId::NOBODY, 0, 0));
+            assert!(ClassId::all().all(|class| !lane.magazine(class).push(UNIT as u64)));
+            lane.begin(arena, id, 5);
+            assert_eq!((lane.id(), lane.birth(), lane.tag()), (id, 5, owner_tag(id)));
+            assert!(lane.is_live() && lane.book().borrow().classes[0].slots.is_empty());
+            lane.end();
+        }
     }
 }

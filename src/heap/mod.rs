@@ -303,6 +303,7 @@ pub fn raw_place(arena: &Arena, offset: u64) -> Result<Place, FreeError> {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use crate::attached::with_lane;
     use crate::{Options, Segment};
     use unit::LaneId;
 
@@ -392,6 +393,73 @@ mod tests {
         let is_free = matches!(arena.unit(head), Some(Unit::Free | Unit::Decommitted));
         assert!(is_free, "one that fits");
         assert!(segment.check().unwrap().is_clean());
+    }
+
+    #[test]
+    fn a_thread_s_own_blocks_come_and_go_the_short_way() {
+        // The long way does the same, and would hide that the short one is closed.
+        let segment = Options::new().capacity(64 << 20).create_anonymous().unwrap();
+        let arena = &segment.attached().arena;
+        let state = |block| state_of(arena, &locate(arena, block).unwrap()).unwrap();
+        with_lane(segment.attached(), |lane| {
+            for class in ClassId::all() {
+                let first = Heap { arena, lane }.take_or_refill(class).unwrap();
+                assert!(Heap::free_own(lane, first, State::Private), "{class}");
+                // From the stack, where the first one is, and from the row, as far as there is one.
+                for _ in 0..class.cut().magazine.min(2) {
+                    let raw = Heap::take_raw(lane, class);
+                    assert_eq!(raw.is_some(), class.cut().span == 1, "{class}");
+                    let Some(raw) = raw else { break };
+                    assert_eq!(state(raw), State::Raw, "{class}");
+                    let others = [raw + 8, raw + 1, raw + (1 << 48), arena.layout().bytes()];
+                    for other in others {
+                        assert!(!Heap::free_own(lane, other, State::Raw), "no block begins there");
+                    }
+                    assert!(!Heap::free_own(lane, raw, State::Published), "it is no object");
+                    assert_eq!(state(raw), State::Raw, "{class}");
+                    assert!(Heap::free_own(lane, raw, State::Raw), "{class}");
+                    assert_eq!(state(raw), State::Private, "{class}");
+                    assert!(!Heap::free_own(lane, raw, State::Raw), "it is free");
+                    assert_eq!(Heap::take(lane, class), Some(raw), "the last one in");
+                }
+            }
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn a_full_magazine_gives_back_half_for_a_block_of_its_own_alone() {
+        let segment = Options::new().capacity(4 << 20).create_anonymous().unwrap();
+        let (arena, class) = (&segment.attached().arena, ClassId::of(64, 8).unwrap());
+        let (blocks_of_others, ended) = (std::sync::mpsc::channel(), std::sync::Barrier::new(2));
+        std::thread::scope(|scope| {
+            let (send, ended) = (blocks_of_others.0, &ended);
+            let segment = &segment;
+            scope.spawn(move || {
+                let block = segment.allocate(core::alloc::Layout::new::<[u64; 8]>()).unwrap();
+                send.send(block.to_bits()).unwrap();
+                ended.wait();
+            });
+            let foreign = blocks_of_others.1.recv().unwrap();
+            with_lane(segment.attached(), |lane| {
+                let (heap, magazine) = (Heap { arena, lane }, lane.magazine(class));
+                let room = class.cut().magazine;
+                let blocks: Vec<u64> =
+                    (0..2 * room).map(|_| heap.take_or_refill(class).unwrap()).collect();
+                let mut blocks = blocks.into_iter();
+                while !magazine.is_full() {
+                    assert!(Heap::free_own(lane, blocks.next().unwrap(), State::Private));
+                }
+                let last = blocks.next().unwrap();
+                assert!(!Heap::free_own(lane, last, State::Private), "there is no room");
+                assert!(!heap.free_own_with_room(foreign, State::Raw), "another's");
+                assert_eq!(magazine.room(), 0);
+                assert!(heap.free_own_with_room(last, State::Private));
+                assert_eq!(magazine.room(), room.div_ceil(2) - 1);
+            })
+            .unwrap();
+            ended.wait();
+        });
     }
 
     #[test]

@@ -166,3 +166,30 @@ impl Heap<'_> {
         }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::Options;
+    use crate::attached::with_lane;
+
+    #[test]
+    fn a_hint_of_an_orphan_goes_when_it_proves_false() {
+        let segment = Options::new().capacity(4 << 20).create_anonymous().unwrap();
+        let arena = &segment.attached().arena;
+        let class = ClassId::of(1024, 8).unwrap();
+        with_lane(segment.attached(), |lane| {
+            let heap = Heap { arena, lane };
+            let block = heap.take_or_refill(class).unwrap();
+            let unit = UnitIndex::containing(block);
+            let orphans = arena.set(SetId::Orphans(class));
+            orphans.insert(unit.0 as usize);
+            for _ in 0..class.cut().count {
+                assert_ne!(heap.take_or_refill(class), Ok(block), "it is held");
+            }
+            assert!(!orphans.contains(unit.0 as usize));
+            assert!(matches!(arena.unit(unit), Some(Unit::Slab { .. })));
+        })
+        .unwrap();
+    }
+}

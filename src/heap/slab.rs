@@ -14,7 +14,8 @@
 //! unit word, *then* swaps the doorbell, then looks at all bytes; f2 before that swap: it sees the
 //! byte; f2 after: f3 reads the new owner. A freer that found the doorbell ringing leaves the rest
 //! to who made it ring; if that one is stopped or dead, r4 comes by: before a lane takes a fresh
-//! unit it looks at one slab that it owns, so each is seen once while the lane at most doubles.
+//! unit it looks at one slab that it owns, downwards in turn, so each is seen before the lane has three
+//! times as many.
 //!
 //! **No block has two holders.** FREE → PRIVATE is done by the lane in the unit word alone, and that
 //! changes by CAS. f1 is the freer's last touch of the unit's memory: a late ring goes to the dense
@@ -185,14 +186,15 @@ impl Heap<'_> {
 
     fn look_by_cursor(&self, class: ClassId, notes: &mut ClassBook) {
         let slots = notes.slots.len() as u32;
-        let from = notes.cursor;
-        let Some(slot) = (0..slots)
-            .map(|i| (from + i) % slots)
+        // Downwards: upwards it would go ahead of the fresh slabs, one for each look, and never come round.
+        let above = notes.cursor;
+        let Some(slot) = (1..=slots)
+            .map(|i| (above + slots - i) % slots)
             .find(|slot| notes.slots[*slot as usize].is_some())
         else {
             return;
         };
-        notes.cursor = slot + 1;
+        notes.cursor = slot;
         let slab = notes.slots[slot as usize].as_ref().expect("found above");
         self.arena.doorbell(slab.unit).swap(0, Acquire);
         let (unit, groups) = (slab.unit, class.cut().groups());
@@ -606,6 +608,9 @@ impl Heap<'_> {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use crate::attached::with_lane;
+    use crate::heap::{PlaceKind, locate};
+    use crate::{Options, Segment};
 
     #[test]
     fn eight_bytes_are_told_apart() {
@@ -643,6 +648,115 @@ mod tests {
         let mut last = up;
         last[7] += 48;
         assert_eq!(in_a_row::<8>(&last, 16, 48), None);
+    }
+
+    /// A segment of which so many units are in use.
+    fn with_used(units: usize) -> Segment {
+        let segment = Options::new().capacity(64 << 20).create_anonymous().unwrap();
+        let layout = core::alloc::Layout::from_size_align(units * UNIT, 8).unwrap();
+        segment.allocate(layout).unwrap();
+        segment
+    }
+
+    #[test]
+    fn a_refill_of_fresh_blocks_is_one_row_as_long_as_the_magazine_takes() {
+        let mut seen = 0;
+        for segment in (5..9).map(with_used) {
+            let arena = &segment.attached().arena;
+            with_lane(segment.attached(), |lane| {
+                for class in ClassId::all().filter(|class| class.cut().span == 1) {
+                    let (cut, magazine) = (class.cut(), lane.magazine(class));
+                    Heap { arena, lane }.refill(class).unwrap();
+                    let (count, first) = (magazine.at_hand(), magazine.pop().unwrap());
+                    // Whole groups, where it takes more than one.
+                    let (group, unit) = (GROUP as u32, UnitIndex::containing(first));
+                    let (full, end) = if cut.magazine < group {
+                        (cut.magazine, cut.count)
+                    } else {
+                        (cut.magazine - cut.magazine % group, cut.count - cut.count % group)
+                    };
+                    let from = first_group(class, unit, cut.groups()) as u32 * group;
+                    if from + full <= end {
+                        assert_eq!(count, full, "{class}, from block {from} of {}", cut.count);
+                        assert_eq!(magazine.room(), cut.magazine, "{class}: on the stack");
+                        seen += 1;
+                    }
+                }
+            })
+            .unwrap();
+        }
+        assert!(seen > 80, "{seen} refills with room for a row");
+    }
+
+    #[test]
+    fn neighbours_in_the_midst_of_a_group_are_a_row_too() {
+        let segment = with_used(5);
+        let arena = &segment.attached().arena;
+        let class = ClassId::of(1024, 8).unwrap();
+        with_lane(segment.attached(), |lane| {
+            let (heap, magazine) = (Heap { arena, lane }, lane.magazine(class));
+            let count = class.cut().count as usize;
+            assert_eq!(count, GROUP);
+            let blocks: Vec<u64> =
+                (0..count).map(|_| heap.take_or_refill(class).unwrap()).collect();
+            let midst = &blocks[20..50];
+            midst.iter().for_each(|block| assert!(Heap::free_own(lane, *block, State::Private)));
+            heap.flush_all(class);
+            heap.refill(class).unwrap();
+            assert_eq!((magazine.at_hand(), magazine.room()), (30, class.cut().magazine));
+            let again: Vec<u64> = (0..30).map(|_| Heap::take(lane, class).unwrap()).collect();
+            assert_eq!(again, midst);
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn the_first_to_free_into_a_slab_rings_and_the_others_leave_it_at_that() {
+        let segment = with_used(5);
+        let arena = &segment.attached().arena;
+        let class = ClassId::of(1024, 8).unwrap();
+        with_lane(segment.attached(), |lane| {
+            let heap = Heap { arena, lane };
+            let mut blocks = (0..3).map(|_| {
+                let block = heap.take_or_refill(class).unwrap();
+                Heap::set_state(arena, block, State::Raw);
+                block
+            });
+            let blocks: [u64; 3] = core::array::from_fn(|_| blocks.next().unwrap());
+            let bell = &arena.lane(lane.id()).bells[class.index()];
+            let free = |block| {
+                let block = crate::Offset::from_bits(block).unwrap();
+                let segment = &segment;
+                std::thread::scope(|scope| {
+                    scope.spawn(move || segment.deallocate(block).unwrap()).join().unwrap();
+                });
+                bell.swap(0, Acquire)
+            };
+            assert_eq!(blocks.map(free), [1, 0, 0]);
+            heap.answer_bells(class, &mut lane.book().borrow_mut().classes[class.index()]);
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn a_block_whose_freer_told_nobody_is_found_before_the_lane_has_three_times_its_slabs() {
+        let class = ClassId::of(1024, 8).unwrap();
+        for (slabs, nth) in [(1, 0), (2, 0), (2, 1), (5, 0), (5, 3), (5, 4), (6, 2)] {
+            let segment = with_used(5);
+            let arena = &segment.attached().arena;
+            with_lane(segment.attached(), |lane| {
+                let heap = Heap { arena, lane };
+                let take = || heap.take_or_refill(class).unwrap();
+                let blocks: Vec<u64> = (0..slabs * class.cut().count).map(|_| take()).collect();
+                // f1, and nothing after it: the freer is stopped.
+                let lost = blocks[(nth * class.cut().count + 7) as usize];
+                let PlaceKind::Slab(block, _) = locate(arena, lost).unwrap().kind else { panic!() };
+                heap.state(block).store(State::Free as u8, Release);
+                let mut more = (0..2 * slabs * class.cut().count).map(|_| take());
+                assert!(more.any(|block| block == lost), "of slab {nth} of {slabs}");
+            })
+            .unwrap();
+        }
     }
 
     #[test]

@@ -316,8 +316,138 @@ impl<'a> Names<'a> {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
-    use crate::Options;
+    use crate::layout::oldest_of;
+    use crate::names::Names;
+    use crate::names::array::{Array, SMALLEST};
     use crate::names::entry::{Key, Space};
+    use crate::sync::Acquire;
+    use crate::{Options, Segment};
+
+    /// A segment with so many names, of which so many have lost their objects.
+    fn with_names(count: usize, absent: usize) -> Segment {
+        let segment = Options::new().capacity(4 << 20).create_anonymous().unwrap();
+        for i in 0..count {
+            segment.construct(&format!("name {i}"), i).unwrap();
+        }
+        for i in 0..absent {
+            assert!(segment.destroy::<usize>(&format!("name {i}")).unwrap());
+        }
+        segment
+    }
+
+    /// The slots of the array that takes the place of one that is full of so many names, of which so
+    /// many have lost their objects, and for the rest of promises of the dead.
+    fn successor_of(count: usize, absent: usize) -> u64 {
+        let segment = with_names(count, absent);
+        let mut slots = 0;
+        segment
+            .with_names(|names| {
+                let _entered = names.enter();
+                let current = names.current().unwrap();
+                assert_eq!(current.len(), SMALLEST);
+                while current.promise(true) {}
+                names.make_room(current).unwrap();
+                let next = current.next().load(Acquire);
+                slots = Array::at(names.heap.arena, next).unwrap().len();
+                Ok(())
+            })
+            .unwrap();
+        slots
+    }
+
+    #[test]
+    fn a_full_table_doubles_where_names_fill_half_of_it() {
+        // A constructed object brings the description of its type along: one more.
+        let half = Array::limit(SMALLEST) as usize / 2 - 1;
+        assert_eq!(successor_of(8, 0), SMALLEST, "promises of the dead take no room");
+        assert_eq!(successor_of(half - 1, 0), SMALLEST);
+        assert_eq!(successor_of(half, 0), 2 * SMALLEST);
+        assert_eq!(successor_of(half + 8, 0), 2 * SMALLEST);
+        assert_eq!(successor_of(half + 8, half + 6), SMALLEST, "most have no object");
+        assert_eq!(successor_of(half + 8, 8), 2 * SMALLEST, "some have none");
+    }
+
+    #[test]
+    fn who_finds_a_table_full_that_moves_already_helps_it_to_the_end() {
+        let segment = with_names(8, 0);
+        let make_room_twice = |names: Names<'_>| {
+            let _entered = names.enter();
+            let current = names.current().unwrap();
+            names.make_room(current).unwrap();
+            assert_eq!(names.current().unwrap().offset, current.offset, "it only began");
+            names.make_room(current).unwrap();
+            assert_eq!(names.current().unwrap().offset, current.next().load(Acquire));
+            Ok(())
+        };
+        segment.with_names(make_room_twice).unwrap();
+        assert_eq!(segment.find::<usize>("name 7").unwrap().as_deref(), Some(&7));
+    }
+
+    #[test]
+    fn a_table_that_moved_is_made_small_again_only_if_few_names_are_left() {
+        let full = Array::limit(SMALLEST) as usize - 1;
+        for (left, slots) in [(2, SMALLEST), (7, SMALLEST), (20, 2 * SMALLEST)] {
+            let segment = with_names(full, full - left);
+            segment.construct("one more", 0usize).unwrap();
+            assert_eq!(segment.stats().unwrap().names.slots, slots, "{left} were left");
+        }
+    }
+
+    #[test]
+    fn an_array_is_kept_as_long_as_a_lane_is_inside_it() {
+        let segment = with_names(8, 0);
+        let grow = |names: Names<'_>| {
+            let arena = names.heap.arena;
+            let oldest = || oldest_of(arena.header().names_oldest.load(Acquire)).0;
+            let entered = names.enter();
+            let first = oldest();
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    (0..100)
+                        .for_each(|i| drop(segment.construct(&format!("more {i}"), i).unwrap()));
+                    segment.trim().unwrap();
+                });
+            });
+            assert_ne!(arena.header().names_current.load(Acquire), first);
+            assert_eq!(oldest(), first, "it is read still");
+            drop(entered);
+            names.reap();
+            assert_ne!(oldest(), first);
+            Ok(())
+        };
+        segment.with_names(grow).unwrap();
+    }
+
+    #[test]
+    fn a_table_that_fits_is_left_as_it_is() {
+        for names in [0, 20, 40, 200] {
+            let segment = with_names(names, 0);
+            let current = || segment.attached().arena.header().names_current.load(Acquire);
+            segment.trim().unwrap();
+            let before = current();
+            segment.trim().unwrap();
+            assert_eq!(current(), before, "{names} names");
+        }
+    }
+
+    #[test]
+    fn copies_that_did_not_come_leave_their_room_to_new_names() {
+        // Half of the names have no object and are left behind when the table grows.
+        let segment = with_names(40, 30);
+        let slots = || segment.stats().unwrap().names.slots;
+        let mut more = 0;
+        while slots() == SMALLEST {
+            segment.construct(&format!("more {more}"), more).unwrap();
+            more += 1;
+        }
+        let (grown, kept) = (slots(), segment.stats().unwrap().names.entries);
+        let mut room = Array::limit(grown) - kept;
+        while room > 1 {
+            segment.construct(&format!("last {room}"), room).unwrap();
+            room -= 1;
+        }
+        assert_eq!(slots(), grown, "with {} names", segment.stats().unwrap().names.entries);
+    }
 
     #[test]
     fn trims_leave_few_arrays_to_who_stays_inside_an_operation() {

@@ -471,3 +471,60 @@ impl<'a> Names<'a> {
         Err(Refused::Corrupt("arrays of names follow each other in a circle"))
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::entry::Space;
+    use super::*;
+    use crate::Options;
+
+    #[test]
+    fn of_all_who_pinned_an_object_one_destroys_it_and_the_others_see_that_it_is_gone() {
+        let segment = Options::new().capacity(1 << 20).create_anonymous().unwrap();
+        for round in 0..3 {
+            segment.construct("name", round).unwrap();
+            let destroy_twice = |names: Names<'_>| {
+                let arena = names.heap.arena;
+                let key = Key::new(arena, Space::Named, b"name");
+                let mut pinned = [(); 3].map(|()| names.find(&key).unwrap().unwrap());
+                let object = ObjectHeader::at(arena, pinned[0].object).unwrap();
+                assert!(object.life().is_whole());
+                pinned.rotate_left(round);
+                let destroyed = pinned.map(|pinned| names.destroy_unnamed(pinned));
+                assert_eq!(destroyed, [true, false, false]);
+                assert!(!object.life().is_whole());
+                assert!(names.find(&key).unwrap().is_none());
+                Ok(())
+            };
+            segment.with_names(destroy_twice).unwrap();
+        }
+        assert!(segment.check().unwrap().is_clean());
+    }
+    #[test]
+    fn a_retired_object_is_not_found_and_nobody_is_left_with_its_pin() {
+        let segment = Options::new().capacity(1 << 20).create_anonymous().unwrap();
+        segment.construct("name", 1u64).unwrap();
+        let retire = |names: Names<'_>| {
+            let (heap, pins) = (names.heap, &names.heap.lane.pins);
+            let key = Key::new(heap.arena, Space::Named, b"name");
+            let before = pins.count();
+            let pinned = names.find(&key).unwrap().unwrap();
+            let object = ObjectHeader::at(heap.arena, pinned.object).unwrap();
+            // Its destroyer is stopped here, behind the point from which on it is destroyed.
+            let retired = Life { retired_by: crate::heap::unit::LaneId(7), ..pinned.life };
+            object.life.store(retired.word(), Release);
+            names.unpin(pinned.hazard);
+            for _ in 0..3 {
+                assert!(names.find(&key).unwrap().is_none());
+                assert!(names.pin_unnamed(pinned.object).unwrap().is_none());
+                assert_eq!(pins.count(), before);
+            }
+            Ok(())
+        };
+        segment.with_names(retire).unwrap();
+        segment.construct("name", 2u64).unwrap();
+        assert_eq!(segment.find::<u64>("name").unwrap().as_deref(), Some(&2));
+        let none_is_pinned = |names: Names<'_>| Ok(names.heap.lane.pins.count() == 0);
+        assert!(segment.with_names(none_is_pinned).unwrap());
+    }
+}

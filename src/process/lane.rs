@@ -190,4 +190,13 @@ mod tests {
         assert_eq!(LaneOwner::of(1 | 512 << 8), None, "there are 512 participants");
         assert_eq!(LaneOwner::of(1 << 8), None, "Free has no participant");
     }
+
+    #[test]
+    fn whom_a_helper_is_at_is_told_apart_from_everybody_else_and_from_nobody() {
+        let slots = [0, 1, 2, 255, 511].map(ParticipantId);
+        let tenures = slots.map(|slot| [0, 1, 2, 1 << 16, u32::MAX].map(|times| slot.since(times)));
+        let words: Vec<u64> = tenures.into_iter().flatten().map(helping_word).collect();
+        let all: std::collections::HashSet<u64> = words.iter().copied().chain([0]).collect();
+        assert_eq!(all.len(), words.len() + 1);
+    }
 }

@@ -5,19 +5,24 @@ use std::collections::HashMap;
 use std::fs;
 use std::process::Command;
 
+fn told(program: &str, args: &[&str]) -> Result<String> {
+    let told = Command::new(program).args(args).current_dir(crate::root()?).output()?;
+    Ok(String::from_utf8_lossy(&told.stdout).trim().to_owned())
+}
+
+/// Today, and the commit that is there.
+pub fn now() -> Result<(String, String)> {
+    Ok((told("date", &["-u", "+%F"])?, told("git", &["rev-parse", "--short", "HEAD"])?))
+}
+
 /// Where and when a report was made.
 pub fn provenance(command: &str) -> Result<String> {
-    let told = |program: &str, args: &[&str]| -> Result<String> {
-        let told = Command::new(program).args(args).current_dir(crate::root()?).output()?;
-        Ok(String::from_utf8_lossy(&told.stdout).trim().to_owned())
-    };
     let processor = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let processor =
         processor.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
     let processor = processor.map_or("?", |(_, name)| name.trim());
     let cores = std::thread::available_parallelism()?;
-    let date = told("date", &["-u", "+%F"])?;
-    let commit = told("git", &["rev-parse", "--short", "HEAD"])?;
+    let (date, commit) = now()?;
     Ok(format!("`{command}`, {date}, {cores} cores, {processor}, on {commit}\n\n"))
 }
 

@@ -8,6 +8,8 @@ use loom::model::Builder;
 use loom::thread::spawn;
 use sharena::model::{BLOCK, Worker, World};
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 pub fn models() -> Vec<Model> {
     vec![
@@ -73,6 +75,13 @@ pub fn models() -> Vec<Model> {
             3,
             1,
             growth,
+        ),
+        model(
+            "death/second-intent",
+            "one dies as it constructs, after other uses of the blocks that its journal told before: those stay",
+            2,
+            1,
+            second_intent,
         ),
         model(
             "death/pin",
@@ -322,6 +331,42 @@ fn migration_find(builder: Builder) {
         });
         inherit(&heir, dying, witness, || ());
         assert_eq!(names_of(&heir), ["a"]);
+        only_the_table_is_left(&heir, &cells);
+    });
+}
+
+/// The journal of a destroy told a block that is another object by now.
+fn second_intent(builder: Builder) {
+    each_death(builder, |death: &Death| {
+        let (world, cells, [mortal, witness, heir]) = table(2);
+        let published = Arc::new(AtomicU64::new(0));
+        let (c, w, death, told) = (cells.clone(), world.clone(), death.clone(), published.clone());
+        let dying = spawn(move || {
+            death.of(MORTAL, &w, || {
+                let first = object(&mortal, &c, 1);
+                assert!(mortal.construct("a", first));
+                assert!(mortal.destroy("a"));
+                let mut all = mortal.take_all(BLOCK);
+                let at = all.iter().position(|block| *block == first);
+                let again = all.swap_remove(at.expect("its block comes back"));
+                mortal.write_object(again);
+                mortal.publish(again);
+                told.store(again, Relaxed);
+                let second = all.pop().expect("there are more");
+                mortal.write_object(second);
+                assert!(mortal.construct("a", second));
+            });
+        });
+        dying.join().unwrap();
+        assert!(heir.recover(), "nobody else is at it");
+        give_back(witness, None);
+        let published = published.load(Relaxed);
+        if published != 0 {
+            let free = heir.take_all(BLOCK);
+            assert!(!free.contains(&published), "an object that was published is free");
+            free.into_iter().for_each(|block| heir.free_private(block));
+            heir.retire(published);
+        }
         only_the_table_is_left(&heir, &cells);
     });
 }

@@ -52,7 +52,7 @@ impl Table {
     pub(crate) fn attach(&self) -> Participant {
         Participant::attach(self.records(), self.high(), self.file()).unwrap()
     }
-    fn attach_by(&self, way: HeldBy) -> Participant {
+    pub(crate) fn attach_by(&self, way: HeldBy) -> Participant {
         let (own, window) = (Identity::own(), NoFork::enter());
         let (records, high) = (self.records(), self.high());
         Participant::attach_by(&[way], &window, &own, records, 0..records.len(), high, self.file())

@@ -235,3 +235,18 @@ fn threads_that_fork_and_threads_that_attach_do_not_lock_each_other_out() {
         }
     });
 }
+
+#[test]
+fn a_copy_is_the_same_participation() {
+    let table = Table::new(2);
+    for way in [HeldBy::Mapping, HeldBy::Descriptor] {
+        let participant = table.attach_by(way);
+        let copy = participant.copy();
+        assert_eq!(copy.tenure(), participant.tenure());
+        copy.detach(table.records());
+        assert!(matches!(table.word(0), ParticipantWord::Free { .. }));
+        let byte = crate::file::PARTICIPANT_BYTES;
+        let holder = crate::file::holder(table.file().fd(), byte, crate::file::Kind::Exclusive);
+        assert_eq!(holder, Ok(Holder::Free), "by the copy the lock falls, too");
+    }
+}

@@ -3,7 +3,8 @@
 //!
 //! The mutants of a file are planted together, behind [switches], so that a suite is
 //! built once for all of them. What has no switch (a `const fn`, a value of another type than the body)
-//! is planted alone, into a tree of its own that is built for it.
+//! is planted alone, into a tree of its own that is built for it. Of a suite that asks for no switch of a
+//! mutant nothing is run for it.
 //!
 //! Results are kept below `target/mutants`, by keys that outlive edits elsewhere in a file: a run
 //! that was cut off goes on where it was, and `--again` tries the survivors once more.
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -28,12 +30,18 @@ pub struct GeneralArgs {
     /// Suites up to this one, by their order in the report.
     #[arg(long, value_name = "SUITE", requires = "general")]
     pub until: Option<String>,
+    /// Only these suites.
+    #[arg(long, value_name = "SUITE", requires = "general", conflicts_with = "until")]
+    pub suite: Vec<String>,
     /// Only so many, a fair sample.
     #[arg(long, value_name = "MUTANTS", requires = "general")]
     pub sample: Option<usize>,
     /// Tries survivors again, by all suites.
     #[arg(long, requires = "general")]
     pub again: bool,
+    /// Only survivors: goes on with them, by the suites that did not try them yet.
+    #[arg(long, requires = "general", conflicts_with = "again")]
+    pub survivors: bool,
 }
 
 /// What became of a mutant.
@@ -86,10 +94,21 @@ pub fn run(names: &[String], args: &GeneralArgs, file: Option<&Path>) -> Result<
             }
         }
     }
-    let last = args.until.as_ref().map_or(Ok(SUITES.len() - 1), |name| {
-        SUITES.iter().position(|suite| suite.name == name).context("no suite has this name")
-    })?;
-    let suites = &SUITES[..=last];
+    if args.survivors {
+        chosen.retain(|number| matches!(fates.get(&all[*number].key), Some(Fate::Survived { .. })));
+    }
+    let place = |name: &String| {
+        SUITES
+            .iter()
+            .position(|suite| suite.name == name)
+            .with_context(|| format!("no suite {name}"))
+    };
+    let last = args.until.as_ref().map_or(Ok(SUITES.len() - 1), place)?;
+    let named = args.suite.iter().map(place).collect::<Result<Vec<_>>>()?;
+    let is_wanted = |at: &usize| *at <= last && (named.is_empty() || named.contains(at));
+    let of =
+        |range: Range<usize>| range.filter(is_wanted).map(|at| &SUITES[at]).collect::<Vec<_>>();
+    let (quick, slow) = (of(0..QUICK), of(QUICK..SUITES.len()));
     let keep = |fates: &Fates| fs::write(&state, serde_json::to_vec_pretty(fates)?).context("keep");
     let mut shop = Shop::open(&root, dir.clone(), &all, &mut fates)?;
     keep(&fates)?;
@@ -104,42 +123,44 @@ pub fn run(names: &[String], args: &GeneralArgs, file: Option<&Path>) -> Result<
             return Ok(());
         }
         let fate = match shop.try_one(suite, number)? {
-            Some((End::Passed, _)) => {
+            Tried::Unseen | Tried::Ended(End::Passed, _) => {
                 after.push(suite.name.to_owned());
                 Fate::Survived { after }
             }
-            Some((end, took)) => {
+            Tried::Ended(end, took) => {
                 println!("{:<24} {:>6.1} s  {}", suite.name, took.as_secs_f64(), mutant.name);
                 let seconds = (took.as_secs_f64() * 10.0).round() / 10.0;
                 Fate::Caught { by: suite.name.to_owned(), seconds, hung: end == End::Hung }
             }
-            None => Fate::Unviable,
+            Tried::Unviable => Fate::Unviable,
         };
         fates.insert(mutant.key.clone(), fate);
         keep(fates)
     };
-    // A mutant goes through the quick ones at once; the slow ones are for the survivors of all.
-    let (switched, alone): (Vec<usize>, Vec<usize>) =
-        chosen.iter().partition(|number| shop.switched.contains(&(**number as u32 + 1)));
-    let (quick, slow) = suites.split_at(suites.len().min(QUICK));
-    for &number in &switched {
-        for suite in quick {
-            one(&mut fates, &mut shop, suite, number)?;
-        }
-    }
-    for suite in slow {
-        for &number in &switched {
-            one(&mut fates, &mut shop, suite, number)?;
-        }
-    }
-    for &number in &alone {
-        for suite in
-            suites.iter().filter(|suite| matches!(suite.program, Program::Lib | Program::Test(_)))
-        {
-            one(&mut fates, &mut shop, suite, number)?;
+    // A mutant goes through the quick ones at once; the slow ones are for the survivors of all. Those that
+    // must be built alone take as long as many others, and go last.
+    let has_switch = |number: &&usize| shop.switched.contains(&(**number as u32 + 1));
+    let (switched, alone): (Vec<usize>, Vec<usize>) = chosen.iter().partition(has_switch);
+    println!("{} mutants have a switch, {} do not", switched.len(), alone.len());
+    for (suites, numbers) in std::iter::once((&quick[..], &switched))
+        .chain(slow.chunks(1).map(|suite| (suite, &switched)))
+        .chain([(&quick[..], &alone), (&slow[..], &alone)])
+    {
+        for &number in numbers {
+            for &suite in suites {
+                one(&mut fates, &mut shop, suite, number)?;
+            }
         }
     }
     report::general(&all, &fates, file)
+}
+
+/// How a suite ended for a mutant.
+enum Tried {
+    Unviable,
+    /// Nothing of it runs where the mutant is.
+    Unseen,
+    Ended(End, Duration),
 }
 
 /// The programs in which the mutants are.
@@ -150,7 +171,9 @@ struct Shop<'a> {
     /// The mutants that have a switch, by number; numbers count from 1.
     switched: HashSet<u32>,
     built: HashMap<Program, PathBuf>,
-    limits: HashMap<&'static str, Limits>,
+    limits: HashMap<String, Limits>,
+    /// The mutants that a suite asks for.
+    reached: HashMap<&'static str, HashSet<u32>>,
     /// Which mutant is planted in the tree for one.
     alone: Option<usize>,
 }
@@ -170,6 +193,7 @@ impl<'a> Shop<'a> {
             switched: HashSet::new(),
             built: HashMap::new(),
             limits: HashMap::new(),
+            reached: HashMap::new(),
             alone: None,
         };
         tree::copy_all(root, &shop.tree())?;
@@ -222,16 +246,39 @@ impl<'a> Shop<'a> {
         Ok(texts)
     }
 
-    /// Runs a suite on a mutant. `None`: it does not compile.
-    fn try_one(&mut self, suite: &'static Suite, number: usize) -> Result<Option<(End, Duration)>> {
-        let limits = self.limits(suite)?;
+    /// Runs a suite on a mutant.
+    fn try_one(&mut self, suite: &'static Suite, number: usize) -> Result<Tried> {
         let mutant = &self.all[number];
-        if self.switched.contains(&(number as u32 + 1)) {
-            let program = &self.built[&suite.program];
-            let args = suite.args_for(&mutant.file);
-            let ran = suites::run(program, &args, &self.tree(), number as u32 + 1, limits)?;
-            return Ok(Some(ran));
+        let switch = number as u32 + 1;
+        if !self.switched.contains(&switch) {
+            return self.try_alone(suite, number);
         }
+        self.open_suite(suite)?;
+        if self.reached.get(suite.name).is_some_and(|reached| !reached.contains(&switch)) {
+            return Ok(Tried::Unseen);
+        }
+        let program = self.built[&suite.program].clone();
+        let all = suite.args_for(&mutant.file).into_iter().map(str::to_owned).collect();
+        for args in suite.of_file(&mutant.file).into_iter().chain([all]) {
+            let args: Vec<&str> = args.iter().map(String::as_str).collect();
+            let limits = self.limits(suite, &program, &args)?;
+            let (end, took) = suites::run(&program, &args, &self.tree(), switch, limits)?;
+            if end != End::Passed {
+                return Ok(Tried::Ended(end, took));
+            }
+        }
+        Ok(Tried::Ended(End::Passed, Duration::ZERO))
+    }
+
+    /// The same for one without a switch: tests alone, as it is built for each.
+    fn try_alone(&mut self, suite: &'static Suite, number: usize) -> Result<Tried> {
+        if !matches!(suite.program, Program::Lib | Program::Test(_)) {
+            return Ok(Tried::Unseen);
+        }
+        self.open_suite(suite)?;
+        let args = suite.args_for("");
+        let limits = self.limits(suite, &self.built[&suite.program].clone(), &args)?;
+        let mutant = &self.all[number];
         let tree = self.dir.join("alone");
         if self.alone != Some(number) {
             tree::copy_all(self.root, &tree)?;
@@ -241,33 +288,49 @@ impl<'a> Shop<'a> {
         }
         let Ok(program) = suites::build(suite.program, &tree, &self.dir.join("for-one"), true)?
         else {
-            return Ok(None);
+            return Ok(Tried::Unviable);
         };
-        Ok(Some(suites::run(&program, &suite.args_for(&mutant.file), &tree, 0, limits)?))
+        let (end, took) = suites::run(&program, &args, &tree, 0, limits)?;
+        Ok(Tried::Ended(end, took))
     }
 
-    /// Builds a suite and runs it without a mutant: it must pass, and its time makes the limits.
-    fn limits(&mut self, suite: &'static Suite) -> Result<Limits> {
-        if let Some(limits) = self.limits.get(suite.name) {
-            return Ok(*limits);
-        }
+    /// Builds a suite, and sees which mutants it asks for, if it is of tests: others are run in part.
+    fn open_suite(&mut self, suite: &'static Suite) -> Result<()> {
         if !self.built.contains_key(&suite.program) {
             let built = suites::build(suite.program, &self.tree(), &self.dir, false)?;
             let program =
                 built.map_err(|_| anyhow!("{} does not compile with switches", suite.name))?;
             self.built.insert(suite.program, program);
         }
-        let program = &self.built[&suite.program];
-        let patient = Limits::of(Duration::from_secs(120));
-        let args = suite.args_for("");
-        let (end, usual) = suites::run(program, &args, &self.tree(), 0, patient)?;
-        ensure!(end == End::Passed, "{} fails without a mutant: {end:?}", suite.name);
-        println!("{} takes {:.1} s", suite.name, usual.as_secs_f64());
+        let is_of_tests = matches!(suite.program, Program::Lib | Program::Test(_));
+        if is_of_tests && !self.reached.contains_key(suite.name) {
+            let (program, args) = (&self.built[&suite.program], suite.args_for(""));
+            let count = self.all.len() + 1;
+            let (end, reached) = suites::reached(program, &args, &self.tree(), PATIENT, count)?;
+            ensure!(end == End::Passed, "{} fails without a mutant: {end:?}", suite.name);
+            println!("{} asks for {} mutants", suite.name, reached.len());
+            self.reached.insert(suite.name, reached);
+        }
+        Ok(())
+    }
+
+    /// Runs a suite without a mutant: it must pass, and its time makes the limits.
+    fn limits(&mut self, suite: &Suite, program: &Path, args: &[&str]) -> Result<Limits> {
+        let key = format!("{} {}", suite.name, args.join(" "));
+        if let Some(limits) = self.limits.get(&key) {
+            return Ok(*limits);
+        }
+        let (end, usual) = suites::run(program, args, &self.tree(), 0, PATIENT)?;
+        ensure!(end == End::Passed, "{key} fails without a mutant: {end:?}");
+        println!("{key} takes {:.1} s", usual.as_secs_f64());
         let limits = Limits::of(usual);
-        self.limits.insert(suite.name, limits);
+        self.limits.insert(key, limits);
         Ok(limits)
     }
 }
+
+/// For a suite whose usual time is not known.
+const PATIENT: Limits = Limits { cpu: 726, clock: Duration::from_secs(2420) };
 
 /// Whether what it returns is of another type than the body, though both are what the function
 /// promises.

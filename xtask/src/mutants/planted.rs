@@ -1,12 +1,15 @@
 //! `cargo xtask mutants`: plants the bugs of `mutants/planted/` into a copy of the sources, one at a
 //! time, and sees whether the check that is named for each finds it.
+//!
+//! A report is written anew after each bug; rows of bugs that were not tried now stay in it, with their
+//! dates and commits, so that it can grow by several runs.
 
 use super::suites::{self, End, Limits, Program};
 use super::{report, tree};
+use crate::reasons::now;
 use crate::{loom, shuttle};
 use anyhow::{Context, Result, bail, ensure};
-use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -27,8 +30,8 @@ pub struct Planted {
     pub patch: PathBuf,
     pub breaks: String,
     pub shuttle: Option<String>,
-    kind: String,
-    file: String,
+    pub kind: String,
+    pub file: String,
     check: Check,
 }
 
@@ -39,17 +42,15 @@ enum Check {
     Shuttle { model: String },
 }
 
-/// How a bug fared.
-#[derive(Serialize, Deserialize, Clone)]
+/// How a bug fared before a check.
 pub struct Row {
     pub name: String,
-    pub breaks: String,
-    pub kind: String,
-    pub file: String,
     pub check: String,
     pub seconds: f64,
     pub caught: bool,
-    pub told: String,
+    /// When, and on which commit.
+    pub date: String,
+    pub commit: String,
 }
 
 impl Planted {
@@ -98,21 +99,15 @@ impl Planted {
 }
 
 impl Planted {
-    fn row(&self, check: &str, seconds: f64, caught: bool, told: String) -> Row {
-        Row {
-            name: self.name.clone(),
-            breaks: self.breaks.clone(),
-            kind: self.kind.clone(),
-            file: self.file.clone(),
-            check: check.to_owned(),
-            seconds,
-            caught,
-            told,
+    /// Each check that must fail, as it is shown.
+    pub fn checks(&self) -> Vec<String> {
+        match &self.check {
+            Check::Loom { models, .. } => {
+                models.iter().map(|model| format!("loom {model}")).collect()
+            }
+            Check::Suite { shown, .. } => vec![shown.clone()],
+            Check::Shuttle { model } => vec![format!("shuttle {model}")],
         }
-    }
-
-    fn not_tried(&self) -> Row {
-        self.row("not tried", 0.0, false, String::new())
     }
 }
 
@@ -124,6 +119,7 @@ pub fn chosen(names: &[String]) -> Result<Vec<Planted>> {
     let wanted = |bug: &Planted| names.iter().any(|name| bug.name.contains(name.as_str()));
     bugs.retain(|bug| names.is_empty() || wanted(bug));
     ensure!(!bugs.is_empty(), "no planted bug has such a name");
+    bugs.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(bugs)
 }
 
@@ -148,32 +144,23 @@ pub fn run(names: &[String], file: Option<&Path>) -> Result<bool> {
     // Checks of one kind in a row, so that less is built anew.
     bugs.sort_by_key(|bug| (bug.check.rank(), bug.name.clone()));
     let mut bench = Bench::open("planted")?;
-    let mut rows = Vec::new();
-    // Of all bugs, as they fared when they were last tried.
-    let kept = bench.target.join("rows.json");
-    let mut known: BTreeMap<String, Vec<Row>> = fs::read(&kept)
-        .map_or_else(|_| Ok(BTreeMap::new()), |text| serde_json::from_slice(&text))?;
+    let mut known = file.map_or(Ok(Vec::new()), report::kept)?;
+    let (mut checks, mut missed) = (0, 0);
     println!("{:<28} {:<44} {:>7}  ", "planted bug", "check", "s");
     for bug in &bugs {
-        let new = bench.try_bug(bug).with_context(|| bug.name.clone())?;
-        for row in &new {
+        known.retain(|row| row.name != bug.name);
+        for (row, told) in bench.try_bug(bug).with_context(|| bug.name.clone())? {
             let verdict = if row.caught { "" } else { "NOT CAUGHT: " };
-            let told: String = row.told.chars().take(100).collect();
+            let told: String = told.chars().take(100).collect();
             println!("{:<28} {:<44} {:>7.1}  {verdict}{told}", row.name, row.check, row.seconds);
+            (checks, missed) = (checks + 1, missed + u32::from(!row.caught));
+            known.push(row);
         }
-        known.insert(bug.name.clone(), new.clone());
-        fs::write(&kept, serde_json::to_vec_pretty(&known)?)?;
-        rows.extend(new);
+        if let Some(file) = file {
+            report::planted(&chosen(&[])?, &known, file)?;
+        }
     }
-    let missed = rows.iter().filter(|row| !row.caught).count();
-    println!("{} planted bugs, {} checks, {missed} of them did not catch", bugs.len(), rows.len());
-    if let Some(file) = file {
-        let all: Vec<Row> = chosen(&[])?
-            .iter()
-            .flat_map(|bug| known.remove(&bug.name).unwrap_or_else(|| vec![bug.not_tried()]))
-            .collect();
-        report::planted(&all, file)?;
-    }
+    println!("{} planted bugs, {checks} checks, {missed} of them did not catch", bugs.len());
     Ok(missed == 0)
 }
 
@@ -213,9 +200,13 @@ impl Bench {
         Ok(Bench { sound, tree, target: dir, sane: HashSet::new() })
     }
 
-    fn try_bug(&mut self, bug: &Planted) -> Result<Vec<Row>> {
+    /// A row for each check, with what that said.
+    fn try_bug(&mut self, bug: &Planted) -> Result<Vec<(Row, String)>> {
+        let (date, commit) = now()?;
         let row = |check: &str, began: Instant, caught, told| {
-            bug.row(check, began.elapsed().as_secs_f64(), caught, told)
+            let (name, check) = (bug.name.clone(), check.to_owned());
+            let seconds = began.elapsed().as_secs_f64();
+            (Row { name, check, seconds, caught, date: date.clone(), commit: commit.clone() }, told)
         };
         match &bug.check {
             Check::Loom { models, says } => {

@@ -2,35 +2,77 @@
 
 use super::general::{Fate, Fates};
 use super::list::Mutant;
-use super::planted::Row;
+use super::planted::{Planted, Row};
 use super::suites::SUITES;
 use crate::reasons::{provenance, reasons};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
-/// Writes the table of the planted bugs.
-pub fn planted(rows: &[Row], file: &Path) -> Result<()> {
+/// Writes the table of the planted bugs, with what is known of each.
+pub fn planted(bugs: &[Planted], known: &[Row], file: &Path) -> Result<()> {
+    let (mut caught, mut missed, mut untried) = (0, 0, 0);
+    let mut table = String::from(
+        "| bug | file | kind | what goes wrong | check | s | on | |\n|---|---|---|---|---|---|---|---|\n",
+    );
+    for bug in bugs {
+        let Planted { name, file, kind, breaks, .. } = bug;
+        for check in bug.checks() {
+            let row = known.iter().find(|row| row.name == *name && row.check == check);
+            let (seconds, on, verdict) = match row {
+                Some(row) => {
+                    *(if row.caught { &mut caught } else { &mut missed }) += 1;
+                    let verdict = if row.caught { CAUGHT } else { "NOT CAUGHT" };
+                    let on = format!("{}, {}", row.date, row.commit);
+                    (format!("{:.1}", row.seconds), on, verdict)
+                }
+                None => {
+                    untried += 1;
+                    (String::new(), String::new(), "not tried")
+                }
+            };
+            writeln!(
+                table,
+                "| {name} | `{file}` | {kind} | {breaks} | `{check}` | {seconds} | {on} | {verdict} |"
+            )?;
+        }
+    }
     let mut text = String::from("# Planted bugs, and what catches each\n\n");
     text += &provenance("cargo xtask mutants")?;
-    text += "The seconds are those of the check, without building it.\n\n";
-    text +=
-        "| bug | file | kind | what goes wrong | check | s | |\n|---|---|---|---|---|---|---|\n";
-    for row in rows {
-        let verdict = match row.check.as_str() {
-            "not tried" => "",
-            _ if row.caught => "caught",
-            _ => "NOT CAUGHT",
+    writeln!(
+        text,
+        "{} bugs; of their {} checks {caught} caught, {missed} did not catch, {untried} were not tried.\n",
+        bugs.len(),
+        caught + missed + untried
+    )?;
+    text += "The seconds are those of the check, without building it; a row says when and on which commit it\nwas made.\n\n";
+    fs::write(file, text + &table).with_context(|| format!("write {}", file.display()))
+}
+
+const CAUGHT: &str = "caught";
+
+/// The rows of such a table, as far as they were tried; none if there is no such file.
+pub fn kept(file: &Path) -> Result<Vec<Row>> {
+    let Ok(text) = fs::read_to_string(file) else { return Ok(Vec::new()) };
+    let mut rows = Vec::new();
+    for line in text.lines().filter(|line| line.starts_with("| ")).skip(1) {
+        let cells: Vec<&str> = line.trim_matches('|').split(" | ").map(str::trim).collect();
+        let [name, _, _, _, check, seconds, on, verdict] = cells[..] else {
+            bail!("{}: a row of {} cells: {line}", file.display(), cells.len());
         };
-        let Row { name, file, kind, breaks, check, seconds, .. } = row;
-        writeln!(
-            text,
-            "| {name} | `{file}` | {kind} | {breaks} | `{check}` | {seconds:.1} | {verdict} |"
-        )?;
+        let Some((date, commit)) = on.split_once(", ") else { continue };
+        rows.push(Row {
+            name: name.to_owned(),
+            check: check.trim_matches('`').to_owned(),
+            seconds: seconds.parse().with_context(|| line.to_owned())?,
+            caught: verdict == CAUGHT,
+            date: date.to_owned(),
+            commit: commit.to_owned(),
+        });
     }
-    fs::write(file, text).with_context(|| format!("write {}", file.display()))
+    Ok(rows)
 }
 
 /// Prints the score, and writes it with the survivors to `file`; whether each survivor is explained.

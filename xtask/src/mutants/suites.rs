@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process_group};
+use std::collections::HashSet;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -31,16 +32,72 @@ pub struct Suite {
 }
 
 impl Suite {
-    /// The models are run of the part that a file is of; the rest would only take its time.
+    /// The unit tests of a file alone, which most of its mutants do not outlive; `None`: this is another
+    /// suite.
+    pub fn of_file(&self, file: &str) -> Option<Vec<String>> {
+        let module = file.strip_prefix("src/")?.strip_suffix(".rs")?.replace('/', "::");
+        let module = module.strip_suffix("mod").map_or(module.clone(), |dir| format!("{dir}tests"));
+        let args = self.args.iter().map(|arg| (*arg).to_owned());
+        (self.name == SUITES[0].name).then(|| std::iter::once(module).chain(args).collect())
+    }
+
+    /// Of the models, and of the operations that are killed, the part that a file is of; the rest would
+    /// only take its time.
     pub fn args_for(&self, file: &str) -> Vec<&'static str> {
-        let mut args = self.args.to_vec();
-        if self.program == Loom {
-            let parts = ["heap", "names", "process", "index"];
-            args.extend(parts.iter().filter(|part| file[4.min(file.len())..].starts_with(**part)));
-        }
-        args
+        let part = PARTS.iter().find(|part| file.starts_with(part.file));
+        let more = match self.program {
+            Steps => part.map_or(&[][..], |part| std::slice::from_ref(&part.operations)),
+            Loom => part.map_or(&[][..], |part| part.models),
+            Lib | Test(_) => &[],
+        };
+        [self.args, more].concat()
     }
 }
+
+/// What of the slow suites has to do with a file.
+struct Part {
+    /// How its path begins; the first one counts.
+    file: &'static str,
+    /// What names of operations contain.
+    operations: &'static str,
+    /// How names of models begin.
+    models: &'static [&'static str],
+}
+
+const PARTS: &[Part] = &[
+    Part { file: "src/index_set", operations: "allocate-grow", models: &["index-set"] },
+    Part {
+        file: "src/heap/growth",
+        operations: "run",
+        models: &["heap/units", "heap/run", "death/run", "recovery/run"],
+    },
+    Part {
+        file: "src/heap/run",
+        operations: "run",
+        models: &["heap/run", "death/run", "recovery/run"],
+    },
+    Part {
+        file: "src/heap/orphan",
+        operations: "free",
+        models: &["heap/orphan", "heap/adopt", "heap/two", "death/orphan", "death/adopt"],
+    },
+    Part { file: "src/heap", operations: "allocate", models: &["heap", "death/remote"] },
+    Part {
+        file: "src/names/migration",
+        operations: "names-growth",
+        models: &["names/migration", "names/growth", "names/few", "death/growth"],
+    },
+    Part {
+        file: "src/names",
+        operations: "construct",
+        models: &["names", "death/known-name", "death/construct", "death/destroy"],
+    },
+    Part {
+        file: "src/process",
+        operations: "thread-end",
+        models: &["process", "recovery/numbers", "death/attach"],
+    },
+];
 
 use Program::{Lib, Loom, Steps, Test};
 
@@ -89,7 +146,7 @@ pub struct Limits {
 impl Limits {
     /// Many times what the suite takes without a mutant.
     pub fn of(usual: Duration) -> Limits {
-        Limits { cpu: 6 + 6 * usual.as_secs(), clock: Duration::from_secs(20) + 20 * usual }
+        Limits { cpu: 3 + (3 * usual).as_secs(), clock: Duration::from_secs(20) + 20 * usual }
     }
 }
 
@@ -108,17 +165,36 @@ pub fn run(
     mutant: u32,
     limits: Limits,
 ) -> Result<(End, Duration)> {
-    match run_once(program, args, tree, mutant, limits)? {
-        (End::Failed, _) => run_once(program, args, tree, mutant, limits),
+    let mutant = ("SHARENA_MUTANT", mutant.to_string());
+    match run_once(program, args, tree, &mutant, limits)? {
+        (End::Failed, _) => run_once(program, args, tree, &mutant, limits),
         other => Ok(other),
     }
+}
+
+/// Runs a suite without a mutant; how it ended, and the numbers of those below `count` that it could have
+/// seen.
+pub fn reached(
+    program: &Path,
+    args: &[&str],
+    tree: &Path,
+    limits: Limits,
+    count: usize,
+) -> Result<(End, HashSet<u32>)> {
+    let file = tree.join("target/reached");
+    fs::create_dir_all(tree.join("target"))?;
+    fs::write(&file, vec![0; count])?;
+    let noting = ("SHARENA_REACHED", file.to_str().context("a path of UTF-8")?.to_owned());
+    let (end, _) = run_once(program, args, tree, &noting, limits)?;
+    let noted = (0..).zip(fs::read(&file)?).filter(|(_, reached)| *reached != 0);
+    Ok((end, noted.map(|(number, _)| number).collect()))
 }
 
 fn run_once(
     program: &Path,
     args: &[&str],
     tree: &Path,
-    mutant: u32,
+    variable: &(&str, String),
     limits: Limits,
 ) -> Result<(End, Duration)> {
     let begin = Instant::now();
@@ -126,7 +202,7 @@ fn run_once(
     let script =
         format!("ulimit -c 0; ulimit -S -t {}; ulimit -d {DATA}; exec \"$0\" \"$@\"", limits.cpu);
     command.arg("-c").arg(script).arg(program).args(args).current_dir(tree);
-    command.env("SHARENA_MUTANT", mutant.to_string());
+    command.env(variable.0, &variable.1);
     // A counterexample that is found is as good as the smallest one.
     command
         .env("RUST_TEST_THREADS", "6")

@@ -28,25 +28,52 @@ use syn::visit::Visit;
 use syn::visit_mut::{self, VisitMut};
 use syn::{Arm, BinOp, Block, Expr, Item, Signature, Stmt, UnOp, Visibility, parse_quote};
 
-/// What `is` is, put into the crate.
+/// What `is` is, put into the crate. Where `SHARENA_REACHED` names a file, no mutant is on, and the byte of
+/// each that is asked for becomes 1: whatever runs without such an asking cannot see that mutant.
 pub const MODULE: &str = r#"
 /// Which mutant is on.
 #[allow(missing_docs)]
 pub mod mutant {
-    use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-    static NOW: AtomicU32 = AtomicU32::new(u32::MAX);
+    use std::os::fd::AsRawFd;
+    use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, Ordering::Relaxed};
+
+    const UNKNOWN: u32 = u32::MAX;
+    const NOTING: u32 = u32::MAX - 1;
+    static NOW: AtomicU32 = AtomicU32::new(UNKNOWN);
+    static REACHED: AtomicPtr<AtomicU8> = AtomicPtr::new(std::ptr::null_mut());
 
     #[inline(always)]
     pub fn is(number: u32) -> bool {
         let now = NOW.load(Relaxed);
-        (if now == u32::MAX { ask() } else { now }) == number
+        (if now >= NOTING { ask(now, number) } else { now }) == number
     }
 
     #[cold]
-    fn ask() -> u32 {
-        let told = std::env::var("SHARENA_MUTANT").ok().and_then(|told| told.parse().ok());
-        NOW.store(told.unwrap_or(0), Relaxed);
-        told.unwrap_or(0)
+    fn ask(now: u32, number: u32) -> u32 {
+        if now == UNKNOWN {
+            let told = std::env::var("SHARENA_MUTANT").ok().and_then(|told| told.parse().ok());
+            let file = std::env::var_os("SHARENA_REACHED").and_then(map);
+            REACHED.store(file.unwrap_or(std::ptr::null_mut()), Relaxed);
+            NOW.store(if file.is_some() { NOTING } else { told.unwrap_or(0) }, Relaxed);
+        }
+        if NOW.load(Relaxed) != NOTING {
+            return NOW.load(Relaxed);
+        }
+        // SAFETY: the file has a byte for each mutant and stays mapped.
+        let byte = unsafe { &*REACHED.load(Relaxed).add(number as usize) };
+        if byte.load(Relaxed) == 0 {
+            byte.store(1, Relaxed);
+        }
+        0
+    }
+
+    fn map(path: std::ffi::OsString) -> Option<*mut AtomicU8> {
+        let file = std::fs::File::options().read(true).write(true).open(path).ok()?;
+        let bytes = file.metadata().ok()?.len() as usize;
+        let (access, start) = (libc::PROT_READ | libc::PROT_WRITE, std::ptr::null_mut());
+        // SAFETY: a new mapping of a file that keeps its length.
+        let at = unsafe { libc::mmap(start, bytes, access, libc::MAP_SHARED, file.as_raw_fd(), 0) };
+        (at != libc::MAP_FAILED).then_some(at.cast())
     }
 }
 "#;
