@@ -198,6 +198,7 @@ impl Arena {
                 &raw mut (*header).sweep_epoch,
                 &raw mut (*header).types_epoch,
                 &raw mut (*header).attachments,
+                &raw mut (*header).deaths,
                 &raw mut (*header).names_current,
                 &raw mut (*header).names_oldest,
             ] {

@@ -12,6 +12,8 @@ use crate::heap::lane::Lane;
 use crate::heap::unit::{LaneId, State, Unit};
 use crate::heap::{Exhausted, Heap};
 use crate::layout::{MAX_LANES, MAX_PARTICIPANTS};
+use crate::lock::place::Entry;
+use crate::lock::word::Who;
 use crate::mapping::Mapping;
 use crate::names::Refused;
 use crate::process::lane::{self, LaneOwner, NoLane};
@@ -39,6 +41,8 @@ pub struct Attached {
     known: UnsafeCell<Participant>,
     /// For those who must know whether it is still there.
     me: Weak<Attached>,
+    /// By which a lock in the mapping finds this.
+    entry: Option<Entry>,
 }
 
 /// The slot that is kept for recovering the dead when all others are taken.
@@ -85,6 +89,8 @@ fn register(attached: &Attached) -> Option<u32> {
 #[repr(C)]
 struct Identity {
     participant: Participant,
+    /// Who it is in the words of locks.
+    who: AtomicU64,
     birth: AtomicU32,
     /// The lanes of this process, newest first; none is ever taken out while it is attached.
     lanes: AtomicPtr<Lane>,
@@ -108,7 +114,10 @@ impl Attached {
         let identity = wiped_on_fork::<Identity>()
             .map_err(|source| Error::os("reserve process memory", None, source))?;
         let id = NEXT.fetch_add(1, atomic::Ordering::Relaxed);
+        let mapping = (arena.mapping().base().cast_const(), arena.mapping().len());
         let attached = Arc::new_cyclic(|me| Attached {
+            // Nobody uses it before there are references into the mapping.
+            entry: Entry::of(me.as_ptr(), mapping.0, mapping.1),
             arena,
             id,
             identity,
@@ -116,6 +125,9 @@ impl Attached {
             known: UnsafeCell::default(),
             me: me.clone(),
         });
+        if attached.entry.is_none() {
+            return Err(attached.too_many_segments());
+        }
         attached.join()?;
         Ok(attached)
     }
@@ -190,11 +202,7 @@ impl Attached {
         }
         let Some(birth) = register(self) else {
             drop(window);
-            return Err(Error::os(
-                "attach more segments to",
-                &*file.shown(),
-                rustix::io::Errno::MFILE,
-            ));
+            return Err(self.too_many_segments());
         };
         // SAFETY: only touched within the window, of which there is one at a time.
         let known = unsafe { &mut *self.known.get() };
@@ -215,10 +223,32 @@ impl Attached {
         // SAFETY: nobody reads the participant before `birth` says that it is there, and the window
         // keeps other threads out of here.
         unsafe { (&raw const self.identity().participant).cast_mut().write(participant) };
+        let who = Who::of(self.identity().participant.tenure());
+        self.identity().who.store(who.0, atomic::Ordering::Release);
         self.identity().birth.store(birth, atomic::Ordering::Release);
         drop(window);
         self.announce_attachment();
         Ok(Ok(()))
+    }
+
+    fn too_many_segments(&self) -> Error {
+        let path = self.arena.mapping().file().shown();
+        Error::os("attach more segments to", &*path, rustix::io::Errno::MFILE)
+    }
+
+    /// The word of who this process is in the words of locks; 0 in a child made by fork that has not
+    /// joined.
+    pub fn who(&self) -> &AtomicU64 {
+        &self.identity().who
+    }
+
+    /// Becomes a participant in a child made by fork, to take a lock.
+    #[cold]
+    pub fn join_for_lock(&self) -> Who {
+        if let Err(error) = self.join() {
+            panic!("a child made by fork cannot attach to the segment of the lock: {error}");
+        }
+        Who(self.who().load(atomic::Ordering::Acquire))
     }
 
     /// Wakes the watchers of the segment. Who dies before this is found by the next to look.
@@ -462,6 +492,8 @@ impl Drop for Attached {
     /// Detaches. No thread is inside an operation, as each borrows the segment; so no reference into
     /// it is left, and what is still PRIVATE was forgotten.
     fn drop(&mut self) {
+        // No thread may take this for what is mapped here next.
+        drop(self.entry.take());
         if self.is_joined() {
             for lane in self.own_lanes() {
                 if !lane.is_live() {

@@ -46,7 +46,7 @@ pub const MAX_CAPACITY: u64 = 1 << 44;
 
 pub const MAGIC: u64 = u64::from_le_bytes(*b"sharena\x01");
 /// Changes whenever the meaning of a byte of the segment does.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 pub const PAGE: u64 = 4096;
 
 /// Which set.
@@ -113,7 +113,10 @@ pub struct Header {
     pub types_epoch: AtomicU64,
     /// Counts attachments, in its low half, on which watchers sleep.
     pub attachments: AtomicU64,
-    _line2: [u64; 3],
+    /// Says that somebody has died: see [`lock`](crate::lock). Whoever sleeps in a lock listens to its
+    /// low half.
+    pub deaths: AtomicU64,
+    _line2: [u64; 2],
     /// The array of names in which every search begins.
     pub names_current: AtomicU64,
     /// The oldest array not yet given back, and the lane that is at it.
@@ -324,6 +327,7 @@ impl Layout {
             Self::lane_stride(),
             size_of::<Header>() as u64,
             offset_of!(Header, frontier) as u64,
+            offset_of!(Header, deaths) as u64,
             offset_of!(Header, names_current) as u64,
             size_of::<ParticipantRecord>() as u64,
         ];
@@ -353,7 +357,7 @@ mod tests {
         assert_eq!(Layout::lane_stride(), 4096);
         assert_eq!(
             (VERSION, Layout::fingerprint()),
-            (2, 0x2672_d6bc_864c_f971),
+            (3, 0x0b70_bc89_7a73_1f7a),
             "how slabs are cut, and all records"
         );
     }

@@ -18,6 +18,7 @@ mod file;
 mod heap;
 mod index_set;
 mod layout;
+pub mod lock;
 mod mapping;
 #[cfg(not(loom))]
 mod memory;

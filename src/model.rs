@@ -6,6 +6,10 @@
 //!
 //! Blocks are told apart by their offsets. Panics are the models' failures.
 
+mod locks;
+
+pub use locks::{Fellow, Lock, Notice};
+
 use crate::arena::Arena;
 use crate::heap::lane::Lane;
 use crate::heap::size_class::ClassId;
@@ -20,7 +24,7 @@ use crate::process::lane::{self, LaneOwner};
 use crate::process::participant::{HeldBy, ParticipantId, ParticipantRecord, ParticipantWord};
 use crate::process::registration::{self, Locks, Taken};
 use crate::recovery::{self, Recovered};
-use crate::sync::{AcqRel, Acquire, AtomicU64, Relaxed, Release, SeqCst, death, fence};
+use crate::sync::{AcqRel, Acquire, AtomicU64, Relaxed, Release, SeqCst, death, fence, futex};
 use std::convert::Infallible;
 use std::ops::Range;
 use std::rc::Rc;
@@ -95,6 +99,7 @@ impl World {
         (0..units).for_each(|i| arena.set(SetId::Free).insert((first.0 + i) as usize));
         // The first fence of an execution makes a word; no thread must order others by doing it.
         fence(SeqCst);
+        futex::begin();
         let locks = std::array::from_fn(|_| KernelWord::new(0));
         Rc::new(World { arena, locks })
     }

@@ -10,6 +10,8 @@
 //! A process dies between two instructions, and a load leaves no trace in shared memory: dying
 //! before a load is dying after the store before it. So only operations that write count as steps.
 
+pub mod futex;
+
 use core::mem::size_of;
 
 #[cfg(any(not(loom), sharena_shuttle))]
@@ -117,6 +119,10 @@ const GHOST: &str = "a destructor of a dead thread does more than store";
 impl AtomicU64 {
     pub fn new(value: u64) -> Self {
         Self(world::AtomicU64::new(value))
+    }
+    #[cfg(not(loom))]
+    pub const fn zero() -> Self {
+        Self(world::AtomicU64::new(0))
     }
     #[inline(always)]
     pub fn swap(&self, value: u64, order: Ordering) -> u64 {

@@ -13,6 +13,8 @@ pub enum Kill {
     Soak(SoakArgs),
     /// Death of creators: the next opener succeeds, or is told that there is nothing.
     Creation(CreationArgs),
+    /// Death of who holds a lock, or is about to: the next has it soon, with the news.
+    Lock(LockArgs),
 }
 
 /// How to run `steps`.
@@ -87,4 +89,33 @@ pub struct CreationArgs {
     /// Writes the figures there.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+}
+
+/// How to run `lock`.
+#[derive(clap::Args)]
+pub struct LockArgs {
+    /// Processes to kill, one after the other: of four, three while they hold the lock, one at any moment.
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub kills: u64,
+    /// Processes that want the lock all the time.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(2..=63))]
+    pub processes: u32,
+    /// MiB that each of them has in use: the more, the longer the kernel takes to end one.
+    #[arg(long, default_value_t = 0)]
+    pub memory: usize,
+    /// A holder is killed after so many microseconds at most.
+    #[arg(long, default_value_t = 3000)]
+    pub held_micros: u64,
+    /// The suite recovers the dead at once, by a watcher; else nobody does, but who waits.
+    #[arg(long)]
+    pub watch: bool,
+    /// Where the random choices begin; printed, so that a run can be tried again.
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Writes the figures there.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Exits with 1, too, unless the next has the lock within 1 ms (median) and 100 ms (at most).
+    #[arg(long)]
+    pub gate: bool,
 }

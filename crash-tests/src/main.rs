@@ -5,6 +5,7 @@ mod args;
 mod creation;
 mod images;
 mod instructions;
+mod lock;
 #[path = "../../benches/src/machine.rs"]
 mod machine;
 mod operations;
@@ -42,6 +43,9 @@ enum Task {
     /// A process of `creation`.
     #[command(hide = true)]
     Creator(creation::CreatorArgs),
+    /// A process of `lock`.
+    #[command(hide = true)]
+    LockWorker(lock::WorkerArgs),
 }
 
 fn main() -> Result<ExitCode> {
@@ -50,12 +54,14 @@ fn main() -> Result<ExitCode> {
         Task::Suite(args::Kill::Instructions(args)) => instructions::run(&args)?,
         Task::Suite(args::Kill::Soak(args)) => soak::run(&args)?,
         Task::Suite(args::Kill::Creation(args)) => creation::run(&args)?,
+        Task::Suite(args::Kill::Lock(args)) => lock::run(&args)?,
         Task::Images(args) => {
             images::run(&args)?;
             true
         }
         Task::SoakWorker(args) => soak::worker::run(&args)?,
         Task::Creator(args) => creation::creator(&args)?,
+        Task::LockWorker(args) => lock::worker(&args)?,
     };
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

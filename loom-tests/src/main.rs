@@ -15,6 +15,7 @@ mod death;
 mod harness;
 mod heap;
 mod index_set;
+mod lock;
 mod names;
 mod outcomes;
 mod process;
@@ -27,6 +28,7 @@ fn main() -> std::process::ExitCode {
         death::models(),
         process::models(),
         names::models(),
+        lock::models(),
     ];
     harness::main(models.concat())
 }

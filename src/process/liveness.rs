@@ -82,6 +82,16 @@ impl<'a> Judge<'a> {
             .count()
     }
 
+    /// Whether `who` is surely dead: see [`judge`](Self::judge).
+    pub(crate) fn is_dead(
+        &self,
+        who: ParticipantId,
+        record: &ParticipantRecord,
+        word: ParticipantWord,
+    ) -> bool {
+        self.judge(who, record, word) == Verdict::Dead
+    }
+
     /// Whether `who`, whose record's word was `word`, is dead. Wait-free but for the kernel's work,
     /// which is linear in the locks on the file.
     ///

@@ -1,5 +1,7 @@
 //! Who takes part: processes (participants), their threads (lanes), and what each has under way.
 
+#[cfg(not(loom))]
+pub mod exiting;
 pub mod journal;
 pub mod lane;
 #[cfg(not(loom))]

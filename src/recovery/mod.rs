@@ -1,7 +1,7 @@
 //! Recovery: what dead processes left is finished, undone, given back, by whoever lives and comes by.
 //!
 //! ```text
-//! r1  judge; CAS exactly the word that was judged: Live(c) → Dead(c)
+//! r1  judge; have the locks' sleepers look; CAS exactly the word that was judged: Live(c) → Dead(c)
 //! r2  my lane says that it helps; fence [H]; the word still says Dead(c)? else let it be
 //! r3  its journals: what others can finish (Destroy, Reap)
 //! r4  its units: slabs swept one by one, runs and claims given back; the oldest array let go
@@ -24,6 +24,7 @@ mod names;
 
 use crate::heap::Heap;
 use crate::layout::MAX_PARTICIPANTS;
+use crate::lock::party::announce;
 use crate::names::{Names, Refused};
 use crate::process::lane::{LaneOwner, helping_word};
 use crate::process::participant::{ParticipantId, ParticipantWord, Tenure};
@@ -138,6 +139,8 @@ fn find_dead(
             ParticipantWord::Dead { .. } | ParticipantWord::Closed { .. } => true,
             ParticipantWord::Live { .. } => {
                 is_dead(id, word) && {
+                    // Before the mark: dead in between, and the next who finds it announces it.
+                    announce(&header.deaths, true);
                     let dead = word.die().expect("it is Live").word();
                     let marked = record.word.compare_exchange(seen, dead, AcqRel, Acquire);
                     // Lost: another marked it, or closed it, or it is long over.

@@ -1,0 +1,128 @@
+//! Locks, for the models: a [`Fellow`] is a process at a lock, without thread-locals.
+
+use super::World;
+use crate::lock::party::{Party, deaths_in, news_of};
+use crate::lock::raw::{RawMutex, Taken};
+use crate::lock::signal::Signal;
+use crate::lock::word::Who;
+use crate::process::participant::{ParticipantId, ParticipantRecord, ParticipantWord};
+use crate::sync::{Acquire, AtomicU64, Release};
+use std::rc::Rc;
+
+/// A process, as the locks of a segment know it. Its sleeps have no end but being woken.
+pub struct Fellow {
+    world: Rc<World>,
+    participant: u16,
+}
+
+/// A lock. Share one among the threads of an execution.
+pub struct Lock(RawMutex);
+
+impl Lock {
+    /// One that nobody has.
+    pub fn new() -> Rc<Lock> {
+        Rc::new(Lock(RawMutex::new()))
+    }
+
+    /// Whether somebody has it.
+    pub fn is_held(&self) -> bool {
+        self.0.owner() != Who::NOBODY
+    }
+}
+
+/// A condition variable.
+pub struct Notice(Signal);
+
+impl Notice {
+    /// One that nobody waits for.
+    pub fn new() -> Rc<Notice> {
+        Rc::new(Notice(Signal::new()))
+    }
+}
+
+impl World {
+    /// The process of `participant`, which is attached from here on.
+    pub fn fellow(self: &Rc<World>, participant: u16) -> Fellow {
+        self.make_live(participant);
+        Fellow { world: self.clone(), participant }
+    }
+}
+
+impl Party for Fellow {
+    fn me(&self) -> Who {
+        Who::of(ParticipantId(self.participant).since(0))
+    }
+
+    fn deaths(&self) -> Option<&AtomicU64> {
+        Some(&self.world.arena.header().deaths)
+    }
+
+    fn is_dead(&self, who: Who, _thoroughly: bool) -> bool {
+        let tenure = who.tenure().expect("a participant's word");
+        let slot = usize::from(tenure.id.0);
+        let word = self.world.arena.participants()[slot].word.load(Acquire);
+        let word = ParticipantWord::of(word).expect("a word that makes sense");
+        let is_live = matches!(word, ParticipantWord::Live { .. });
+        // Acquire: the kernel frees a lock after the process did its last.
+        word.counter() != tenure.counter || !is_live || self.world.locks[slot].load(Acquire) == 0
+    }
+
+    fn look_for_dead(&self) {}
+}
+
+impl Fellow {
+    fn record(&self) -> &ParticipantRecord {
+        &self.world.arena.participants()[usize::from(self.participant)]
+    }
+
+    /// A write of its own, before which it may die.
+    pub fn step(&self) {
+        self.record().attached_at.store(1, Release);
+    }
+
+    /// Takes the lock; whether a holder died.
+    pub fn lock(&self, lock: &Lock) -> bool {
+        let Taken { died, panicked } = lock.0.lock(self, None).expect("it waits for ever");
+        assert!(!panicked, "nobody panicked");
+        died
+    }
+
+    /// The same, if it can be had now.
+    pub fn try_lock(&self, lock: &Lock) -> Option<bool> {
+        lock.0.try_lock(self).ok().map(|taken| taken.died)
+    }
+
+    /// Gives it back.
+    pub fn unlock(&self, lock: &Lock) {
+        lock.0.unlock(self.me(), false);
+    }
+}
+
+impl Fellow {
+    /// News of deaths.
+    pub fn news(&self) -> u64 {
+        news_of(self)
+    }
+
+    /// How many deaths they are.
+    pub fn deaths_in(news: u64) -> u64 {
+        deaths_in(news)
+    }
+
+    /// Gives the lock back, sleeps until there is notice, or other news, and takes it again; whether a holder
+    /// died.
+    pub fn wait(&self, notice: &Notice, news: u64, lock: &Lock) -> bool {
+        notice.0.wait(self, news, None, || self.unlock(lock));
+        self.lock(lock)
+    }
+
+    /// Wakes one who waits.
+    pub fn notify_one(&self, notice: &Notice) {
+        notice.0.notify_one();
+    }
+
+    /// Wakes all who wait.
+    pub fn notify_all(&self, notice: &Notice) {
+        notice.0.notify_all();
+    }
+}
