@@ -55,6 +55,16 @@ pub fn fingerprint() -> u64 {
     Layout::fingerprint()
 }
 
+/// What the first word of a segment is.
+pub fn magic() -> u64 {
+    layout::MAGIC
+}
+
+/// Which format it is, and where the header says so: half a word.
+pub fn version() -> (u64, u32) {
+    (offset_of!(Header, version) as u64, layout::VERSION)
+}
+
 /// A unit's word of this kind.
 pub fn unit_word(kind: u8, lane: u16, middle: u8, rest: u32) -> u64 {
     let class = ClassId::new(usize::from(middle) % CLASS_COUNT).expect("below the count");

@@ -6,13 +6,15 @@ use crate::image::{self, Image, UNIT};
 use crate::mutation;
 use crate::record::{ACT, Record};
 use crate::sparse::Sparse;
-use sharena::{Error, FindingPlace, Options, Report, Segment};
+use sharena::{Error, FindingPlace, Options, Report, Segment, door};
 
 /// Units of a hostile file: as large a one as its author likes takes as long as he likes.
 const MOST_UNITS: u64 = 4500;
 /// Where the header has these counts.
 const FRONTIER: u64 = 128;
 const LANES_HIGH: u64 = 192;
+/// And which layout it is.
+const FINGERPRINT: u64 = 16;
 /// Records that are looked at.
 const MOST: usize = 256;
 
@@ -35,8 +37,10 @@ pub const ALL: &[Target] = &[
     Target { name: "tool", run: crate::tool::tool },
 ];
 
-/// Any bytes as a segment's file. A first byte of 0: the bytes that follow. Of 1: a
-/// [sparse](crate::sparse) file, then the operations that follow the last part.
+/// Any bytes as a segment's file. A first byte that is even: the bytes that follow. Odd: a
+/// [sparse](crate::sparse) file, then the operations that follow the last part. Unless its fourth bit is
+/// set, a file that begins as a segment is one of this format and layout: so that inputs keep their
+/// meaning when those change.
 pub fn hostile(data: &[u8]) {
     let Some((mode, rest)) = data.split_first() else { return };
     let (mut sparse, records) = match mode % 2 {
@@ -50,9 +54,29 @@ pub fn hostile(data: &[u8]) {
     };
     sparse.size = sparse.size.min(MOST_UNITS * UNIT);
     sparse.parts.truncate(20_000);
+    if mode & 8 == 0 {
+        renew(&mut sparse);
+    }
     let records: Vec<Record> =
         Record::all(records).map(|record| Record { tag: record.tag | ACT, ..record }).collect();
     use_file(|| File::of(&sparse), &records, mode & 2 == 0, mode & 4 == 0);
+}
+
+/// Gives a file that begins as a segment the format and layout of this build.
+fn renew(sparse: &mut Sparse) {
+    let (version_at, version) = door::version();
+    let Some((0, head)) = sparse.parts.first_mut() else { return };
+    if head.get(..8) != Some(&door::magic().to_le_bytes()) {
+        return;
+    }
+    let mut put = |at: u64, bytes: &[u8]| {
+        let at = at as usize;
+        if let Some(place) = head.get_mut(at..at + bytes.len()) {
+            place.copy_from_slice(bytes);
+        }
+    };
+    put(version_at, &version.to_le_bytes());
+    put(FINGERPRINT, &door::fingerprint().to_le_bytes());
 }
 
 /// A valid image, one of those in `images/`, with changes, and operations on it. The first two bytes:
