@@ -739,6 +739,53 @@ mod tests {
     }
 
     #[test]
+    fn after_a_recovery_the_next_refill_looks_at_all_slabs() {
+        let class = ClassId::of(1024, 8).unwrap();
+        for nth in [0, 1, 4] {
+            let segment = with_used(5);
+            let arena = &segment.attached().arena;
+            with_lane(segment.attached(), |lane| {
+                let heap = Heap { arena, lane };
+                let take = || heap.take_or_refill(class).unwrap();
+                let count = class.cut().count;
+                let blocks: Vec<u64> = (0..6 * count).map(|_| take()).collect();
+                let hide = |index: u32| {
+                    let place = locate(arena, blocks[index as usize]).unwrap();
+                    let PlaceKind::Slab(block, _) = place.kind else { panic!() };
+                    heap.state(block).store(State::Free as u8, Release);
+                    blocks[index as usize]
+                };
+                let lost = [hide(nth * count + 7), hide(nth * count + 9)];
+                arena.header().sweep_epoch.fetch_add(1, Release);
+                assert_eq!([take(), take()], lost, "of slab {nth}");
+            })
+            .unwrap();
+        }
+    }
+
+    #[test]
+    fn the_first_free_block_of_an_orphan_shows_it() {
+        let segment = with_used(5);
+        let arena = &segment.attached().arena;
+        let class = ClassId::of(1024, 8).unwrap();
+        let fill = || {
+            let layout = core::alloc::Layout::new::<[u64; 128]>();
+            (0..class.cut().count).map(|_| segment.allocate(layout).unwrap()).collect::<Vec<_>>()
+        };
+        let blocks = std::thread::scope(|scope| scope.spawn(fill).join().unwrap());
+        let unit = UnitIndex::containing(blocks[0].to_bits());
+        let is_shown = || arena.set(SetId::Orphans(class)).shows(unit.0 as usize);
+        while arena.unit(unit) != Some(Unit::Orphan { class }) {
+            std::thread::yield_now(); // its thread is ending
+        }
+        assert!(!is_shown(), "it is full");
+        segment.deallocate(blocks[3]).unwrap();
+        assert!(is_shown());
+        let again = segment.allocate(core::alloc::Layout::new::<[u64; 128]>()).unwrap();
+        assert_eq!((again, is_shown()), (blocks[3], false));
+    }
+
+    #[test]
     fn a_block_whose_freer_told_nobody_is_found_before_the_lane_has_three_times_its_slabs() {
         let class = ClassId::of(1024, 8).unwrap();
         for (slabs, nth) in [(1, 0), (2, 0), (2, 1), (5, 0), (5, 3), (5, 4), (6, 2)] {
