@@ -362,6 +362,20 @@ mod tests {
     }
 
     #[test]
+    fn a_run_grows_into_what_is_free_behind_it_up_to_the_frontier() {
+        for units in [51, 59, 60] {
+            let segment = new();
+            let (first, second) = (run(&segment, 50), run(&segment, 10));
+            let arena = &segment.attached().arena;
+            let end = UnitIndex::containing(second.to_bits()).plus(10);
+            assert_eq!(arena.frontier(), end);
+            segment.deallocate(second).unwrap();
+            let resized = segment.resize_in_place(first, units * UNIT).unwrap();
+            assert_eq!((resized, arena.frontier()), (Some(units * UNIT), end));
+        }
+    }
+
+    #[test]
     fn a_segment_grows_by_an_eighth_of_what_it_has() {
         let segment = new();
         let arena = &segment.attached().arena;
