@@ -418,6 +418,17 @@ mod tests {
     }
 
     #[test]
+    fn a_hint_of_a_free_unit_goes_when_it_proves_false() {
+        let segment = new();
+        let used = UnitIndex::containing(run(&segment, 10).to_bits()).plus(3);
+        let free = segment.attached().arena.set(SetId::Free);
+        free.insert(used.0 as usize);
+        assert_ne!(UnitIndex::containing(run(&segment, 5).to_bits()), used);
+        let claimed = segment.with_names(|names| Ok(names.heap.claim_units(1).unwrap())).unwrap();
+        assert!(claimed != used && !free.contains(used.0 as usize));
+    }
+
+    #[test]
     fn hints_that_were_lost_are_made_anew() {
         let segment = new();
         let freed = run(&segment, 150);
