@@ -662,6 +662,11 @@ fn a_full_file_system() {
             AllocError::FileSystemFull { asked: size }
         );
         assert!(blocks.len() * size > 3 << 20, "{} blocks of {size}", blocks.len());
+        if size < 4096 {
+            let left = rustix::fs::statvfs(place).unwrap();
+            let bytes = left.f_bavail * left.f_frsize;
+            assert!(bytes < 64 << 10, "{bytes} bytes were room for another slab of {size}");
+        }
 
         // Everything that was there goes on; what needs room is an error.
         let objects = segment.construct_slice("object", 2 << 20, |_| 0u8);

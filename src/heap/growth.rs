@@ -362,6 +362,20 @@ mod tests {
     }
 
     #[test]
+    fn a_run_grows_into_what_is_free_behind_it_up_to_the_frontier() {
+        for units in [51, 59, 60] {
+            let segment = new();
+            let (first, second) = (run(&segment, 50), run(&segment, 10));
+            let arena = &segment.attached().arena;
+            let end = UnitIndex::containing(second.to_bits()).plus(10);
+            assert_eq!(arena.frontier(), end);
+            segment.deallocate(second).unwrap();
+            let resized = segment.resize_in_place(first, units * UNIT).unwrap();
+            assert_eq!((resized, arena.frontier()), (Some(units * UNIT), end));
+        }
+    }
+
+    #[test]
     fn a_segment_grows_by_an_eighth_of_what_it_has() {
         let segment = new();
         let arena = &segment.attached().arena;
@@ -401,6 +415,17 @@ mod tests {
             .unwrap();
         last.iter().for_each(|unit| arena.set(SetId::Free).remove(*unit));
         arena.header().frontier.store(frontier, Release);
+    }
+
+    #[test]
+    fn a_hint_of_a_free_unit_goes_when_it_proves_false() {
+        let segment = new();
+        let used = UnitIndex::containing(run(&segment, 10).to_bits()).plus(3);
+        let free = segment.attached().arena.set(SetId::Free);
+        free.insert(used.0 as usize);
+        assert_ne!(UnitIndex::containing(run(&segment, 5).to_bits()), used);
+        let claimed = segment.with_names(|names| Ok(names.heap.claim_units(1).unwrap())).unwrap();
+        assert!(claimed != used && !free.contains(used.0 as usize));
     }
 
     #[test]

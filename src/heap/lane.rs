@@ -549,6 +549,9 @@ mod tests {
             lane.begin(arena, id, 5);
             assert_eq!((lane.id(), lane.birth(), lane.tag()), (id, 5, owner_tag(id)));
             assert!(lane.is_live() && lane.book().borrow().classes[0].slots.is_empty());
+            // What it learns it knows, but for the next one.
+            assert!(lane.types().borrow_mut().known.insert(3));
+            assert!(!lane.types().borrow_mut().known.insert(3));
             lane.end();
         }
     }

@@ -711,31 +711,131 @@ mod tests {
     }
 
     #[test]
-    fn the_first_to_free_into_a_slab_rings_and_the_others_leave_it_at_that() {
+    fn neighbours_with_gaps_come_one_by_one_and_nothing_between_them() {
         let segment = with_used(5);
         let arena = &segment.attached().arena;
         let class = ClassId::of(1024, 8).unwrap();
         with_lane(segment.attached(), |lane| {
+            let (heap, magazine) = (Heap { arena, lane }, lane.magazine(class));
+            let take = || heap.take_or_refill(class).unwrap();
+            let blocks: Vec<u64> = (0..GROUP).map(|_| take()).collect();
+            for indices in [vec![10, 12], vec![0, 2], vec![20, 21, 63], vec![1, 2, 4, 5], vec![33]]
+            {
+                let mut wanted: Vec<u64> = indices.iter().map(|i| blocks[*i]).collect();
+                wanted.iter().for_each(|block| assert!(magazine.push(*block)));
+                heap.flush_all(class);
+                heap.refill(class).unwrap();
+                let mut found = Vec::from_iter(core::iter::from_fn(|| magazine.pop()));
+                found.sort_unstable();
+                wanted.sort_unstable();
+                assert_eq!(found, wanted, "{indices:?}");
+            }
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn what_a_lane_gives_back_to_a_slab_is_in_its_notes_by_group() {
+        let segment = with_used(5);
+        let arena = &segment.attached().arena;
+        let class = ClassId::of(64, 8).unwrap();
+        with_lane(segment.attached(), |lane| {
             let heap = Heap { arena, lane };
-            let mut blocks = (0..3).map(|_| {
-                let block = heap.take_or_refill(class).unwrap();
-                Heap::set_state(arena, block, State::Raw);
-                block
-            });
-            let blocks: [u64; 3] = core::array::from_fn(|_| blocks.next().unwrap());
+            let take = || heap.take_or_refill(class).unwrap();
+            let blocks: Vec<u64> = (0..class.cut().count).map(|_| take()).collect();
+            heap.flush_all(class);
+            let mut book = lane.book().borrow_mut();
+            let notes = &mut book.classes[class.index()];
+            let mut back = |blocks: &[u64]| {
+                notes.slots[0].as_mut().unwrap().pending = 0;
+                assert!(heap.free_in_slab(class, notes, blocks).is_empty());
+                notes.slots[0].as_ref().unwrap().pending
+            };
+            let mut blocks = blocks;
+            blocks.sort_unstable();
+            assert_eq!(back(&blocks[70..71]), 1 << 1);
+            assert_eq!(back(&[blocks[0], blocks[200], blocks[130]]), 1 << 0 | 1 << 3 | 1 << 2);
+            assert_eq!(back(&blocks[64 * 5..64 * 7]), 1 << 5 | 1 << 6);
+            assert_eq!(back(&blocks[64 * 8..64 * 8 + 8]), 1 << 8);
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn the_first_to_free_into_a_slab_rings_for_its_group_and_the_others_leave_it_at_that() {
+        let segment = with_used(5);
+        let arena = &segment.attached().arena;
+        let class = ClassId::of(64, 8).unwrap();
+        with_lane(segment.attached(), |lane| {
+            let heap = Heap { arena, lane };
+            let take = || heap.take_or_refill(class).unwrap();
+            let mut blocks: Vec<u64> = (0..class.cut().count).map(|_| take()).collect();
+            blocks.sort_unstable();
+            blocks.iter().for_each(|block| Heap::set_state(arena, *block, State::Raw));
             let bell = &arena.lane(lane.id()).bells[class.index()];
-            let free = |block| {
+            let doorbell = arena.doorbell(UnitIndex::containing(blocks[0]));
+            let free = |index: usize| {
+                let (segment, block) = (&segment, blocks[index]);
                 let block = crate::Offset::from_bits(block).unwrap();
-                let segment = &segment;
                 std::thread::scope(|scope| {
                     scope.spawn(move || segment.deallocate(block).unwrap()).join().unwrap();
                 });
-                bell.swap(0, Acquire)
+                (bell.swap(0, Acquire), doorbell.load(Acquire))
             };
-            assert_eq!(blocks.map(free), [1, 0, 0]);
-            heap.answer_bells(class, &mut lane.book().borrow_mut().classes[class.index()]);
+            assert_eq!(free(70), (1, 1 << 1));
+            assert_eq!(free(71), (0, 1 << 1));
+            assert_eq!(free(200), (0, 1 << 1 | 1 << 3));
+            doorbell.swap(0, Acquire);
+            assert_eq!(free(0), (1, 1 << 0));
         })
         .unwrap();
+    }
+
+    #[test]
+    fn after_a_recovery_the_next_refill_looks_at_all_slabs() {
+        let class = ClassId::of(1024, 8).unwrap();
+        for nth in [0, 1, 4] {
+            let segment = with_used(5);
+            let arena = &segment.attached().arena;
+            with_lane(segment.attached(), |lane| {
+                let heap = Heap { arena, lane };
+                let take = || heap.take_or_refill(class).unwrap();
+                let count = class.cut().count;
+                let blocks: Vec<u64> = (0..6 * count).map(|_| take()).collect();
+                let hide = |index: u32| {
+                    let place = locate(arena, blocks[index as usize]).unwrap();
+                    let PlaceKind::Slab(block, _) = place.kind else { panic!() };
+                    heap.state(block).store(State::Free as u8, Release);
+                    blocks[index as usize]
+                };
+                let lost = [hide(nth * count + 7), hide(nth * count + 9)];
+                arena.header().sweep_epoch.fetch_add(1, Release);
+                assert_eq!([take(), take()], lost, "of slab {nth}");
+            })
+            .unwrap();
+        }
+    }
+
+    #[test]
+    fn the_first_free_block_of_an_orphan_shows_it() {
+        let segment = with_used(5);
+        let arena = &segment.attached().arena;
+        let class = ClassId::of(1024, 8).unwrap();
+        let fill = || {
+            let layout = core::alloc::Layout::new::<[u64; 128]>();
+            (0..class.cut().count).map(|_| segment.allocate(layout).unwrap()).collect::<Vec<_>>()
+        };
+        let blocks = std::thread::scope(|scope| scope.spawn(fill).join().unwrap());
+        let unit = UnitIndex::containing(blocks[0].to_bits());
+        let is_shown = || arena.set(SetId::Orphans(class)).shows(unit.0 as usize);
+        while arena.unit(unit) != Some(Unit::Orphan { class }) {
+            std::thread::yield_now(); // its thread is ending
+        }
+        assert!(!is_shown(), "it is full");
+        segment.deallocate(blocks[3]).unwrap();
+        assert!(is_shown());
+        let again = segment.allocate(core::alloc::Layout::new::<[u64; 128]>()).unwrap();
+        assert_eq!((again, is_shown()), (blocks[3], false));
     }
 
     #[test]

@@ -501,6 +501,27 @@ mod tests {
         assert!(segment.check().unwrap().is_clean());
     }
     #[test]
+    fn names_that_begin_at_one_slot_with_one_tag_are_two_names() {
+        let segment = Options::new().capacity(1 << 20).create_anonymous().unwrap();
+        let mut seen = std::collections::HashMap::new();
+        let [one, other] = (0..)
+            .find_map(|i: u32| {
+                let name = i.to_string();
+                let key = Key::new(&segment.attached().arena, Space::Named, name.as_bytes());
+                let place = (tag(key.hash), key.hash % array::SMALLEST);
+                seen.insert(place, name.clone()).map(|other| [name, other])
+            })
+            .unwrap();
+        segment.construct(&one, 1u64).unwrap();
+        assert!(segment.find::<u64>(&other).unwrap().is_none());
+        segment.construct(&other, 2u64).unwrap();
+        assert_eq!(segment.find::<u64>(&one).unwrap().as_deref(), Some(&1));
+        assert_eq!(segment.find::<u64>(&other).unwrap().as_deref(), Some(&2));
+        assert!(segment.destroy::<u64>(&one).unwrap());
+        assert_eq!(segment.find::<u64>(&other).unwrap().as_deref(), Some(&2));
+    }
+
+    #[test]
     fn a_retired_object_is_not_found_and_nobody_is_left_with_its_pin() {
         let segment = Options::new().capacity(1 << 20).create_anonymous().unwrap();
         segment.construct("name", 1u64).unwrap();

@@ -6,7 +6,7 @@ use super::planted::{Planted, Row};
 use super::suites::SUITES;
 use crate::reasons::{provenance, reasons};
 use anyhow::{Context, Result, bail};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
@@ -136,6 +136,13 @@ pub fn general(all: &[Mutant], fates: &Fates, file: Option<&Path>) -> Result<boo
     print!("{text}");
     println!("{} viable mutants tried", caught + same + survived);
     open.iter().for_each(|mutant| println!("survived, not explained: {}", mutant.key));
+    // A reason for what is not there, or is caught, is wrong.
+    let keys: HashSet<&str> = all.iter().map(|mutant| mutant.key.as_str()).collect();
+    let is_wrong = |key: &&String| {
+        !keys.contains(key.as_str()) || matches!(fates.get(*key), Some(Fate::Caught { .. }))
+    };
+    let wrong: Vec<&String> = reasons.keys().filter(is_wrong).collect();
+    wrong.iter().for_each(|key| println!("explained, and caught or no mutant: {key}"));
     for (title, mutants) in explained
         .into_iter()
         .chain((!open.is_empty()).then_some(("Survivors without a reason yet", open)))
@@ -148,5 +155,5 @@ pub fn general(all: &[Mutant], fates: &Fates, file: Option<&Path>) -> Result<boo
     if let Some(file) = file {
         fs::write(file, text).with_context(|| format!("write {}", file.display()))?;
     }
-    Ok(survived == 0)
+    Ok(survived == 0 && wrong.is_empty())
 }
