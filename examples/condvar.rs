@@ -7,7 +7,8 @@
 use sharena::lock::{Condvar, Mutex, WaitError};
 use sharena::{Segment, Shareable};
 use std::error::Error;
-use std::process::{Child, Command};
+use std::io::Read;
+use std::process::{Child, Command, Stdio};
 
 #[derive(Shareable)]
 struct SyncData {
@@ -39,9 +40,9 @@ fn produce(role: &str, segment: &str) -> Done {
     let segment = Segment::open(segment)?;
     let shared = segment.find::<SyncData>(NAME)?.ok_or("there is no data")?;
     if role == "victim" {
-        loop {
-            std::thread::park(); // it never gets to it
-        }
+        // It never gets to it; and ends also if the one who started it does.
+        std::io::stdin().read_to_end(&mut Vec::new())?;
+        return Ok(());
     }
     for value in 1..=VALUES {
         let state = shared.state.lock().expect("nobody dies");
@@ -103,5 +104,5 @@ fn consume(segment: &Segment, name: &str) -> Done {
 }
 
 fn start(role: &str, segment: &str) -> std::io::Result<Child> {
-    Command::new(std::env::current_exe()?).args([role, segment]).spawn()
+    Command::new(std::env::current_exe()?).args([role, segment]).stdin(Stdio::piped()).spawn()
 }

@@ -38,9 +38,7 @@ fn work(role: &str, segment: &str, number: &str) -> Done {
         let mut data = shared.lock().expect("nobody died yet");
         data.counter += 1; // and the text does not say so
         println!("inside");
-        loop {
-            std::thread::park();
-        }
+        return Ok(wait_to_be_killed()?);
     }
     for _ in 0..ADDITIONS {
         let mut data = shared.lock().expect("nobody dies");
@@ -100,7 +98,16 @@ fn play(segment: &Segment, name: &str) -> Done {
 
 fn start(role: &str, segment: &str, number: u64) -> std::io::Result<Child> {
     let mut command = Command::new(std::env::current_exe()?);
-    command.args([role, segment, &number.to_string()]).stdout(Stdio::piped()).spawn()
+    command
+        .args([role, segment, &number.to_string()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+}
+
+/// Ends also if the one who started it does.
+fn wait_to_be_killed() -> std::io::Result<()> {
+    std::io::stdin().read_to_end(&mut Vec::new()).map(|_| ())
 }
 
 fn text(buffer: &[u8]) -> String {
