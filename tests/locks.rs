@@ -129,7 +129,7 @@ fn a_process_may_have_a_segment_twice() {
         *there.lock().unwrap() += 1;
     }
     assert_eq!((*here.lock().unwrap(), *elsewhere.lock().unwrap()), (20, 10));
-    // One that is over is forgotten, though another may be mapped at its place.
+    // Who is attached no more has no lock.
     std::mem::forget(there.lock().unwrap());
     drop(there);
     drop(second);

@@ -246,3 +246,53 @@ impl Attached {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lock::Mutex;
+    use crate::segment::{Options, Segment};
+
+    fn segment() -> Segment {
+        Options::new().capacity(1 << 20).create_anonymous().unwrap()
+    }
+
+    fn is_in<T>(lock: &T, segment: &Segment) -> bool {
+        matches!(Place::of(lock), Place::In(attached, _) if ptr::eq(attached, segment.attached()))
+    }
+
+    #[test]
+    fn a_lock_is_in_the_segment_in_whose_mapping_it_lies() {
+        let (one, other) = (segment(), segment());
+        let (here, there) = (one.own(Mutex::new(0)).unwrap(), other.own(Mutex::new(0)).unwrap());
+        let outside = Mutex::new(0);
+        for _ in 0..2 {
+            assert!(is_in(&*here, &one) && is_in(&*there, &other));
+            assert!(matches!(Place::of(&outside), Place::Nowhere));
+        }
+        drop(there);
+        drop(other);
+        assert!(is_in(&*here, &one));
+        let next = segment();
+        let there = next.own(Mutex::new(0)).unwrap();
+        assert!(is_in(&*there, &next) && is_in(&*here, &one));
+    }
+
+    /// What is mapped at the place of one that has ended is something else.
+    #[test]
+    fn what_was_remembered_before_a_mapping_ended_is_looked_up_again() {
+        let segment = segment();
+        let mutex = segment.own(Mutex::new(0)).unwrap();
+        assert!(is_in(&*mutex, &segment));
+        let last = LAST.get();
+        LAST.set(Last { place: Place::Nowhere, ..last });
+        assert!(!is_in(&*mutex, &segment), "it is not remembered, and this tests nothing");
+        LAST.set(Last { place: Place::Nowhere, age: last.age - 1, ..last });
+        assert!(is_in(&*mutex, &segment));
+        // And each end of a mapping is a new age.
+        let age = AGE.load(Ordering::Relaxed);
+        drop(mutex);
+        drop(segment);
+        assert!(AGE.load(Ordering::Relaxed) > age);
+    }
+}

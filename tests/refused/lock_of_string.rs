@@ -1,0 +1,5 @@
+use sharena::lock::Mutex;
+
+fn main() {
+    let _ = Mutex::new(String::new());
+}
