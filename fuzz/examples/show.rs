@@ -8,7 +8,10 @@ fn main() {
         let bases = sharena_fuzz::image::all();
         println!("{} mode {:#x}", bases[usize::from(data[0]) % bases.len()].name, data[1]);
         let mut image = sharena_fuzz::image::Image::of(&bases[usize::from(data[0]) % bases.len()]);
-        for record in sharena_fuzz::record::Record::all(&data[2..]) {
+        for mut record in sharena_fuzz::record::Record::all(&data[2..]) {
+            if target == "recovery" && !record.is_act() {
+                record = sharena_fuzz::targets::in_what_recovery_reads(record);
+            }
             println!("{record:x?}");
             if !record.is_act() {
                 let at = sharena_fuzz::mutation::place(&image, &record);

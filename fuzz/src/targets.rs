@@ -103,10 +103,7 @@ pub fn recovery(data: &[u8]) {
     let (changes, acts): (Vec<Record>, Vec<Record>) =
         records.into_iter().partition(|record| !record.is_act());
     for change in changes {
-        // What recovery reads: participants, lanes, journals, units, the table of names.
-        let area = [2, 3, 4, 6, 7, 8, 9, 11, 12, 13];
-        let what = area[usize::from(change.what) % area.len()];
-        mutation::apply(&mut image, &Record { what, ..change });
+        mutation::apply(&mut image, &in_what_recovery_reads(change));
     }
     keep_identity(&mut image);
     let file = File::of_image(&image);
@@ -125,6 +122,12 @@ pub fn recovery(data: &[u8]) {
     }
     let mut runner = Runner::new(&segment, &file);
     acts.iter().for_each(|record| runner.act(record));
+}
+
+/// A change of participants, lanes, journals, units or the table of names, in place of another.
+pub fn in_what_recovery_reads(change: Record) -> Record {
+    let area = [2, 3, 4, 6, 7, 8, 9, 11, 12, 13];
+    Record { what: area[usize::from(change.what) % area.len()], ..change }
 }
 
 /// Magic, version and fingerprint stay, and the count of units: otherwise it is refused at once.

@@ -16,7 +16,7 @@ use crate::arena::Arena;
 use crate::heap::unit::{LaneId, State};
 use crate::layout::{oldest_of, oldest_word};
 use crate::names::array::{Array, Slot};
-use crate::names::entry::{Life, ObjectHeader, Value};
+use crate::names::entry::{Entry, Life, ObjectHeader, Value};
 use crate::names::{Names, Refused};
 use crate::process::journal::Intent;
 use crate::sync::{AcqRel, Acquire, Release};
@@ -35,8 +35,12 @@ pub fn unlinked(arena: &Arena, intent: Intent) -> bool {
             leads != Some(Value::Live(object).word()) && is_whole
         }
         Intent::Intern { entry, array, slot, .. } => {
-            let word = Array::at(arena, array).map(|array| array.slot(slot).load(Acquire));
-            !matches!(word.map(Slot::of), Some(Slot::Entry { entry: leads, .. }) if leads == entry)
+            let Some(array) = Array::at(arena, array) else { return true };
+            let word = Slot::of(array.slot(slot).load(Acquire));
+            let leads = matches!(word, Slot::Entry { entry: leads, .. } if leads == entry);
+            // In a damaged segment another slot may lead to it than the journal says.
+            let key = || Entry::at(arena, entry)?.key(arena).map(|key| key.hash);
+            !leads && key().is_none_or(|hash| !array.has(hash, entry))
         }
         Intent::Grow { array, new } => {
             Array::at(arena, array).map(|array| array.next().load(Acquire)) != Some(new)
