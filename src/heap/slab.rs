@@ -787,6 +787,33 @@ mod tests {
             assert_eq!(free(200), (0, 1 << 1 | 1 << 3));
             doorbell.swap(0, Acquire);
             assert_eq!(free(0), (1, 1 << 0));
+            let mut book = lane.book().borrow_mut();
+            let notes = &mut book.classes[class.index()];
+            notes.slots[0].as_mut().unwrap().pending = 0;
+            bell.fetch_or(1, Release);
+            heap.answer_bells(class, notes);
+            assert_eq!(notes.slots[0].as_ref().unwrap().pending, 1 << 0, "this group alone");
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn a_late_ring_of_an_empty_slab_does_not_make_two_of_it() {
+        let segment = with_used(5);
+        let arena = &segment.attached().arena;
+        let class = ClassId::of(1024, 8).unwrap();
+        with_lane(segment.attached(), |lane| {
+            let heap = Heap { arena, lane };
+            let block = heap.take_or_refill(class).unwrap();
+            assert!(lane.magazine(class).push(block));
+            heap.flush_all(class);
+            let mut book = lane.book().borrow_mut();
+            let notes = &mut book.classes[class.index()];
+            assert_eq!(notes.empties, 1);
+            arena.doorbell(UnitIndex::containing(block)).fetch_or(1, AcqRel);
+            arena.lane(lane.id()).bells[class.index()].fetch_or(1, Release);
+            heap.answer_bells(class, notes);
+            assert_eq!((notes.empties, notes.owned().count()), (1, 1));
         })
         .unwrap();
     }

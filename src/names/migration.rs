@@ -384,6 +384,25 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_came_while_the_table_moves_is_found_in_the_successor() {
+        for i in 0..8 {
+            let segment = with_names(200, 0);
+            let name = format!("new {i}");
+            let grow = |names: Names<'_>| {
+                let _entered = names.enter();
+                let current = names.current().unwrap();
+                assert_eq!(current.chunks(), 2);
+                names.make_room(current).unwrap();
+                segment.construct(&name, 7usize).unwrap();
+                assert_eq!(names.current().unwrap().offset, current.offset, "it moves still");
+                Ok(())
+            };
+            segment.with_names(grow).unwrap();
+            assert_eq!(segment.find::<usize>(&name).unwrap().as_deref(), Some(&7), "{name}");
+        }
+    }
+
+    #[test]
     fn a_table_that_moved_is_made_small_again_only_if_few_names_are_left() {
         let full = Array::limit(SMALLEST) as usize - 1;
         for (left, slots) in [(2, SMALLEST), (7, SMALLEST), (20, 2 * SMALLEST)] {
