@@ -259,6 +259,12 @@ mod tests {
     }
 
     #[test]
+    fn no_bytes_have_a_code_of_no_class() {
+        let none = ClassId::of_small(0, 1).unwrap().index();
+        assert!((CLASS_COUNT..ClassId::CODES).contains(&none), "{none}");
+    }
+
+    #[test]
     fn alignment_is_kept_by_every_block() {
         for align in (0..=16).map(|shift| 1usize << shift) {
             for size in (1..5000).chain([8191, 8192, 8193, 40_000, 65_536, 65_537, 200_000]) {
