@@ -278,6 +278,18 @@ mod tests {
     }
 
     #[test]
+    fn an_aligned_size_gets_the_smallest_class_that_is_so_aligned() {
+        for align in (0..=16).map(|shift| 1usize << shift) {
+            for size in [1, 16, 100, 128, 1000, 4096, 5000, 65_536, 65_537, 200_000] {
+                let is_so = |class: &ClassId| {
+                    class.cut().size as usize >= size && class.cut().align as usize >= align
+                };
+                assert_eq!(ClassId::of(size, align), ClassId::all().find(is_so), "{size}, {align}");
+            }
+        }
+    }
+
+    #[test]
     fn blocks_and_state_bytes_fit_and_little_is_wasted() {
         for class in ClassId::all() {
             let cut = class.cut();
