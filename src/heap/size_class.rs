@@ -278,6 +278,17 @@ mod tests {
     }
 
     #[test]
+    fn a_slab_has_no_more_units_than_it_takes_to_waste_a_sixteenth_at_most() {
+        for class in ClassId::all() {
+            let (cut, size) = (class.cut(), class.cut().size as usize);
+            let wastes_more =
+                |units: usize| units * UNIT < size || units * UNIT % size * 16 > units * UNIT;
+            assert!(!cut.dense || (1..cut.span as usize).all(wastes_more), "{class}: {cut:?}");
+            assert!(cut.dense || cut.span == 1);
+        }
+    }
+
+    #[test]
     fn an_aligned_size_gets_the_smallest_class_that_is_so_aligned() {
         for align in (0..=16).map(|shift| 1usize << shift) {
             for size in [1, 16, 100, 128, 1000, 4096, 5000, 65_536, 65_537, 200_000] {

@@ -367,6 +367,7 @@ mod tests {
             assert_eq!(successor_of(half + 8, 0), 2 * SMALLEST);
             assert_eq!(successor_of(half + 8, half + 6), SMALLEST, "most have no object");
             assert_eq!(successor_of(half + 8, 8), 2 * SMALLEST, "some have none");
+            assert_eq!(successor_of(half + 8, 20), 2 * SMALLEST, "two of three have none");
         }
     }
 
