@@ -604,6 +604,15 @@ fn a_limit_of_address_space() {
     Options::new().capacity(1 << 30).create_anonymous().unwrap();
 }
 
+#[test]
+fn what_memory_refused_stands_behind_what_an_object_was_refused_for() {
+    use std::error::Error as _;
+    let alloc = AllocError::TooLarge { asked: 2, capacity: 1 };
+    let error = ObjectError::Alloc(alloc.clone());
+    assert_eq!(error.source().and_then(|source| source.downcast_ref()), Some(&alloc));
+    assert!(ObjectError::InvalidName { bytes: 0 }.source().is_none());
+}
+
 /// Mounts a memory file system of so many bytes that this process alone sees; `false`: we may not.
 fn mount_small(at: &Path, bytes: usize) -> bool {
     let c = |text: &str| std::ffi::CString::new(text).unwrap();

@@ -428,6 +428,48 @@ mod tests {
     }
 
     #[test]
+    fn what_a_thread_frees_of_its_own_slab_is_at_hand_again() {
+        let segment = Options::new().capacity(64 << 20).create_anonymous().unwrap();
+        let arena = &segment.attached().arena;
+        with_lane(segment.attached(), |lane| {
+            for class in ClassId::all() {
+                let (heap, cut) = (Heap { arena, lane }, class.cut());
+                let take = || heap.take_or_refill(class).unwrap();
+                let blocks: Vec<u64> = (0..cut.count).map(|_| take()).collect();
+                for block in blocks.into_iter().rev() {
+                    heap.free_private(block);
+                    assert_eq!(Heap::take(lane, class), Some(block), "{class}");
+                }
+            }
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn behind_the_last_block_of_a_slab_is_none() {
+        let segment = Options::new().capacity(64 << 20).create_anonymous().unwrap();
+        let arena = &segment.attached().arena;
+        with_lane(segment.attached(), |lane| {
+            let mut seen = 0;
+            for class in ClassId::all() {
+                let (heap, cut) = (Heap { arena, lane }, class.cut());
+                let place = locate(arena, heap.take_or_refill(class).unwrap()).unwrap();
+                let PlaceKind::Slab(block, _) = place.kind else { panic!("a slab") };
+                let (start, end) =
+                    (block.head.offset(), u64::from(cut.start + cut.count * cut.size));
+                let last = locate(arena, start + end - 1).unwrap();
+                assert_eq!(last.start + last.bytes, start + end, "{class}");
+                if end < u64::from(cut.span) * UNIT as u64 {
+                    assert!(locate(arena, start + end).is_none(), "{class}");
+                    seen += 1;
+                }
+            }
+            assert!(seen > 10, "{seen} classes leave something over");
+        })
+        .unwrap();
+    }
+
+    #[test]
     fn a_full_magazine_gives_back_half_for_a_block_of_its_own_alone() {
         let segment = Options::new().capacity(4 << 20).create_anonymous().unwrap();
         let (arena, class) = (&segment.attached().arena, ClassId::of(64, 8).unwrap());

@@ -259,6 +259,12 @@ mod tests {
     }
 
     #[test]
+    fn no_bytes_have_a_code_of_no_class() {
+        let none = ClassId::of_small(0, 1).unwrap().index();
+        assert!((CLASS_COUNT..ClassId::CODES).contains(&none), "{none}");
+    }
+
+    #[test]
     fn alignment_is_kept_by_every_block() {
         for align in (0..=16).map(|shift| 1usize << shift) {
             for size in (1..5000).chain([8191, 8192, 8193, 40_000, 65_536, 65_537, 200_000]) {
@@ -267,6 +273,29 @@ mod tests {
                 assert!(cut.size as usize >= size);
                 assert_eq!(cut.start as usize % align, 0, "{size} at {align}");
                 assert_eq!(cut.size as usize % align, 0, "{size} at {align}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_slab_has_no_more_units_than_it_takes_to_waste_a_sixteenth_at_most() {
+        for class in ClassId::all() {
+            let (cut, size) = (class.cut(), class.cut().size as usize);
+            let wastes_more =
+                |units: usize| units * UNIT < size || units * UNIT % size * 16 > units * UNIT;
+            assert!(!cut.dense || (1..cut.span as usize).all(wastes_more), "{class}: {cut:?}");
+            assert!(cut.dense || cut.span == 1);
+        }
+    }
+
+    #[test]
+    fn an_aligned_size_gets_the_smallest_class_that_is_so_aligned() {
+        for align in (0..=16).map(|shift| 1usize << shift) {
+            for size in [1, 16, 100, 128, 1000, 4096, 5000, 65_536, 65_537, 200_000] {
+                let is_so = |class: &ClassId| {
+                    class.cut().size as usize >= size && class.cut().align as usize >= align
+                };
+                assert_eq!(ClassId::of(size, align), ClassId::all().find(is_so), "{size}, {align}");
             }
         }
     }

@@ -735,6 +735,48 @@ mod tests {
     }
 
     #[test]
+    fn a_refill_takes_more_than_it_must_only_where_that_goes_on_in_the_row() {
+        let segment = with_used(5);
+        let arena = &segment.attached().arena;
+        let class = ClassId::of(64, 8).unwrap();
+        with_lane(segment.attached(), |lane| {
+            let (heap, magazine) = (Heap { arena, lane }, lane.magazine(class));
+            let take = || heap.take_or_refill(class).unwrap();
+            let mut blocks: Vec<u64> = (0..class.cut().count).map(|_| take()).collect();
+            blocks.sort_unstable();
+            let group = |group: usize| group * GROUP..(group + 1) * GROUP;
+            let refill = |from: core::ops::Range<usize>| {
+                let free: Vec<u64> = [&blocks[from], &blocks[group(3)], &blocks[group(4)]].concat();
+                let mut book = lane.book().borrow_mut();
+                let notes = &mut book.classes[class.index()];
+                assert!(heap.free_in_slab(class, notes, &free).is_empty());
+                notes.slots[0].as_mut().unwrap().pending = 1 << 2;
+                assert!(heap.take_ready(class, notes));
+                let count = magazine.at_hand();
+                drop(book);
+                let at_hand = core::iter::from_fn(|| magazine.pop()).collect::<Vec<_>>();
+                assert_eq!(at_hand.len() as u32, count);
+                // The next one begins as this one did.
+                let mut book = lane.book().borrow_mut();
+                let rest = book.classes[class.index()].slots[0].as_mut().unwrap();
+                for group in [3, 4] {
+                    if core::mem::take(&mut rest.known_free[group]) != 0 {
+                        heap.mark_private(
+                            arena.states(rest.unit, class).wrapping_add(group * GROUP),
+                            u64::MAX,
+                        );
+                        rest.outstanding += GROUP as u32;
+                    }
+                }
+                count as usize
+            };
+            assert_eq!(refill(2 * GROUP + 10..2 * GROUP + 30), 20, "a row that ends in the midst");
+            assert_eq!(refill(2 * GROUP + 10..3 * GROUP), 3 * GROUP - 10, "one that goes on");
+        })
+        .unwrap();
+    }
+
+    #[test]
     fn what_a_lane_gives_back_to_a_slab_is_in_its_notes_by_group() {
         let segment = with_used(5);
         let arena = &segment.attached().arena;
@@ -787,6 +829,33 @@ mod tests {
             assert_eq!(free(200), (0, 1 << 1 | 1 << 3));
             doorbell.swap(0, Acquire);
             assert_eq!(free(0), (1, 1 << 0));
+            let mut book = lane.book().borrow_mut();
+            let notes = &mut book.classes[class.index()];
+            notes.slots[0].as_mut().unwrap().pending = 0;
+            bell.fetch_or(1, Release);
+            heap.answer_bells(class, notes);
+            assert_eq!(notes.slots[0].as_ref().unwrap().pending, 1 << 0, "this group alone");
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn a_late_ring_of_an_empty_slab_does_not_make_two_of_it() {
+        let segment = with_used(5);
+        let arena = &segment.attached().arena;
+        let class = ClassId::of(1024, 8).unwrap();
+        with_lane(segment.attached(), |lane| {
+            let heap = Heap { arena, lane };
+            let block = heap.take_or_refill(class).unwrap();
+            assert!(lane.magazine(class).push(block));
+            heap.flush_all(class);
+            let mut book = lane.book().borrow_mut();
+            let notes = &mut book.classes[class.index()];
+            assert_eq!(notes.empties, 1);
+            arena.doorbell(UnitIndex::containing(block)).fetch_or(1, AcqRel);
+            arena.lane(lane.id()).bells[class.index()].fetch_or(1, Release);
+            heap.answer_bells(class, notes);
+            assert_eq!((notes.empties, notes.owned().count()), (1, 1));
         })
         .unwrap();
     }

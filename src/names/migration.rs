@@ -359,12 +359,16 @@ mod tests {
     fn a_full_table_doubles_where_names_fill_half_of_it() {
         // A constructed object brings the description of its type along: one more.
         let half = Array::limit(SMALLEST) as usize / 2 - 1;
-        assert_eq!(successor_of(8, 0), SMALLEST, "promises of the dead take no room");
-        assert_eq!(successor_of(half - 1, 0), SMALLEST);
-        assert_eq!(successor_of(half, 0), 2 * SMALLEST);
-        assert_eq!(successor_of(half + 8, 0), 2 * SMALLEST);
-        assert_eq!(successor_of(half + 8, half + 6), SMALLEST, "most have no object");
-        assert_eq!(successor_of(half + 8, 8), 2 * SMALLEST, "some have none");
+        // Names stand elsewhere in each table.
+        for _ in 0..8 {
+            assert_eq!(successor_of(8, 0), SMALLEST, "promises of the dead take no room");
+            assert_eq!(successor_of(half - 1, 0), SMALLEST);
+            assert_eq!(successor_of(half, 0), 2 * SMALLEST);
+            assert_eq!(successor_of(half + 8, 0), 2 * SMALLEST);
+            assert_eq!(successor_of(half + 8, half + 6), SMALLEST, "most have no object");
+            assert_eq!(successor_of(half + 8, 8), 2 * SMALLEST, "some have none");
+            assert_eq!(successor_of(half + 8, 20), 2 * SMALLEST, "two of three have none");
+        }
     }
 
     #[test]
@@ -384,12 +388,38 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_came_while_the_table_moves_is_found_in_the_successor() {
+        for i in 0..8 {
+            let segment = with_names(200, 0);
+            let name = format!("new {i}");
+            let grow = |names: Names<'_>| {
+                let _entered = names.enter();
+                let current = names.current().unwrap();
+                assert_eq!(current.chunks(), 2);
+                names.make_room(current).unwrap();
+                segment.construct(&name, 7usize).unwrap();
+                assert_eq!(names.current().unwrap().offset, current.offset, "it moves still");
+                let mut met = Vec::new();
+                names.for_each(|entry, _| met.push(entry.offset)).unwrap();
+                let count = met.len();
+                met.sort_unstable();
+                met.dedup();
+                assert_eq!((count, met.len()), (202, 202), "each once, the type among them");
+                Ok(())
+            };
+            segment.with_names(grow).unwrap();
+            assert_eq!(segment.find::<usize>(&name).unwrap().as_deref(), Some(&7), "{name}");
+        }
+    }
+
+    #[test]
     fn a_table_that_moved_is_made_small_again_only_if_few_names_are_left() {
         let full = Array::limit(SMALLEST) as usize - 1;
-        for (left, slots) in [(2, SMALLEST), (7, SMALLEST), (20, 2 * SMALLEST)] {
+        for (left, slots) in [(2, 1), (9, 1), (10, 2), (20, 2)] {
             let segment = with_names(full, full - left);
             segment.construct("one more", 0usize).unwrap();
-            assert_eq!(segment.stats().unwrap().names.slots, slots, "{left} were left");
+            let found = segment.stats().unwrap().names.slots;
+            assert_eq!(found, slots * SMALLEST, "{left} were left");
         }
     }
 

@@ -522,6 +522,23 @@ mod tests {
     }
 
     #[test]
+    fn in_an_array_without_an_empty_slot_what_is_not_there_is_absent() {
+        let segment = Options::new().capacity(1 << 20).create_anonymous().unwrap();
+        segment.construct("name", 1u64).unwrap();
+        let close_all = |names: Names<'_>| {
+            let array = names.current().unwrap();
+            for slot in 0..array.len() {
+                let (empty, frozen) = (Slot::Empty.word(), Slot::Frozen.word());
+                let _ = array.slot(slot).compare_exchange(empty, frozen, AcqRel, Acquire);
+            }
+            Ok(())
+        };
+        segment.with_names(close_all).unwrap();
+        assert_eq!(segment.find::<u64>("name").unwrap().as_deref(), Some(&1));
+        assert!((0..50).all(|i| segment.find::<u64>(&format!("{i}")).unwrap().is_none()));
+    }
+
+    #[test]
     fn a_retired_object_is_not_found_and_nobody_is_left_with_its_pin() {
         let segment = Options::new().capacity(1 << 20).create_anonymous().unwrap();
         segment.construct("name", 1u64).unwrap();

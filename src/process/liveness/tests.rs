@@ -374,3 +374,12 @@ fn the_start_time_is_read_behind_any_program_name() {
         before > 0 && start_time("/proc/self/stat") == Some(before)
     }));
 }
+
+#[test]
+fn the_start_time_is_some_moment_of_the_past() {
+    let uptime = std::fs::read_to_string("/proc/uptime").unwrap();
+    let uptime: f64 = uptime.split_ascii_whitespace().next().unwrap().parse().unwrap();
+    let ticks = rustix::param::clock_ticks_per_second() as f64;
+    let started = start_time("/proc/self/stat").unwrap() as f64 / ticks;
+    assert!(started <= uptime + 1.0 && started > uptime - 3600.0, "{started} of {uptime} s");
+}

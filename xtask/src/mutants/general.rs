@@ -40,7 +40,7 @@ pub struct GeneralArgs {
     #[arg(long, requires = "general")]
     pub again: bool,
     /// Only survivors: goes on with them, by the suites that did not try them yet.
-    #[arg(long, requires = "general", conflicts_with = "again")]
+    #[arg(long, requires = "general")]
     pub survivors: bool,
 }
 
@@ -87,15 +87,15 @@ pub fn run(names: &[String], args: &GeneralArgs, file: Option<&Path>) -> Result<
         hasher.finish()
     });
     chosen.truncate(args.sample.unwrap_or(chosen.len()));
+    if args.survivors {
+        chosen.retain(|number| matches!(fates.get(&all[*number].key), Some(Fate::Survived { .. })));
+    }
     if args.again {
         for number in &chosen {
             if let Some(Fate::Survived { .. }) = fates.get(&all[*number].key) {
                 fates.remove(&all[*number].key);
             }
         }
-    }
-    if args.survivors {
-        chosen.retain(|number| matches!(fates.get(&all[*number].key), Some(Fate::Survived { .. })));
     }
     let place = |name: &String| {
         SUITES
