@@ -8,7 +8,7 @@
 
 mod locks;
 
-pub use locks::{Fellow, Lock, Notice};
+pub use locks::{Fellow, Lock, Notice, Pass, Task};
 
 use crate::arena::Arena;
 use crate::heap::lane::Lane;

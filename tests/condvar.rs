@@ -239,14 +239,18 @@ fn who_waits_hears_of_a_death_inside() {
     let segment = Segment::create(&name, 1 << 20).unwrap();
     let hatch = segment.construct("hatch", Hatch::new()).unwrap();
     let hatch = &*hatch;
-    let mut victim = Process::start(test, "victim", &[&name, "die inside"]);
+    let (holds, hears) = std::sync::mpsc::channel();
     std::thread::scope(|scope| {
-        let taker = scope.spawn(|| {
-            let guard = hatch.value.lock().unwrap_or_else(PoisonError::into_inner);
+        let taker = scope.spawn(move || {
+            let guard = hatch.value.lock().unwrap();
+            holds.send(()).unwrap();
             let waits = hatch.changed.wait(guard);
             let error = waits.unwrap_err();
             (error.cause(), *error.into_inner())
         });
+        // The victim has the mutex after the taker, who gives it up to wait.
+        hears.recv().unwrap();
+        let mut victim = Process::start(test, "victim", &[&name, "die inside"]);
         assert_eq!(victim.listen(), "ready");
         victim.kill();
         assert_eq!(taker.join().unwrap(), (Cause::OwnerDied, (true, 5)));

@@ -339,10 +339,11 @@ fn show(results: &Results) {
         );
     }
     println!(
-        "news of a death {}, additions {}, in {:.1} s; no hang: {}",
+        "{} kills in {:.1} s: news of a death {}, additions {}; no hang: {}",
+        results.inside.kills + results.anywhere.kills,
+        results.seconds,
         results.news,
         results.additions,
-        results.seconds,
         if results.passed { "passed" } else { "FAILED: the news do not add up" }
     );
 }

@@ -6,7 +6,7 @@
 use crate::harness::{Cells, Death, Model, each_death, explore};
 use loom::model::Builder;
 use loom::thread::spawn;
-use sharena::model::{Fellow, Lock, Notice, World};
+use sharena::model::{Fellow, Lock, Notice, Pass, Task, World};
 use std::rc::Rc;
 
 pub fn models() -> Vec<Model> {
@@ -88,8 +88,31 @@ pub fn models() -> Vec<Model> {
             "lock/condvar-consumer-dies",
             "one who waits dies; the other has the value that is left, though the notice went to the dead",
             3,
-            Some(2),
+            Some(1),
             |b| each_death(b, consumer_dies),
+        ),
+        model("lock/once", "it is done once, and all see it done", 3, Some(2), |b| {
+            explore(b, || all_need(2));
+        }),
+        model(
+            "lock/once-doer-dies",
+            "who dies while doing it has not done it; all others see it done",
+            3,
+            Some(1),
+            |b| each_death(b, doer_dies),
+        ),
+        model("lock/permit", "a permit has one holder, and nobody sleeps for ever", 2, None, |b| {
+            explore(b, || all_use(2));
+        }),
+        model("lock/permit-three", "the same with three", 3, Some(2), |b| {
+            explore(b, || all_use(3));
+        }),
+        model(
+            "lock/permit-holder-dies",
+            "the permit of the dead comes back, once",
+            3,
+            Some(1),
+            |b| each_death(b, holder_dies),
         ),
     ]
 }
@@ -304,4 +327,75 @@ fn consumer_dies(death: &Death) {
     heir.recover();
     waits.join().unwrap();
     puts.join().unwrap();
+}
+
+/// Writes two cells, if nobody has, and sees both written.
+fn need(fellow: &Fellow, task: &Task, cells: &Cells) {
+    fellow.once(task, || {
+        cells.write(0, cells.read(0) + 1);
+        fellow.step();
+        cells.write(1, 7);
+    });
+    assert_eq!(cells.read(1), 7, "it is said to be done, and is not");
+}
+
+fn all_need(others: u16) {
+    let (world, task, cells) = (World::new(1), Task::new(), Cells::new(2));
+    let others: Vec<_> = (1..=others)
+        .map(|participant| {
+            let (fellow, task, cells) = (world.fellow(participant), task.clone(), cells.clone());
+            spawn(move || need(&fellow, &task, &cells))
+        })
+        .collect();
+    need(&world.fellow(0), &task, &cells);
+    others.into_iter().for_each(|other| other.join().unwrap());
+    assert_eq!(cells.read(0), 1, "it was done twice");
+}
+
+fn doer_dies(death: &Death) {
+    let (world, task, cells) = (World::new(1), Task::new(), Cells::new(2));
+    let heir = world.worker_of(HEIR, 1);
+    let mortal = world.fellow(MORTAL);
+    let others = [1, 2].map(|participant| {
+        let (fellow, task, cells) = (world.fellow(participant), task.clone(), cells.clone());
+        spawn(move || need(&fellow, &task, &cells))
+    });
+    death.of(MORTAL, &world, || need(&mortal, &task, &cells));
+    heir.recover();
+    others.into_iter().for_each(|other| other.join().unwrap());
+}
+
+fn use_it(fellow: &Fellow, pass: &Pass, cells: &Cells) {
+    fellow.acquire(pass);
+    cells.write(0, cells.read(0) + 1);
+    fellow.release(pass);
+}
+
+fn all_use(threads: u16) {
+    let (world, pass, cells) = (World::new(1), Pass::new(), Cells::new(1));
+    let others: Vec<_> = (1..threads)
+        .map(|participant| {
+            let (fellow, pass, cells) = (world.fellow(participant), pass.clone(), cells.clone());
+            spawn(move || use_it(&fellow, &pass, &cells))
+        })
+        .collect();
+    let mine = world.fellow(0);
+    use_it(&mine, &pass, &cells);
+    others.into_iter().for_each(|other| other.join().unwrap());
+    assert_eq!(cells.read(0), u64::from(threads), "two had it at once");
+    assert_eq!(mine.try_acquire(&pass), Some(false), "the permit is lost");
+}
+
+fn holder_dies(death: &Death) {
+    let (world, pass, cells) = (World::new(1), Pass::new(), Cells::new(1));
+    let heir = world.worker_of(HEIR, 1);
+    let mortal = world.fellow(MORTAL);
+    let others = [1, 2].map(|participant| {
+        let (fellow, pass, cells) = (world.fellow(participant), pass.clone(), cells.clone());
+        spawn(move || use_it(&fellow, &pass, &cells))
+    });
+    death.of(MORTAL, &world, || use_it(&mortal, &pass, &cells));
+    heir.recover();
+    others.into_iter().for_each(|other| other.join().unwrap());
+    assert!(world.fellow(HEIR).try_acquire(&pass).is_some(), "the permit of the dead is lost");
 }

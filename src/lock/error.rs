@@ -98,6 +98,18 @@ impl<G> fmt::Debug for PoisonError<G> {
 
 impl<G> Error for PoisonError<G> {}
 
+/// The time was over before it could be had.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TimedOut;
+
+impl fmt::Display for TimedOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the time is over")
+    }
+}
+
+impl Error for TimedOut {}
+
 /// Why [`Mutex::try_lock`](super::Mutex::try_lock) gave no clean guard.
 pub enum TryLockError<G> {
     /// The lock was taken, and something is to be said.

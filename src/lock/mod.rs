@@ -59,17 +59,25 @@ mod error;
 mod mutex;
 #[cfg(not(loom))]
 mod news;
+#[cfg(not(loom))]
+mod once;
 pub(crate) mod party;
+#[cfg(not(loom))]
+mod permits;
 #[cfg(not(loom))]
 pub(crate) mod place;
 pub(crate) mod raw;
+pub(crate) mod raw_once;
+pub(crate) mod raw_permits;
 pub(crate) mod signal;
 pub(crate) mod word;
 
 #[cfg(not(loom))]
 pub use self::{
     condvar::{Condvar, WaitError, WaitTimeoutResult},
-    error::{Cause, LockResult, PoisonError, TryLockError, TryLockResult},
+    error::{Cause, LockResult, PoisonError, TimedOut, TryLockError, TryLockResult},
     mutex::{Mutex, MutexGuard},
     news::Deaths,
+    once::OnceLock,
+    permits::{Permit, Permits},
 };

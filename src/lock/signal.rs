@@ -29,7 +29,7 @@
 //! 2³¹ notices between c2 and the kernel's compare would look like none.
 
 use crate::lock::party::{Party, Patience, news_of};
-use crate::sync::futex::{self, Moment, Woken, low_half};
+use crate::sync::futex::{self, Heard, Moment, Woken, low_half};
 use crate::sync::{AcqRel, AtomicU64, Relaxed};
 
 const SLEEPERS: u64 = 1;
@@ -69,11 +69,10 @@ impl Signal {
         unlock: impl FnOnce(),
     ) -> Ended {
         let mut patience = Patience::until(until);
-        // The mutex orders it before whatever a notifier does in it; AcqRel for one who notifies without.
-        let seen = self.0.fetch_or(SLEEPERS, AcqRel) | SLEEPERS;
+        let seen = self.mark();
         unlock();
         loop {
-            let woken = patience.sleep(party, (&self.0, low_half(seen)), news);
+            let woken = patience.sleep(party, self.heard(seen), news);
             let is_news = || self.0.load(Relaxed) | SLEEPERS != seen || news_of(party) != news;
             if woken == Woken::Perhaps || is_news() {
                 return Ended::Woken;
@@ -83,6 +82,18 @@ impl Signal {
             }
             party.look_for_dead();
         }
+    }
+
+    /// c2: says that somebody will sleep; the word by which a notice after this is told.
+    pub fn mark(&self) -> u64 {
+        // Where a mutex is held, it orders this before whatever a notifier does in it; elsewhere this and
+        // c4 are read-modify-writes of one word, with AcqRel: the later one sees what was before the other.
+        self.0.fetch_or(SLEEPERS, AcqRel) | SLEEPERS
+    }
+
+    /// What to sleep on after `mark`.
+    pub fn heard(&self, seen: u64) -> Heard<'_> {
+        (&self.0, low_half(seen))
     }
 
     pub fn notify_one(&self) {

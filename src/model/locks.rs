@@ -3,6 +3,8 @@
 use super::World;
 use crate::lock::party::{Party, deaths_in, news_of};
 use crate::lock::raw::{RawMutex, Taken};
+use crate::lock::raw_once::RawOnce;
+use crate::lock::raw_permits::RawPermits;
 use crate::lock::signal::Signal;
 use crate::lock::word::Who;
 use crate::process::participant::{ParticipantId, ParticipantRecord, ParticipantWord};
@@ -37,6 +39,33 @@ impl Notice {
     /// One that nobody waits for.
     pub fn new() -> Rc<Notice> {
         Rc::new(Notice(Signal::new()))
+    }
+}
+
+/// What is done once.
+pub struct Task(RawOnce);
+
+impl Task {
+    /// One that nobody has begun.
+    pub fn new() -> Rc<Task> {
+        Rc::new(Task(RawOnce::new()))
+    }
+}
+
+/// One permit.
+pub struct Pass {
+    slots: [AtomicU64; 1],
+    signal: Signal,
+}
+
+impl Pass {
+    /// One that nobody has.
+    pub fn new() -> Rc<Pass> {
+        Rc::new(Pass { slots: [AtomicU64::new(0)], signal: Signal::new() })
+    }
+
+    fn raw(&self) -> RawPermits<'_> {
+        RawPermits { slots: &self.slots, signal: &self.signal }
     }
 }
 
@@ -124,5 +153,25 @@ impl Fellow {
     /// Wakes all who wait.
     pub fn notify_all(&self, notice: &Notice) {
         notice.0.notify_all();
+    }
+
+    /// Has it done, by `act` or by another.
+    pub fn once(&self, task: &Task, act: impl FnOnce()) {
+        task.0.call(self, None, act).expect("it waits for ever");
+    }
+
+    /// Takes the permit; whether who had it before is dead.
+    pub fn acquire(&self, pass: &Pass) -> bool {
+        pass.raw().acquire(self, None).expect("it waits for ever").was_abandoned
+    }
+
+    /// The same, if it can be had now.
+    pub fn try_acquire(&self, pass: &Pass) -> Option<bool> {
+        pass.raw().try_acquire(self).ok().map(|had| had.was_abandoned)
+    }
+
+    /// Gives it back.
+    pub fn release(&self, pass: &Pass) {
+        pass.raw().release(0, self.me());
     }
 }

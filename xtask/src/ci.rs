@@ -96,6 +96,16 @@ const STEPS: &[Step] = &[
         advice: "start `cargo run --example writer` and `--example reader` by hand, in two terminals",
     },
     Step {
+        name: "example: mutex",
+        does: Cargo(&["run", "--release", "--example", "mutex"]),
+        advice: "it says what was not as it should be: additions are lost, or nobody was told of a death",
+    },
+    Step {
+        name: "example: condvar",
+        does: Cargo(&["run", "--release", "--example", "condvar"]),
+        advice: "it says what was not as it should be: a value, or the news of a death",
+    },
+    Step {
         name: "models",
         does: Task(&["loom"]),
         advice: "run the model alone: `cargo xtask loom NAME`; it prints the interleaving that failed",
@@ -150,6 +160,12 @@ const STEPS: &[Step] = &[
         name: "deaths of creators",
         does: Task(&["kill", "creation", "--kills", "100"]),
         advice: "run `cargo xtask kill creation` with the seed that it printed",
+    },
+    Step {
+        name: "deaths of holders of a lock",
+        does: Task(&["kill", "lock", "--kills", "300"]),
+        advice: "run `cargo xtask kill lock` with the seed that it printed; the models say which step: \
+                 `cargo xtask loom lock`",
     },
     Step {
         name: "format of the fuzzer",
@@ -211,6 +227,11 @@ const STEPS: &[Step] = &[
         name: "benchmarks, one round",
         does: Task(&["bench", "quick", "--rounds", "1"]),
         advice: "run `cargo xtask bench quick`; this step asks only that it runs",
+    },
+    Step {
+        name: "benchmark of locks",
+        does: Task(&["bench", "locks", "--rounds", "1"]),
+        advice: "additions in the lock were lost: `cargo xtask loom lock` says how; of speed it asks nothing",
     },
 ];
 

@@ -66,6 +66,13 @@ const RUNGS: &[Rung] = &[
         cases: EXECUTIONS,
     },
     Rung {
+        name: "models of locks",
+        law: "one is inside at a time, nobody sleeps for ever, and a death is told, wherever it strikes",
+        short: Some(&["loom", "lock"]),
+        long: &["loom", "--long", "lock"],
+        cases: EXECUTIONS,
+    },
+    Rung {
         name: "scripts under shuttle",
         law: "many threads at everything leave exact accounts, by random schedules and PCT",
         short: Some(&["shuttle", "--iterations", "300"]),
@@ -126,6 +133,13 @@ const RUNGS: &[Rung] = &[
         law: "the accounts are right to the byte, whoever died at whatever moment",
         short: Some(&["kill", "soak", "--kills", "500"]),
         long: &["kill", "soak", "--kills", "100000"],
+        cases: Before(" kills in "),
+    },
+    Rung {
+        name: "deaths of holders of a lock",
+        law: "the next has it soon, with the news, and nobody hangs",
+        short: Some(&["kill", "lock", "--kills", "300"]),
+        long: &["kill", "lock", "--kills", "10000"],
         cases: Before(" kills in "),
     },
     Rung {
