@@ -7,6 +7,8 @@ mod arena;
 mod attached;
 #[cfg(not(loom))]
 mod check;
+#[cfg(not(loom))]
+pub mod collections;
 pub mod docs;
 #[cfg(all(fuzzing, not(loom)))]
 #[doc(hidden)]
@@ -38,7 +40,11 @@ mod shareable;
 mod stats;
 mod sync;
 #[cfg(not(loom))]
+mod tag;
+mod trace;
+#[cfg(not(loom))]
 mod watcher;
+mod word;
 
 pub use offset::Offset;
 #[cfg(feature = "zerocopy")]
@@ -50,6 +56,8 @@ pub use shareable::derive_support;
 pub use shareable::{LayoutHash, Shareable, type_name};
 #[cfg(feature = "derive")]
 pub use sharena_derive::Shareable;
+#[doc(hidden)]
+pub use trace::map::Tracer;
 #[cfg(not(loom))]
 pub use {
     check::{Finding, FindingKind, FindingPlace, Looked, Report, Severity},
@@ -64,6 +72,7 @@ pub use {
         BlockCounts, ClassStats, Liveness, NameStats, ParticipantStats, RunStats, Stats, Sum,
         UnitStats,
     },
+    tag::Inside,
     watcher::Watcher,
 };
 

@@ -327,7 +327,8 @@ impl World {
             let state = unsafe { &*self.arena.states(unit, class).add(index as usize) };
             let state = State::of(state.load(Relaxed)).expect("a state byte that makes sense");
             let all = [State::Free, State::Private, State::Published, State::Limbo, State::Raw];
-            counts[all.iter().position(|s| *s == state).expect("one of them")] += 1;
+            let of = all.iter().position(|s| *s == state);
+            counts[of.expect("the models publish nothing that has parts")] += 1;
             takeable |= matches!(state, State::Free | State::Limbo);
         }
         takeable
@@ -477,7 +478,7 @@ impl Worker {
 
     /// Writes an object's header into a PRIVATE block.
     pub fn write_object(&self, block: u64) {
-        ObjectHeader::write(&self.world.arena, block, 1, 1, true);
+        ObjectHeader::write(&self.world.arena, block, 1, Life::new(1, true));
     }
 
     /// Writes over a PRIVATE block what makes no sense as anything: a late reader shows.

@@ -13,6 +13,7 @@ use crate::names::array::Array;
 use crate::names::error::ObjectError;
 use crate::recovery::Recovered;
 use crate::sync::{Acquire, Release};
+use crate::word::Tag;
 use core::fmt;
 use core::mem::size_of;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -236,7 +237,10 @@ impl Options {
     }
 
     fn open_file(&self, file: SegmentFile, place: Place) -> Result<Segment, Error> {
-        let attached = Attached::new(map(file)?)?;
+        let attached = match kept(&file)? {
+            Some(kept) => kept,
+            None => Attached::new(map(file)?)?,
+        };
         if self.recovers {
             attached.recover_at_attach();
         }
@@ -343,14 +347,15 @@ impl Segment {
         for (at, bytes) in layout.tables_of_zone(first_zone) {
             mapping.back(at, bytes).map_err(failed("back the tables of"))?;
         }
-        let mut random = [0u64; 3];
+        let mut random = [0u64; 4];
         for word in &mut random {
             let mut bytes = [0; 8];
             rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
                 .map_err(failed("draw a number for"))?;
             *word = u64::from_ne_bytes(bytes);
         }
-        let header = Header::new(&layout, asked, [random[0], random[1]], random[2]);
+        let header =
+            Header::new(&layout, asked, [random[0], random[1]], random[2], Tag::draw(random[3]));
         // SAFETY: the head is backed, and nobody else knows the file yet.
         unsafe { mapping.base().cast::<Header>().write(header) };
         // SAFETY: as long as the layout, head backed.
@@ -358,7 +363,7 @@ impl Segment {
         // Release: whoever sees the name, sees all this; the frontier says which tables are backed.
         arena.header().frontier.store(layout.first_unit, Release);
         arena.header().lanes_high.store(1, Release);
-        let segment = Segment { attached: Attached::new(arena)?, place };
+        let segment = Segment { attached: Attached::create(arena)?, place };
         let founded = with_lane(&segment.attached, |lane| {
             Names::found(Heap { arena: &segment.attached.arena, lane })
         });
@@ -491,6 +496,19 @@ fn read_header(file: &SegmentFile) -> Result<Layout, Error> {
     Ok(layout)
 }
 
+/// The attachment of the same segment that this process must keep, if it has one.
+fn kept(file: &SegmentFile) -> Result<Option<Arc<Attached>>, Error> {
+    read_header(file)?;
+    let word = |at: usize| {
+        let mut bytes = [0; 8];
+        file.read_at(at as u64, &mut bytes).map(|_| u64::from_ne_bytes(bytes))
+    };
+    let creation = core::mem::offset_of!(Header, creation);
+    let id = [word(creation)?, word(creation + 8)?];
+    let holder = Tag::of_header(word(core::mem::offset_of!(Header, tag))?).and_then(Tag::holder);
+    Ok(holder.filter(|kept| kept.arena.header().creation == id).and_then(Attached::again))
+}
+
 /// Maps a segment whose header makes sense.
 fn map(file: SegmentFile) -> Result<Arena, Error> {
     let layout = read_header(&file)?;
@@ -512,6 +530,9 @@ fn check_roots(arena: &Arena) -> Result<(), &'static str> {
     }
     if header.lanes_high.load(Acquire) > crate::layout::MAX_LANES as u64 {
         return Err("the count of lanes is impossible");
+    }
+    if Tag::of_header(header.tag).is_none() {
+        return Err("the tag is impossible");
     }
     if header.participants_high.load(Acquire) > crate::layout::MAX_PARTICIPANTS as u64 {
         return Err("the count of participants is impossible");
