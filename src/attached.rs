@@ -492,6 +492,53 @@ impl Attached {
         Ok(())
     }
 
+    /// Ends a kept attachment; refused if another handle leads to it, if a block is private to this
+    /// process, or if another thread has a lane.
+    ///
+    /// # Safety
+    /// No other thread uses a word of the segment meanwhile.
+    pub unsafe fn close(self: Arc<Attached>) -> Result<(), Arc<Attached>> {
+        if !self.is_kept.load(atomic::Ordering::Acquire) {
+            return Ok(());
+        }
+        // This one, and the one that was forgotten.
+        if Arc::strong_count(&self) != 2 || !self.gives_up_lanes() {
+            return Err(self);
+        }
+        let tag = Tag::of_header(self.arena.header().tag).expect("it was entered");
+        // SAFETY: nobody has a word with a block, and by the caller's promise nobody makes one.
+        unsafe { tag.leave() };
+        self.is_kept.store(false, atomic::Ordering::Release);
+        // SAFETY: that of the handle that was forgotten when it was entered.
+        unsafe { Arc::decrement_strong_count(Arc::as_ptr(&self)) };
+        Ok(())
+    }
+
+    /// Whether all lanes of this process are this thread's or nobody's, and hold nothing.
+    fn gives_up_lanes(&self) -> bool {
+        let is_mine = |lane: &Lane| {
+            HELD.try_with(|held| held.0.borrow().iter().any(|one| ptr::eq(one.lane, lane)))
+                .unwrap_or(false)
+        };
+        let mut claimed = Vec::new();
+        let gives_up = self.own_lanes().all(|lane| {
+            let is_mine = is_mine(lane);
+            if !is_mine && !claim_lane(lane) {
+                return false;
+            }
+            if !is_mine {
+                claimed.push(lane);
+            }
+            !lane.is_live()
+                || Heap { arena: &self.arena, lane }.give_away_slabs(false)
+                    && !self.has_private_run(lane)
+        });
+        if !gives_up {
+            claimed.into_iter().for_each(|lane| lane.busy.store(0, atomic::Ordering::Release));
+        }
+        gives_up
+    }
+
     /// Whether nothing in the segment was there before its processes, who write no nonsense.
     pub fn is_creator(&self) -> bool {
         self.is_creator

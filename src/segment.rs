@@ -449,6 +449,27 @@ impl Segment {
     }
 }
 
+impl Segment {
+    /// Detaches this process now, though it has used [collections](crate::collections) of the segment,
+    /// which keep it attached until it ends otherwise.
+    ///
+    /// Collections that are left have no block: where they grow, that is
+    /// [`AllocError::Closed`](crate::AllocError::Closed).
+    ///
+    /// # Errors
+    /// The segment again, and nothing is done, if another handle to it is left, or a private block, or a
+    /// thread that has used it and has not ended.
+    ///
+    /// # Safety
+    /// No other thread of this process uses a collection of the segment during this, dropping and making
+    /// one included.
+    pub unsafe fn close(self) -> Result<(), Segment> {
+        let Segment { attached, place } = self;
+        // SAFETY: the caller's promise.
+        unsafe { attached.close() }.map_err(|attached| Segment { attached, place })
+    }
+}
+
 impl fmt::Debug for Segment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Segment")
@@ -496,17 +517,15 @@ fn read_header(file: &SegmentFile) -> Result<Layout, Error> {
     Ok(layout)
 }
 
-/// The attachment of the same segment that this process must keep, if it has one.
+/// The attachment to the same file that this process keeps, if it has one.
 fn kept(file: &SegmentFile) -> Result<Option<Arc<Attached>>, Error> {
+    let mut tag = [0; 8];
     read_header(file)?;
-    let word = |at: usize| {
-        let mut bytes = [0; 8];
-        file.read_at(at as u64, &mut bytes).map(|_| u64::from_ne_bytes(bytes))
-    };
-    let creation = core::mem::offset_of!(Header, creation);
-    let id = [word(creation)?, word(creation + 8)?];
-    let holder = Tag::of_header(word(core::mem::offset_of!(Header, tag))?).and_then(Tag::holder);
-    Ok(holder.filter(|kept| kept.arena.header().creation == id).and_then(Attached::again))
+    file.read_at(core::mem::offset_of!(Header, tag) as u64, &mut tag)?;
+    let holder = Tag::of_header(u64::from_ne_bytes(tag)).and_then(Tag::holder);
+    // A copy of a segment has its tag and its numbers, too.
+    let is_it = |kept: &&Attached| kept.arena.mapping().file().identity() == file.identity();
+    Ok(holder.filter(is_it).and_then(Attached::again))
 }
 
 /// Maps a segment whose header makes sense.

@@ -42,6 +42,16 @@ impl Tag {
         unsafe { TABLE[self.number() as usize].holder.load(Ordering::Acquire).as_ref() }
     }
 
+    /// Takes out what is entered under this tag.
+    ///
+    /// # Safety
+    /// Nobody follows a word of this tag from here on.
+    pub unsafe fn leave(self) {
+        let entry = &TABLE[self.number() as usize];
+        entry.base.store(0, Ordering::Release);
+        entry.holder.store(ptr::null_mut(), Ordering::Release);
+    }
+
     /// Enters `attached` under this tag; false: another segment's attachment is there.
     ///
     /// # Safety

@@ -4,13 +4,14 @@
 //! - After any operations a `Vec`, a `String`, a `Box` is what std's is after the same; 10⁵ of each.
 //! - When all are dropped the segment has as much free memory as before.
 //! - Where there is no memory an operation is an error, and all is as it was.
+//! - A segment is closed only when no private block is left in it.
 //! - Values may be sent to other threads and dropped there; a forked child's copies do no harm.
 #![cfg(not(loom))]
 
 mod common;
 
 use proptest::prelude::*;
-use sharena::collections::{Box, String, TryClone, Vec};
+use sharena::collections::{Box, Entry, HashMap, String, TryClone, Vec};
 use sharena::{AllocError, Options, Segment, Shareable};
 use std::alloc::Layout;
 
@@ -198,7 +199,152 @@ proptest! {
         drop((ours, inside));
         prop_assert_eq!(free(&segment), before);
         prop_assert!(segment.check().unwrap().is_clean());
+        // SAFETY: no other thread has to do with the segment.
+        let closed = unsafe { segment.close() };
+        prop_assert!(closed.is_ok());
     }
+}
+
+/// An operation on a map from texts to numbers.
+#[derive(Clone, Debug)]
+enum MapAct {
+    Insert(u16, u32),
+    Remove(u16),
+    Get(u16),
+    Entry(u16, u32),
+    Modify(u16),
+    Retain(u32),
+    Reserve(usize),
+    Shrink,
+    Clone,
+    Clear,
+}
+
+fn map_act() -> impl Strategy<Value = MapAct> {
+    let key = || prop_oneof![0..40u16, 0..400u16];
+    prop_oneof![
+        12 => (key(), any::<u32>()).prop_map(|(key, value)| MapAct::Insert(key, value)),
+        8 => key().prop_map(MapAct::Remove),
+        4 => key().prop_map(MapAct::Get),
+        4 => (key(), any::<u32>()).prop_map(|(key, value)| MapAct::Entry(key, value)),
+        2 => key().prop_map(MapAct::Modify),
+        1 => (0..9u32).prop_map(MapAct::Retain),
+        1 => (0..200usize).prop_map(MapAct::Reserve),
+        1 => Just(MapAct::Shrink),
+        1 => Just(MapAct::Clone),
+        1 => Just(MapAct::Clear),
+    ]
+}
+
+/// Does `act` to both, and says what either yields.
+fn perform_on_map(
+    segment: &Segment,
+    ours: &mut HashMap<String, u32>,
+    theirs: &mut std::collections::HashMap<std::string::String, u32>,
+    act: MapAct,
+) {
+    let name = |key: u16| format!("key {key:>24}");
+    let text = |key: u16| String::from_in(&name(key), segment);
+    match act {
+        MapAct::Insert(key, value) => {
+            assert_eq!(ours.insert(text(key), value), theirs.insert(name(key), value));
+        }
+        MapAct::Remove(key) => {
+            assert_eq!(ours.remove(name(key).as_str()), theirs.remove(&name(key)));
+        }
+        MapAct::Get(key) => {
+            assert_eq!(ours.get(name(key).as_str()), theirs.get(&name(key)));
+            assert_eq!(ours.contains_key(&text(key)), theirs.contains_key(&name(key)));
+        }
+        MapAct::Entry(key, value) => match ours.entry(text(key)) {
+            Entry::Occupied(mut entry) => {
+                assert_eq!(Some(entry.get()), theirs.get(&name(key)));
+                if value % 3 == 0 {
+                    assert_eq!(Some(entry.remove()), theirs.remove(&name(key)));
+                } else {
+                    assert_eq!(Some(entry.insert(value)), theirs.insert(name(key), value));
+                }
+            }
+            Entry::Vacant(entry) => {
+                assert_eq!(entry.key().as_str(), name(key));
+                assert_eq!(*entry.insert(value), value);
+                assert_eq!(theirs.insert(name(key), value), None);
+            }
+        },
+        MapAct::Modify(key) => {
+            let change = |value: &mut u32| *value = value.wrapping_mul(3);
+            ours.entry(text(key)).and_modify(change).or_insert(5);
+            theirs.entry(name(key)).and_modify(change).or_insert(5);
+        }
+        MapAct::Retain(by) => {
+            ours.retain(|_, value| *value % (by + 1) != 0);
+            theirs.retain(|_, value| *value % (by + 1) != 0);
+        }
+        MapAct::Reserve(more) => {
+            ours.reserve(more);
+            assert!(ours.capacity() >= theirs.len() + more);
+        }
+        MapAct::Shrink => ours.shrink_to_fit(),
+        MapAct::Clone => {
+            let copy = ours.clone();
+            assert!(copy == *ours);
+            *ours = copy;
+        }
+        MapAct::Clear => {
+            ours.clear();
+            theirs.clear();
+        }
+    }
+    assert_eq!(ours.len(), theirs.len());
+}
+
+fn sorted<'a>(pairs: impl Iterator<Item = (&'a str, u32)>) -> std::vec::Vec<(&'a str, u32)> {
+    let mut pairs: std::vec::Vec<_> = pairs.collect();
+    pairs.sort_unstable();
+    pairs
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn a_map_is_as_std_s(acts in prop::collection::vec(map_act(), 500..600)) {
+        let segment = segment(1 << 22);
+        let before = free(&segment);
+        let (mut ours, mut theirs) = (HashMap::new_in(&segment), std::collections::HashMap::new());
+        for (i, act) in acts.into_iter().enumerate() {
+            perform_on_map(&segment, &mut ours, &mut theirs, act);
+            if i % 16 == 0 {
+                let one = sorted(ours.iter().map(|(key, value)| (key.as_str(), *value)));
+                let other = sorted(theirs.iter().map(|(key, value)| (key.as_str(), *value)));
+                prop_assert_eq!(one, other);
+            }
+        }
+        drop(ours);
+        prop_assert_eq!(free(&segment), before);
+    }
+}
+
+#[test]
+fn maps_of_many_numbers_find_each() {
+    let segment = segment(64 << 20);
+    let before = free(&segment);
+    let mut map = HashMap::new_in(&segment);
+    for i in 0..100_000u64 {
+        assert_eq!(map.insert(i * 3, i), None);
+    }
+    assert!((0..300_000).all(|key| map.get(&key).copied() == (key % 3 == 0).then_some(key / 3)));
+    for i in (0..100_000).step_by(2) {
+        assert_eq!(map.remove(&(i * 3)), Some(i));
+    }
+    map.extend((0..10).map(|i| (u64::MAX - i, i)));
+    assert_eq!(map.values().sum::<u64>(), (1..100_000u64).step_by(2).sum::<u64>() + 45);
+    map.values_mut().for_each(|value| *value += 1);
+    assert_eq!((map[&9], map.keys().count()), (4, 50_010));
+    let mut nothing = HashMap::<(), u8>::new_in(&segment);
+    assert_eq!((nothing.insert((), 1), nothing.insert((), 2), nothing[&()]), (None, Some(1), 2));
+    drop((map, nothing));
+    assert_eq!(free(&segment), before);
 }
 
 #[derive(Shareable, PartialEq, Debug)]
@@ -287,6 +433,8 @@ fn without_memory_all_stays_as_it_was() {
         texts.push(String::new());
     }
     let copy: std::vec::Vec<std::string::String> = texts.iter().map(ToString::to_string).collect();
+    let mut map = HashMap::new_in(&segment);
+    map.extend((0..100u32).map(|i| (i, 1u64)));
     let full = fill(&segment);
     let is_full = |error: AllocError| matches!(error, AllocError::OutOfCapacity { .. });
     assert!(texts.try_reserve(1).is_err_and(is_full));
@@ -298,6 +446,14 @@ fn without_memory_all_stays_as_it_was() {
     assert!(texts[0].try_insert_str(1, &text.repeat(3)).is_err_and(is_full));
     assert!(texts[0].try_clone().is_err_and(is_full));
     assert!(texts.try_split_off(2).is_err_and(is_full));
+    while map.len() < map.capacity() {
+        map.insert(map.len() as u32, 1);
+    }
+    let keys = map.len();
+    assert!(map.try_insert(u32::MAX, 1).is_err_and(is_full));
+    assert!(map.try_reserve(1).is_err_and(is_full));
+    assert!(map.try_clone().is_err_and(is_full));
+    assert_eq!((map.len(), map.get(&0), map.get(&u32::MAX)), (keys, Some(&1), None));
     assert!(Box::try_new_in([0u64; 32], &segment).is_err_and(is_full));
     assert!(String::try_from_in(text, &segment).is_err_and(is_full));
     texts.shrink_to_fit();
@@ -313,7 +469,7 @@ fn without_memory_all_stays_as_it_was() {
         assert!(caught.is_err());
         assert_eq!(texts, copy);
     }
-    drop((texts, full));
+    drop((texts, map, full));
     assert_eq!(free(&segment), before);
 }
 
@@ -384,6 +540,30 @@ fn a_collection_outlives_the_handle_and_the_segment_opens_again() {
     drop((text, longer));
     let more = Vec::<u8>::try_new_in(&again);
     assert!(more.is_ok(), "it is the attachment that was kept");
+}
+
+#[test]
+fn a_segment_is_closed_when_no_block_is_left() {
+    let name = common::Name::new("closed");
+    let mut segment = Segment::create(&name, 1 << 20).unwrap();
+    let watching = Options::new().recover_at_open(false).open(&name).unwrap();
+    let attached = || watching.stats().unwrap().participants.len();
+    let (text, mut empty) = (String::from_in("a block", &segment), Vec::<u8>::new_in(&segment));
+    // SAFETY: no other thread has to do with the segment.
+    let close = |segment: Segment| unsafe { segment.close() };
+    let other = segment.clone();
+    segment = close(segment).unwrap_err();
+    drop(other);
+    segment = close(segment).unwrap_err();
+    assert_eq!((text.as_str(), attached()), ("a block", 2));
+    drop(text);
+    close(segment).unwrap();
+    assert_eq!(attached(), 1);
+    assert_eq!(empty.try_push(1), Err(AllocError::Closed));
+    let again = Segment::open(&name).unwrap();
+    empty = Vec::new_in(&again);
+    empty.push(1);
+    assert_eq!((attached(), empty.as_slice()), (2, &[1][..]));
 }
 
 #[test]

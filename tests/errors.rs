@@ -257,7 +257,7 @@ fn segments_of_another_making() {
         let error = with(
             8,
             &version.to_ne_bytes(),
-            &[&text, "format 2", "the version that made it", "segment"],
+            &[&text, "format 3", "the version that made it", "segment"],
         );
         assert!(
             matches!(error, Error::WrongVersion { found, expected: 2, .. } if found == version),

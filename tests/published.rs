@@ -14,7 +14,7 @@
 mod common;
 
 use common::{Dice, Name, Process, arg, hear, role, say};
-use sharena::collections::{Box, String, Vec};
+use sharena::collections::{Box, HashMap, String, Vec};
 use sharena::{ObjectError, Options, Segment, Shareable};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -23,6 +23,7 @@ struct Library {
     name: String,
     shelves: Vec<Vec<Book>>,
     newest: Option<Box<Book>>,
+    readers: HashMap<String, Vec<u32>>,
     visits: AtomicU64,
 }
 
@@ -62,7 +63,14 @@ fn library(segment: &Segment, shelves: u32) -> Library {
         books.extend((0..shelf).map(|i| book(segment, 10 * shelf + i)));
         made.push(books);
     }
+    let mut readers = HashMap::new_in(segment);
+    for i in 0..shelves {
+        let mut books = Vec::new_in(segment);
+        books.extend(0..i);
+        readers.insert(String::from_in(&format!("a reader called {i}"), segment), books);
+    }
     Library {
+        readers,
         name: String::from_in("the library with a long name", segment),
         shelves: made,
         newest: shelves.is_multiple_of(2).then(|| Box::new_in(book(segment, shelves), segment)),
@@ -79,6 +87,11 @@ fn is_whole(library: &Library, segment: &Segment) {
         for (i, found) in books.iter().enumerate() {
             assert_eq!(*found, book(segment, 10 * shelf as u32 + i as u32));
         }
+    }
+    assert_eq!(library.readers.len() as u32, shelves);
+    for i in 0..shelves {
+        let books = library.readers.get(format!("a reader called {i}").as_str()).unwrap();
+        assert!(books.iter().copied().eq(0..i));
     }
     let newest = library.newest.as_ref().map(|newest| newest.year);
     assert_eq!(newest, shelves.is_multiple_of(2).then_some(1900 + shelves));
@@ -401,6 +414,12 @@ fn who_opens_a_file_looks_before_it_follows_a_word() {
     ] {
         let right = word(place, wrong);
         assert_eq!(ask(), "invalid", "{wrong:#x}");
+        word(place, right);
+    }
+    let map = place((&raw const made.readers).cast()).cast::<u64>();
+    for (place, wrong) in [(map.wrapping_add(2), 24), (map.wrapping_add(2), 1 << 30), (map, at)] {
+        let right = word(place, wrong);
+        assert_eq!(ask(), "invalid", "{wrong:#x} of a map");
         word(place, right);
     }
     let is_often = |book: &&Book| matches!(book.lent, Lent::Often { .. });

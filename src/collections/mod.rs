@@ -1,4 +1,4 @@
-//! Collections whose memory is a segment's: `Vec`, `String`, `Box`.
+//! Collections whose memory is a segment's: `Vec`, `String`, `Box`, `HashMap`.
 //!
 //! They have std's methods. What allocates has a second form, `try_…`, that returns an error instead of
 //! a panic; where there is no memory, either leaves all as it was.
@@ -30,20 +30,24 @@
 //!
 //! The first use of a segment's collections keeps the process attached until it ends: collections name
 //! no lifetime, so nobody could say when the last one is gone. Who opens the segment again gets the same
-//! attachment.
+//! attachment. [`Segment::close`](crate::Segment::close) ends it earlier.
 //!
 //! # fork
 //! A child has copies of its parent's private collections, which lead to the same memory. Dropping them
 //! does nothing; the child must not change them.
 
 mod boxed;
+mod key;
+mod map;
 mod raw;
 mod string;
 mod vec;
 
 pub use boxed::Box;
+pub use key::HashKey;
+pub use map::{Entry, HashMap, OccupiedEntry, VacantEntry};
 pub use string::String;
-pub use vec::{IntoIter, Vec};
+pub use vec::{Drain, IntoIter, Vec};
 
 use crate::heap::error::AllocError;
 

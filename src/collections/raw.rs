@@ -14,8 +14,11 @@ use core::alloc::Layout;
 
 /// The segment to take memory from for a value that has this tag.
 fn segment_of(tag: Tag) -> Result<(Tag, &'static Attached), AllocError> {
-    let tag = if tag == Tag::NONE { current() } else { tag };
-    tag.holder().map(|attached| (tag, attached)).ok_or(AllocError::NoSegment)
+    let (tag, why) = match tag {
+        Tag::NONE => (current(), AllocError::NoSegment),
+        tag => (tag, AllocError::Closed),
+    };
+    tag.holder().map(|attached| (tag, attached)).ok_or(why)
 }
 
 /// A PRIVATE block for `layout`, which is not empty, and how many bytes it has.

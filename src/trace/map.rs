@@ -45,6 +45,9 @@ pub enum Part {
     Box { node: u32, null: bool },
     /// Word, length and capacity of a block with so many values of a node; `text`: they are UTF-8.
     Buffer { node: u32, text: bool },
+    /// Word, length and number of buckets of a block with so many buckets of a node, and behind them a
+    /// control byte for each: below 0x80 if there is a value.
+    Table { node: u32 },
 }
 
 /// A part, and where it is.
@@ -166,6 +169,7 @@ impl Map {
                 }
                 Part::Box { node, .. } => size_of(*node).map(|_| 8),
                 Part::Buffer { node, .. } => size_of(*node).map(|_| 24),
+                Part::Table { node } => size_of(*node).map(|_| 40),
             };
             let Some(bytes) = bytes else { return false };
             let is_variant = matches!(part, Part::Variant { .. });
@@ -210,6 +214,7 @@ impl Item {
             Part::Variant { node, number } => (6, node, number as u32, (number >> 32) as u32),
             Part::Box { node, null } => (7, node, u32::from(null), 0),
             Part::Buffer { node, text } => (8, node, u32::from(text), 0),
+            Part::Table { node } => (9, node, 0, 0),
         };
         [kind, self.at, a, b, c]
     }
@@ -227,6 +232,7 @@ impl Item {
             6 => Part::Variant { node: a, number: u64::from(b) | u64::from(c) << 32 },
             7 => Part::Box { node: a, null: flag()? },
             8 => Part::Buffer { node: a, text: flag()? },
+            9 => Part::Table { node: a },
             _ => return None,
         };
         let item = Item { at, part };

@@ -75,6 +75,8 @@ struct Frame {
     item: usize,
     /// The part that they lie in, if that ends with them.
     limb: Option<Limb>,
+    /// Of buckets: where the control byte of the one is that it is at. Else 0.
+    control: u64,
 }
 
 impl<'a> Tree<'a> {
@@ -102,9 +104,12 @@ impl<'a> Tree<'a> {
                 done.map_or(Ok(()), |limb| walker.leave(limb))?;
                 continue;
             }
-            let Some(item) = node.items.get(frame.item) else {
+            let is_vacant = frame.control != 0 && self.number(frame.control, 1) >= 0x80;
+            let item = node.items.get(frame.item).filter(|_| !is_vacant);
+            let Some(item) = item else {
                 (frame.left, frame.item) = (frame.left - 1, 0);
                 frame.at += u64::from(node.size);
+                frame.control += u64::from(frame.control != 0);
                 continue;
             };
             frame.item += 1;
@@ -137,7 +142,7 @@ impl<'a> Tree<'a> {
                     if limb.word.bits() == 0 && (null || walker.resumes()) {
                         continue;
                     }
-                    self.check_block(tag, limb.word, node, 1, walker)?;
+                    self.check_block(tag, limb.word, node, (1, 0), walker)?;
                     walker.enter(limb)?;
                     stack.push(self.frame(node, limb.word.offset(), 1, Some(limb)));
                 }
@@ -154,12 +159,31 @@ impl<'a> Tree<'a> {
                         }
                         continue;
                     }
-                    self.check_block(tag, limb.word, node, capacity, walker)?;
+                    self.check_block(tag, limb.word, node, (capacity, 0), walker)?;
                     if text && walker.looks_at_values() && !self.is_text(limb.word.offset(), len) {
                         return Err(Fault::Damaged("a string is not UTF-8"));
                     }
                     walker.enter(limb)?;
                     stack.push(self.frame(node, limb.word.offset(), len, Some(limb)));
+                }
+                Part::Table { node } => {
+                    let limb = Limb { word_at: at, word: Word::from_bits(self.number(at, 8)) };
+                    let (len, buckets) = (self.number(at + 8, 8), self.number(at + 16, 8));
+                    if limb.word.offset() == 0 {
+                        if (len != 0 || buckets != 0) && !walker.resumes() {
+                            return Err(Fault::Damaged("a map has keys and no block"));
+                        }
+                        continue;
+                    }
+                    if !buckets.is_power_of_two() || buckets < 8 || len > buckets {
+                        return Err(Fault::Damaged("a map has a size that is none"));
+                    }
+                    self.check_block(tag, limb.word, node, (buckets, 1), walker)?;
+                    walker.enter(limb)?;
+                    let mut frame = self.frame(node, limb.word.offset(), buckets, Some(limb));
+                    frame.control = limb.word.offset()
+                        + buckets * u64::from(self.map.nodes[node as usize].size);
+                    stack.push(frame);
                 }
             }
         }
@@ -169,16 +193,16 @@ impl<'a> Tree<'a> {
     /// `count` values of `node`; none where nothing is to be looked at in them.
     fn frame(&self, node: u32, at: u64, count: u64, limb: Option<Limb>) -> Frame {
         let is_plain = self.map.nodes[node as usize].items.is_empty();
-        Frame { node, at, left: if is_plain { 0 } else { count }, item: 0, limb }
+        Frame { node, at, left: if is_plain { 0 } else { count }, item: 0, limb, control: 0 }
     }
 
-    /// Whether a word leads to a block for `count` values of `node`.
+    /// Whether a word leads to a block for `count` values of `node`, and `more` bytes for each.
     fn check_block(
         &self,
         tag: Tag,
         word: Word,
         node: u32,
-        count: u64,
+        (count, more): (u64, u64),
         walker: &impl Walker,
     ) -> Result<(), Fault> {
         if word.tag() != tag {
@@ -187,7 +211,7 @@ impl<'a> Tree<'a> {
         let place = heap::locate(self.arena, word.offset())
             .filter(|place| place.start == word.offset())
             .ok_or(Fault::Damaged("a word leads to no block"))?;
-        let bytes = count.checked_mul(u64::from(self.map.nodes[node as usize].size));
+        let bytes = count.checked_mul(u64::from(self.map.nodes[node as usize].size) + more);
         if bytes.is_none_or(|bytes| bytes > place.bytes) {
             return Err(Fault::Damaged("a block is too small for what it should hold"));
         }
