@@ -14,7 +14,7 @@ use crate::heap::{Heap, PlaceKind, locate};
 use crate::index_set::{IndexSet, Level};
 use crate::layout::{FANOUT, Layout, MAX_PARTICIPANTS, SetId};
 use crate::mapping::Mapping;
-use crate::names::entry::{Key, ObjectHeader, Space, Value};
+use crate::names::entry::{Key, Life, ObjectHeader, Space, Value};
 use crate::names::{Names, Pinned, Refused};
 use crate::process::lane::{self, LaneOwner};
 use crate::process::participant::{HeldBy, ParticipantId, ParticipantRecord, ParticipantWord};
@@ -507,7 +507,7 @@ impl Worker {
 
     /// The same where memory may run out; `None`: it did, and the block is still PRIVATE.
     pub fn construct_if_room(&self, name: &str, object: u64) -> Option<bool> {
-        match self.names().construct(&self.key(name), object) {
+        match self.names().construct(&self.key(name), object, &[]) {
             Ok(()) => Some(true),
             Err(Refused::Taken) => Some(false),
             Err(Refused::Exhausted(..)) => None,

@@ -260,7 +260,7 @@ fn segments_of_another_making() {
             &[&text, "format 3", "the version that made it", "segment"],
         );
         assert!(
-            matches!(error, Error::WrongVersion { found, expected: 2, .. } if found == version),
+            matches!(error, Error::WrongVersion { found, expected: 3, .. } if found == version),
             "{error}"
         );
     }
