@@ -18,6 +18,11 @@ use sharena::collections::{Box, HashMap, String, Vec};
 use sharena::{ObjectError, Options, Segment, Shareable};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+#[derive(Shareable)]
+struct Chain {
+    next: Option<Box<Chain>>,
+}
+
 #[derive(Shareable, Debug)]
 struct Library {
     name: String,
@@ -284,10 +289,6 @@ fn large_blocks_and_slices_are_parts_too() {
 
 #[test]
 fn a_chain_of_a_hundred_thousand_boxes_is_no_matter_of_the_stack() {
-    #[derive(Shareable)]
-    struct Chain {
-        next: Option<Box<Chain>>,
-    }
     let segment = Options::new().capacity(64 << 20).create_anonymous().unwrap();
     let chain = |length| {
         let mut chain = Chain { next: None };
@@ -435,4 +436,37 @@ fn who_opens_a_file_looks_before_it_follows_a_word() {
         unsafe { *at = right };
     }
     assert_eq!(ask(), "whole");
+}
+
+#[test]
+fn a_block_that_is_its_own_ancestor_is_not_followed_for_ever() {
+    const TEST: &str = "a_block_that_is_its_own_ancestor_is_not_followed_for_ever";
+    if role().is_some() {
+        let segment = Segment::open(&arg(0)).unwrap();
+        let found = segment.find::<Chain>("chain").map(|_| ());
+        say(matches!(found, Err(ObjectError::InvalidValue { .. })));
+        return;
+    }
+    let name = Name::new("ancestor");
+    let segment = Segment::create(&name, 1 << 20).unwrap();
+    let link = |next| Chain { next: Some(Box::new_in(next, &segment)) };
+    let made = segment.construct("chain", link(link(link(Chain { next: None })))).unwrap();
+    let at = |chain: &Chain| {
+        let at = segment.offset_of((&raw const *chain).cast()).unwrap();
+        segment.address(at).unwrap().as_ptr().cast::<u64>()
+    };
+    let second = made.next.as_ref().unwrap();
+    let last = at(second.next.as_ref().unwrap().next.as_ref().unwrap());
+    // SAFETY: words in blocks of this test's segment, which nobody follows meanwhile.
+    unsafe { *last = *at(&made) };
+    let mut other = Process::start(TEST, "opener", &[&name]);
+    assert_eq!(other.listen(), "true");
+    other.finish();
+    drop(made);
+    assert!(segment.destroy::<Chain>("chain").unwrap());
+    assert_eq!(parts(&segment), 3, "nothing of it is believed");
+    // SAFETY: as above: nobody has it.
+    unsafe { *last = 0 };
+    assert!(segment.trim().is_ok());
+    assert_eq!(parts(&segment), 0, "it is whole again, and falls");
 }

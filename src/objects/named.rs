@@ -2,7 +2,6 @@
 
 use super::Ref;
 use super::typed::{Found, Recipe, Shape, unknown};
-use crate::heap::unit::State;
 use crate::names::entry::{Key, MAX_NAME, ObjectHeader, Space};
 use crate::names::error::ObjectError;
 use crate::names::{Names, Pinned, Refused};
@@ -389,11 +388,10 @@ impl Segment {
 fn own_parts(names: Names<'_>, map: &Map, block: u64, name: &str) -> Result<Vec<u64>, ObjectError> {
     let tree = Tree::of(names.heap.arena, map, block);
     let tree = tree.ok_or(ObjectError::Corrupt { what: "a new object does not fit its block" })?;
-    match tree.parts(|state| state == Some(State::Private)) {
-        (parts, Ok(())) => Ok(parts),
-        (_, Err(Fault::Foreign)) => Err(ObjectError::Foreign { name: name.into() }),
-        (_, Err(Fault::Damaged(what))) => Err(ObjectError::Corrupt { what }),
-    }
+    tree.own_parts().map_err(|fault| match fault {
+        Fault::Foreign => ObjectError::Foreign { name: name.into() },
+        Fault::Damaged(what) => ObjectError::Corrupt { what },
+    })
 }
 
 /// Drops the values in a block that was not published, and gives it back.

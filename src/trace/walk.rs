@@ -14,6 +14,7 @@ use crate::process::pin::HazardIndex;
 use crate::sync::Relaxed;
 use crate::word::{Tag, Word};
 use core::sync::atomic::AtomicU8;
+use std::collections::HashSet;
 
 /// An object and its parts.
 pub struct Tree<'a> {
@@ -59,6 +60,11 @@ pub trait Walker {
         false
     }
 
+    /// Whether safe code of this process made the tree, so that no block can have two owners.
+    fn trusts(&self) -> bool {
+        false
+    }
+
     /// Whether parts may be gone already.
     fn resumes(&self) -> bool {
         false
@@ -94,9 +100,17 @@ impl<'a> Tree<'a> {
     }
 
     /// Goes over all parts.
-    pub fn walk(&self, walker: &mut impl Walker) -> Result<(), Fault> {
+    pub fn walk<W: Walker>(&self, walker: &mut W) -> Result<(), Fault> {
         let tag = Tag::of_header(self.arena.header().tag).ok_or(Fault::Damaged("it has no tag"))?;
         let mut stack = vec![self.frame(0, self.at, self.count, None)];
+        let mut owned = HashSet::new();
+        // A block with two owners could be its own ancestor.
+        let mut enter = |walker: &mut W, limb: Limb| {
+            if !walker.trusts() && !owned.insert(limb.word.offset()) {
+                return Err(Fault::Damaged("a block has two owners"));
+            }
+            walker.enter(limb)
+        };
         while let Some(frame) = stack.last_mut() {
             let node = &self.map.nodes[frame.node as usize];
             if frame.left == 0 {
@@ -143,7 +157,7 @@ impl<'a> Tree<'a> {
                         continue;
                     }
                     self.check_block(tag, limb.word, node, (1, 0), walker)?;
-                    walker.enter(limb)?;
+                    enter(walker, limb)?;
                     stack.push(self.frame(node, limb.word.offset(), 1, Some(limb)));
                 }
                 Part::Buffer { node, text } => {
@@ -163,7 +177,7 @@ impl<'a> Tree<'a> {
                     if text && walker.looks_at_values() && !self.is_text(limb.word.offset(), len) {
                         return Err(Fault::Damaged("a string is not UTF-8"));
                     }
-                    walker.enter(limb)?;
+                    enter(walker, limb)?;
                     stack.push(self.frame(node, limb.word.offset(), len, Some(limb)));
                 }
                 Part::Table { node } => {
@@ -179,7 +193,7 @@ impl<'a> Tree<'a> {
                         return Err(Fault::Damaged("a map has a size that is none"));
                     }
                     self.check_block(tag, limb.word, node, (buckets, 1), walker)?;
-                    walker.enter(limb)?;
+                    enter(walker, limb)?;
                     let mut frame = self.frame(node, limb.word.offset(), buckets, Some(limb));
                     frame.control = limb.word.offset()
                         + buckets * u64::from(self.map.nodes[node as usize].size);
@@ -263,9 +277,10 @@ impl<'a> Tree<'a> {
     }
 }
 
-/// Lists the parts of a tree, each once.
-pub struct List<F> {
+/// Lists the parts of a tree.
+struct List<F> {
     accepts: F,
+    trusts: bool,
     parts: Vec<u64>,
 }
 
@@ -277,18 +292,28 @@ impl<F: Fn(Option<State>) -> bool> Walker for List<F> {
         self.parts.push(limb.word.offset());
         Ok(())
     }
+    fn trusts(&self) -> bool {
+        self.trusts
+    }
 }
 
 impl Tree<'_> {
-    /// The parts, in order; all are in states that `accepts` names. What is told before a fault, too.
-    pub fn parts(&self, accepts: impl Fn(Option<State>) -> bool) -> (Vec<u64>, Result<(), Fault>) {
-        let mut list = List { accepts, parts: Vec::new() };
-        let mut walked = self.walk(&mut list);
+    /// The parts of a value that safe code of this process made and has alone; all are PRIVATE.
+    pub fn own_parts(&self) -> Result<Vec<u64>, Fault> {
+        let accepts = |state| state == Some(State::Private);
+        let mut list = List { accepts, trusts: true, parts: Vec::new() };
+        self.walk(&mut list)?;
+        Ok(list.parts)
+    }
+
+    /// The parts of a published object, some of which may not be marked yet, in order; of a damaged one
+    /// those that a walk comes to.
+    fn parts(&self) -> Vec<u64> {
+        let accepts = |state| matches!(state, Some(State::Private | State::Part));
+        let mut list = List { accepts, trusts: false, parts: Vec::new() };
+        let _ = self.walk(&mut list);
         list.parts.sort_unstable();
-        if walked.is_ok() && list.parts.windows(2).any(|two| two[0] == two[1]) {
-            walked = Err(Fault::Damaged("a block has two owners"));
-        }
-        (list.parts, walked)
+        list.parts
     }
 }
 
@@ -327,8 +352,7 @@ impl<'a> Names<'a> {
         }
         let map = self.map_of(header.fingerprint.load(Relaxed))?;
         let tree = map.as_ref().and_then(|map| Tree::of(self.heap.arena, map, object));
-        let is_its = |state| matches!(state, Some(State::Private | State::Part));
-        Ok(tree.map_or(Vec::new(), |tree| tree.parts(is_its).0))
+        Ok(tree.map_or(Vec::new(), |tree| tree.parts()))
     }
 
     pub(super) fn pinned(&self, offset: u64) -> Result<HazardIndex, Refused> {
