@@ -485,7 +485,7 @@ macro_rules! tuple {
             }
             const HAS_BLOCKS: bool = false $(|| $part::HAS_BLOCKS)+;
             fn trace(map: &mut Tracer) {
-                $(map.field::<$part>(offset_of!(Self, $index));)+
+                $(map.field(offset_of!(Self, $index), $part::trace);)+
             }
         }
     };

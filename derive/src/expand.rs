@@ -266,7 +266,7 @@ fn hashed(krate: &Path, field: &Field<'_>, whole: &TokenStream, member: &Member)
     }
 }
 
-/// A constant of the field's type.
+/// A constant or a function of the field's type.
 fn constant(krate: &Path, field: &Field<'_>, name: &str) -> TokenStream {
     let (ty, constant) = (field.ty, Ident::new(name, at_type(field)));
     quote_spanned! {at_type(field)=> <#ty as #krate::Shareable>::#constant }
@@ -297,10 +297,10 @@ fn traced(
 ) -> TokenStream {
     let map = Ident::new("map", Span::mixed_site());
     let each = fields.iter().enumerate().map(|(i, field)| {
-        let (ty, member) = (field.ty, place(i));
+        let (trace, member) = (constant(krate, field, "trace"), place(i));
         quote_spanned! {at_type(field)=>
-            #krate::derive_support::Tracer::field::<#ty>(
-                #map, ::core::mem::offset_of!(#whole, #member)
+            #krate::derive_support::Tracer::field(
+                #map, ::core::mem::offset_of!(#whole, #member), #trace
             );
         }
     });

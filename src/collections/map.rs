@@ -81,8 +81,8 @@ unsafe impl<K: Shareable, V: Shareable> Shareable for Pair<K, V> {
         unsafe { K::is_valid(&raw const (*at).key) && V::is_valid(&raw const (*at).value) }
     }
     fn trace(map: &mut Tracer) {
-        map.field::<K>(offset_of!(Self, key));
-        map.field::<V>(offset_of!(Self, value));
+        map.field(offset_of!(Self, key), K::trace);
+        map.field(offset_of!(Self, value), V::trace);
     }
 }
 

@@ -252,11 +252,12 @@ pub struct Tracer {
 }
 
 impl Tracer {
-    /// A part that is a value itself, so many bytes from the start of the one that is being told.
-    pub fn field<T: Shareable>(&mut self, at: usize) {
+    /// A part that is a value itself, so many bytes from the start of the one that is being told;
+    /// `tell` is its type's [`Shareable::trace`].
+    pub fn field(&mut self, at: usize, tell: fn(&mut Tracer)) {
         let base = self.base;
         self.base = base + at as u32;
-        T::trace(self);
+        tell(self);
         self.base = base;
     }
 
