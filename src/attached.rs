@@ -15,18 +15,21 @@ use crate::layout::{MAX_LANES, MAX_PARTICIPANTS};
 use crate::lock::place::Entry;
 use crate::lock::word::Who;
 use crate::mapping::Mapping;
-use crate::names::Refused;
+use crate::names::{Names, Refused};
 use crate::process::lane::{self, LaneOwner, NoLane};
 use crate::process::liveness::{self, Judge, NoFork, Verdict};
-use crate::process::participant::{Fault, Participant, ParticipantId};
+use crate::process::participant::{Fault, Participant, ParticipantId, ParticipantWord, Tenure};
 use crate::recovery::{self, Recovered};
 use crate::sync::{AcqRel, Acquire, Release};
+use crate::trace;
+use crate::word::Tag;
 use core::cell::{Cell, RefCell, UnsafeCell};
 use core::mem::size_of;
 use core::ops::Range;
 use core::ptr;
-use core::sync::atomic::{self, AtomicPtr, AtomicU32, AtomicU64};
-use std::sync::{Arc, Weak};
+use core::sync::atomic::{self, AtomicBool, AtomicPtr, AtomicU32, AtomicU64};
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, Weak};
 
 /// A mapped segment of which this process is a participant.
 pub struct Attached {
@@ -43,6 +46,12 @@ pub struct Attached {
     me: Weak<Attached>,
     /// By which a lock in the mapping finds this.
     entry: Option<Entry>,
+    /// Whether it stands in the table of tags, and so stays until the process ends.
+    is_kept: AtomicBool,
+    /// Whether this process created the segment, so that nothing in it is older than its processes.
+    is_creator: bool,
+    /// Objects with parts that were found whole, where that had to be looked at.
+    pub whole: Mutex<HashSet<u64>>,
 }
 
 /// The slot that is kept for recovering the dead when all others are taken.
@@ -106,10 +115,19 @@ unsafe impl Sync for Attached {}
 impl Attached {
     /// Attaches this process.
     pub fn new(arena: Arena) -> Result<Arc<Attached>, Error> {
-        Self::in_slots(arena, 0..RESCUER)
+        Self::in_slots(arena, 0..RESCUER, false)
     }
 
-    fn in_slots(arena: Arena, slots: Range<usize>) -> Result<Arc<Attached>, Error> {
+    /// Attaches this process to a segment that it has just made.
+    pub fn create(arena: Arena) -> Result<Arc<Attached>, Error> {
+        Self::in_slots(arena, 0..RESCUER, true)
+    }
+
+    fn in_slots(
+        arena: Arena,
+        slots: Range<usize>,
+        is_creator: bool,
+    ) -> Result<Arc<Attached>, Error> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let identity = wiped_on_fork::<Identity>()
             .map_err(|source| Error::os("reserve process memory", None, source))?;
@@ -124,6 +142,9 @@ impl Attached {
             slots: slots.clone(),
             known: UnsafeCell::default(),
             me: me.clone(),
+            is_kept: AtomicBool::new(false),
+            is_creator,
+            whole: Mutex::default(),
         });
         if attached.entry.is_none() {
             return Err(attached.too_many_segments());
@@ -178,7 +199,7 @@ impl Attached {
             .and_then(|mapping| {
                 // SAFETY: the same file as ours, and as long; its head is backed.
                 let arena = unsafe { Arena::new(mapping, layout) };
-                Self::in_slots(arena, RESCUER..MAX_PARTICIPANTS).ok()
+                Self::in_slots(arena, RESCUER..MAX_PARTICIPANTS, false).ok()
             });
         if let Some(rescuer) = &rescuer {
             rescuer.recover_at_attach();
@@ -403,6 +424,15 @@ impl Attached {
 
     /// Recovers what dead processes left; see [`recovery`].
     pub fn recover(&self, heap: Heap<'_>) -> Result<Recovered, Refused> {
+        let found = self.recover_dead(heap)?;
+        if !found.is_nothing() {
+            // Objects that fall with the last reader, who was one of the dead.
+            trace::reap_all(Names { heap })?;
+        }
+        Ok(found)
+    }
+
+    fn recover_dead(&self, heap: Heap<'_>) -> Result<Recovered, Refused> {
         // Without a participant there is nobody to judge; a lane has one.
         let Some(me) = self.participant() else { return Ok(Recovered::default()) };
         let (judge, records) =
@@ -448,6 +478,8 @@ impl Attached {
 
     /// Gives back what is kept for speed: by this lane, by parked ones of this process, by no one.
     pub fn release_idle(&self, heap: Heap<'_>) {
+        // Without a pin to spare what waits for its readers stays.
+        let _ = trace::reap_all(Names { heap });
         heap.release_idle();
         for lane in self.own_lanes() {
             if claim_lane(lane) {
@@ -465,6 +497,110 @@ impl Attached {
     pub fn room(&self) -> u64 {
         let layout = self.arena.layout();
         (layout.units - layout.first_unit) << crate::heap::unit::UNIT_SHIFT
+    }
+
+    /// The tag of the segment, under which words find it from now on: the attachment is kept, until the
+    /// process ends.
+    pub fn tag(&self) -> Result<Tag, AllocError> {
+        let tag = Tag::of_header(self.arena.header().tag).ok_or(AllocError::TagTaken)?;
+        // Acquire: with the entry of whoever kept it.
+        if !self.is_kept.load(atomic::Ordering::Acquire) {
+            self.keep(tag)?;
+        }
+        Ok(tag)
+    }
+
+    #[cold]
+    fn keep(&self, tag: Tag) -> Result<(), AllocError> {
+        let me = self.again().expect("it is borrowed");
+        // SAFETY: `me` is forgotten if it is entered.
+        if !unsafe { tag.enter(self) } {
+            return Err(AllocError::TagTaken);
+        }
+        core::mem::forget(me);
+        self.is_kept.store(true, atomic::Ordering::Release);
+        Ok(())
+    }
+
+    /// Ends a kept attachment; refused if another handle leads to it, if a block is private to this
+    /// process, or if another thread has a lane.
+    ///
+    /// # Safety
+    /// No other thread uses a word of the segment meanwhile.
+    pub unsafe fn close(self: Arc<Attached>) -> Result<(), Arc<Attached>> {
+        if !self.is_kept.load(atomic::Ordering::Acquire) {
+            return Ok(());
+        }
+        // This one, and the one that was forgotten.
+        if Arc::strong_count(&self) != 2 || !self.gives_up_lanes() {
+            return Err(self);
+        }
+        let tag = Tag::of_header(self.arena.header().tag).expect("it was entered");
+        // SAFETY: nobody has a word with a block, and by the caller's promise nobody makes one.
+        unsafe { tag.leave() };
+        self.is_kept.store(false, atomic::Ordering::Release);
+        // SAFETY: that of the handle that was forgotten when it was entered.
+        unsafe { Arc::decrement_strong_count(Arc::as_ptr(&self)) };
+        Ok(())
+    }
+
+    /// Whether all lanes of this process are this thread's or nobody's, and hold nothing.
+    fn gives_up_lanes(&self) -> bool {
+        let is_mine = |lane: &Lane| {
+            HELD.try_with(|held| held.0.borrow().iter().any(|one| ptr::eq(one.lane, lane)))
+                .unwrap_or(false)
+        };
+        let mut claimed = Vec::new();
+        let gives_up = self.own_lanes().all(|lane| {
+            let is_mine = is_mine(lane);
+            if !is_mine && !claim_lane(lane) {
+                return false;
+            }
+            if !is_mine {
+                claimed.push(lane);
+            }
+            !lane.is_live()
+                || Heap { arena: &self.arena, lane }.give_away_slabs(false)
+                    && !self.has_private_run(lane)
+        });
+        if !gives_up {
+            claimed.into_iter().for_each(|lane| lane.busy.store(0, atomic::Ordering::Release));
+        }
+        gives_up
+    }
+
+    /// Whether nothing in the segment was there before its processes, who write no nonsense.
+    pub fn is_creator(&self) -> bool {
+        self.is_creator
+    }
+
+    /// One more handle to it.
+    pub fn again(&self) -> Option<Arc<Attached>> {
+        self.me.upgrade()
+    }
+
+    /// Whether a lane is one of this process: in a child made by fork those of its parent are not.
+    pub fn owns(&self, lane: LaneId) -> bool {
+        let is_lane = lane != LaneId::NOBODY && usize::from(lane.0) < MAX_LANES;
+        let owner = is_lane.then(|| LaneOwner::of(self.arena.lane(lane).owner.load(Acquire)));
+        self.is_joined()
+            && owner.flatten().and_then(LaneOwner::tenure)
+                == Some(self.identity().participant.tenure())
+    }
+
+    /// Whether a lane is one of a process that is alive.
+    pub fn is_of_the_living(&self, lane: LaneId) -> bool {
+        let Some(me) = self.participant() else { return false };
+        let owner = LaneOwner::of(self.arena.lane(lane).owner.load(Acquire));
+        let Some(Tenure { id, counter }) = owner.and_then(LaneOwner::tenure) else { return false };
+        let record = &self.arena.participants()[usize::from(id.0)];
+        let word = ParticipantWord::of(record.word.load(Acquire));
+        let judge = Judge::participant(self.arena.mapping().file(), me);
+        word.is_some_and(|word| {
+            word.counter() == counter
+                && matches!(word, ParticipantWord::Live { .. })
+                && judge.judge(id, record, word) == Verdict::Alive
+        })
     }
 
     /// Whether `birth` is that of this process, not of one that it was forked from.

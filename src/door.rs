@@ -69,14 +69,15 @@ pub fn version() -> (u64, u32) {
 pub fn unit_word(kind: u8, lane: u16, middle: u8, rest: u32) -> u64 {
     let class = ClassId::new(usize::from(middle) % CLASS_COUNT).expect("below the count");
     let (lane, small) = (LaneId(lane), rest % (1 << 28));
-    let states = [State::Private, State::Published, State::Limbo, State::Raw];
+    let states =
+        [State::Private, State::Published, State::Limbo, State::Raw, State::Part, State::Doomed];
     match kind % 9 {
         0 => Unit::Free,
         1 => Unit::Decommitted,
         2 => Unit::Claimed { lane },
         3 => Unit::Slab { class, lane, slot: rest },
         4 => Unit::Orphan { class },
-        5 => Unit::Run { len: small, lane, state: states[usize::from(middle) % 4] },
+        5 => Unit::Run { len: small, lane, state: states[usize::from(middle) % 6] },
         6 => Unit::Freeing { len: small, lane },
         7 => Unit::Tail { back: small, lane },
         _ => Unit::Sweep { class, lane, of: LaneId(rest as u16) },
@@ -114,7 +115,7 @@ pub fn helping_word(slot: u16, counter: u32) -> u64 {
 
 /// An object's life.
 pub fn life_word(count: u64, named: bool, retired_by: u16) -> u64 {
-    Life { count, named, retired_by: LaneId(retired_by) }.word()
+    Life { retired_by: LaneId(retired_by), ..Life::new(count, named) }.word()
 }
 
 /// A slot that leads to an entry.

@@ -22,6 +22,8 @@ use crate::heap::unit::{UNIT, UNIT_SHIFT};
 use crate::process::lane::LaneRecord;
 use crate::process::participant::ParticipantRecord;
 use crate::sync::{AtomicU8, AtomicU64};
+#[cfg(not(loom))]
+use crate::word::Tag;
 use core::mem::{offset_of, size_of};
 
 /// Bits of a word of a set. loom's world counts in fours, so that small trees are deep.
@@ -98,7 +100,9 @@ pub struct Header {
     pub created_at: u64,
     /// Seed of the hash of names.
     pub hash_seed: u64,
-    _fixed: [u64; 5],
+    /// By what values find the segment again that their blocks lie in: see `tag`. Random, not 0.
+    pub tag: u64,
+    _fixed: [u64; 4],
 
     /// Units below this one are backed or were; grows only. On a line of its own, as the next two.
     pub frontier: AtomicU64,
@@ -127,7 +131,13 @@ pub struct Header {
 #[cfg(not(loom))]
 impl Header {
     /// The header of a new segment; its atomics are zero.
-    pub fn new(layout: &Layout, asked: u64, creation: [u64; 2], hash_seed: u64) -> Header {
+    pub fn new(
+        layout: &Layout,
+        asked: u64,
+        creation: [u64; 2],
+        hash_seed: u64,
+        tag: Tag,
+    ) -> Header {
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
         let boot = u128::from_str_radix(&boot.trim().replace('-', ""), 16).unwrap_or(0);
         let now =
@@ -143,6 +153,7 @@ impl Header {
             boot: [(boot >> 64) as u64, boot as u64],
             created_at: now.as_nanos() as u64,
             hash_seed,
+            tag: u64::from(tag.number()),
             // SAFETY: integers and atomics of integers; zero is a value of each.
             ..unsafe { core::mem::zeroed() }
         }

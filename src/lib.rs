@@ -7,6 +7,8 @@ mod arena;
 mod attached;
 #[cfg(not(loom))]
 mod check;
+#[cfg(not(loom))]
+pub mod collections;
 pub mod docs;
 #[cfg(all(fuzzing, not(loom)))]
 #[doc(hidden)]
@@ -39,7 +41,11 @@ mod shareable;
 mod stats;
 mod sync;
 #[cfg(not(loom))]
+mod tag;
+mod trace;
+#[cfg(not(loom))]
 mod watcher;
+mod word;
 
 pub use offset::Offset;
 #[cfg(feature = "zerocopy")]
@@ -51,6 +57,8 @@ pub use shareable::derive_support;
 pub use shareable::{LayoutHash, Shareable, type_name};
 #[cfg(feature = "derive")]
 pub use sharena_derive::Shareable;
+#[doc(hidden)]
+pub use trace::map::Tracer;
 #[cfg(not(loom))]
 pub use {
     check::{Finding, FindingKind, FindingPlace, Looked, Report, Severity},
@@ -65,6 +73,7 @@ pub use {
         BlockCounts, ClassStats, Liveness, NameStats, ParticipantStats, RunStats, Stats, Sum,
         UnitStats,
     },
+    tag::Inside,
     watcher::Watcher,
 };
 

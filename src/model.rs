@@ -18,7 +18,7 @@ use crate::heap::{Heap, PlaceKind, locate};
 use crate::index_set::{IndexSet, Level};
 use crate::layout::{FANOUT, Layout, MAX_PARTICIPANTS, SetId};
 use crate::mapping::Mapping;
-use crate::names::entry::{Key, ObjectHeader, Space, Value};
+use crate::names::entry::{Key, Life, ObjectHeader, Space, Value};
 use crate::names::{Names, Pinned, Refused};
 use crate::process::lane::{self, LaneOwner};
 use crate::process::participant::{HeldBy, ParticipantId, ParticipantRecord, ParticipantWord};
@@ -332,7 +332,8 @@ impl World {
             let state = unsafe { &*self.arena.states(unit, class).add(index as usize) };
             let state = State::of(state.load(Relaxed)).expect("a state byte that makes sense");
             let all = [State::Free, State::Private, State::Published, State::Limbo, State::Raw];
-            counts[all.iter().position(|s| *s == state).expect("one of them")] += 1;
+            let of = all.iter().position(|s| *s == state);
+            counts[of.expect("the models publish nothing that has parts")] += 1;
             takeable |= matches!(state, State::Free | State::Limbo);
         }
         takeable
@@ -482,7 +483,7 @@ impl Worker {
 
     /// Writes an object's header into a PRIVATE block.
     pub fn write_object(&self, block: u64) {
-        ObjectHeader::write(&self.world.arena, block, 1, 1, true);
+        ObjectHeader::write(&self.world.arena, block, 1, Life::new(1, true));
     }
 
     /// Writes over a PRIVATE block what makes no sense as anything: a late reader shows.
@@ -511,7 +512,7 @@ impl Worker {
 
     /// The same where memory may run out; `None`: it did, and the block is still PRIVATE.
     pub fn construct_if_room(&self, name: &str, object: u64) -> Option<bool> {
-        match self.names().construct(&self.key(name), object) {
+        match self.names().construct(&self.key(name), object, &[]) {
             Ok(()) => Some(true),
             Err(Refused::Taken) => Some(false),
             Err(Refused::Exhausted(..)) => None,

@@ -13,6 +13,7 @@ use crate::names::array::Array;
 use crate::names::error::ObjectError;
 use crate::recovery::Recovered;
 use crate::sync::{Acquire, Release};
+use crate::word::Tag;
 use core::fmt;
 use core::mem::size_of;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -236,7 +237,10 @@ impl Options {
     }
 
     fn open_file(&self, file: SegmentFile, place: Place) -> Result<Segment, Error> {
-        let attached = Attached::new(map(file)?)?;
+        let attached = match kept(&file)? {
+            Some(kept) => kept,
+            None => Attached::new(map(file)?)?,
+        };
         if self.recovers {
             attached.recover_at_attach();
         }
@@ -343,14 +347,15 @@ impl Segment {
         for (at, bytes) in layout.tables_of_zone(first_zone) {
             mapping.back(at, bytes).map_err(failed("back the tables of"))?;
         }
-        let mut random = [0u64; 3];
+        let mut random = [0u64; 4];
         for word in &mut random {
             let mut bytes = [0; 8];
             rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
                 .map_err(failed("draw a number for"))?;
             *word = u64::from_ne_bytes(bytes);
         }
-        let header = Header::new(&layout, asked, [random[0], random[1]], random[2]);
+        let header =
+            Header::new(&layout, asked, [random[0], random[1]], random[2], Tag::draw(random[3]));
         // SAFETY: the head is backed, and nobody else knows the file yet.
         unsafe { mapping.base().cast::<Header>().write(header) };
         // SAFETY: as long as the layout, head backed.
@@ -358,7 +363,7 @@ impl Segment {
         // Release: whoever sees the name, sees all this; the frontier says which tables are backed.
         arena.header().frontier.store(layout.first_unit, Release);
         arena.header().lanes_high.store(1, Release);
-        let segment = Segment { attached: Attached::new(arena)?, place };
+        let segment = Segment { attached: Attached::create(arena)?, place };
         let founded = with_lane(&segment.attached, |lane| {
             Names::found(Heap { arena: &segment.attached.arena, lane })
         });
@@ -444,6 +449,27 @@ impl Segment {
     }
 }
 
+impl Segment {
+    /// Detaches this process now, though it has used [collections](crate::collections) of the segment,
+    /// which keep it attached until it ends otherwise.
+    ///
+    /// Collections that are left have no block: where they grow, that is
+    /// [`AllocError::Closed`](crate::AllocError::Closed).
+    ///
+    /// # Errors
+    /// The segment again, and nothing is done, if another handle to it is left, or a private block, or a
+    /// thread that has used it and has not ended.
+    ///
+    /// # Safety
+    /// No other thread of this process uses a collection of the segment during this, dropping and making
+    /// one included.
+    pub unsafe fn close(self) -> Result<(), Segment> {
+        let Segment { attached, place } = self;
+        // SAFETY: the caller's promise.
+        unsafe { attached.close() }.map_err(|attached| Segment { attached, place })
+    }
+}
+
 impl fmt::Debug for Segment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Segment")
@@ -504,6 +530,17 @@ fn check_low_units(file: &SegmentFile, layout: &Layout) -> Result<(), Error> {
     Ok(())
 }
 
+/// The attachment to the same file that this process keeps, if it has one.
+fn kept(file: &SegmentFile) -> Result<Option<Arc<Attached>>, Error> {
+    let mut tag = [0; 8];
+    read_header(file)?;
+    file.read_at(core::mem::offset_of!(Header, tag) as u64, &mut tag)?;
+    let holder = Tag::of_header(u64::from_ne_bytes(tag)).and_then(Tag::holder);
+    // A copy of a segment has its tag and its numbers, too.
+    let is_it = |kept: &&Attached| kept.arena.mapping().file().identity() == file.identity();
+    Ok(holder.filter(is_it).and_then(Attached::again))
+}
+
 /// Maps a segment whose header makes sense.
 fn map(file: SegmentFile) -> Result<Arena, Error> {
     let layout = read_header(&file)?;
@@ -525,6 +562,9 @@ fn check_roots(arena: &Arena) -> Result<(), &'static str> {
     }
     if header.lanes_high.load(Acquire) > crate::layout::MAX_LANES as u64 {
         return Err("the count of lanes is impossible");
+    }
+    if Tag::of_header(header.tag).is_none() {
+        return Err("the tag is impossible");
     }
     if header.participants_high.load(Acquire) > crate::layout::MAX_PARTICIPANTS as u64 {
         return Err("the count of participants is impossible");

@@ -1,6 +1,7 @@
 //! What may live in shared memory, and how two programs agree that they mean the same type.
 
 use crate::offset::Offset;
+use crate::trace::map::{Part, Tracer};
 use core::fmt;
 use core::marker::PhantomData;
 use core::mem::{MaybeUninit, align_of, offset_of, size_of};
@@ -19,6 +20,7 @@ use xxhash_rust::const_xxh3::xxh3_64_with_seed;
 /// | core's atomics (not `AtomicPtr`) | `Cell`, `RefCell`, std's locks: not made for several processes |
 /// | arrays, tuples, `PhantomData`, `MaybeUninit`, `Wrapping` of shareable types | `String`, `Vec`, `Box`, `Arc`: their memory is one process' own |
 /// | [`Offset<T>`], `Option<Offset<T>>` | `Option<u32>` and the like: the language promises no layout; derive an enum |
+/// | [`collections`](crate::collections) of shareable types | |
 ///
 /// Types with invisible fields in std (`Duration`, `Ipv4Addr`) are left out for the same reason:
 /// their layout is private. Store the number that they stand for.
@@ -63,8 +65,10 @@ use xxhash_rust::const_xxh3::xxh3_64_with_seed;
 ///   acted on by `unsafe` code;
 /// - **`Send` and `Sync` hold between processes**: behind `&Self` only lock-free atomics change, or
 ///   what such atomics guard;
-/// - **there is no drop glue**: `needs_drop::<Self>()` is false. A process may die without a word,
-///   and whoever frees its objects may know nothing of the type;
+/// - **there is no drop glue** but that of collections: `needs_drop::<Self>()` is
+///   [`HAS_BLOCKS`](Self::HAS_BLOCKS). A process may die without a word, and whoever frees its objects
+///   may know nothing of the type;
+/// - [`trace`](Self::trace) names each part that has blocks;
 /// - [`FINGERPRINT`](Self::FINGERPRINT) is equal in two programs only if they agree on the layout;
 /// - [`ANY_BITS`](Self::ANY_BITS) is true only if every value of the bytes (those of padding aside)
 ///   is a value of the type;
@@ -121,6 +125,18 @@ pub unsafe trait Shareable: Sized + Send + Sync + 'static {
     /// `at` is aligned and valid for reads of `size_of::<Self>()` initialized bytes (padding aside),
     /// and nobody changes them meanwhile but through atomics of the type.
     unsafe fn is_valid(at: *const Self) -> bool;
+
+    /// Whether values own blocks: [collections](crate::collections), and what has one in it.
+    const HAS_BLOCKS: bool = false;
+
+    /// Tells where in a value blocks hang, and of which parts not all bytes are values, for programs
+    /// that do not know the type. Derived types tell it part by part; what is written by hand and has
+    /// no blocks need not.
+    fn trace(map: &mut Tracer) {
+        if !Self::ANY_BITS {
+            map.opaque::<Self>();
+        }
+    }
 }
 
 /// The type's name as [`Shareable::describe`] writes it.
@@ -187,6 +203,7 @@ impl LayoutHash {
 #[doc(hidden)]
 pub mod derive_support {
     pub use super::LayoutHash;
+    pub use crate::trace::map::Tracer;
 
     /// Each derived type implements this, and so does whatever implements `Drop`: that both do is an
     /// error of the compiler, whose text names this trait.
@@ -203,7 +220,7 @@ pub mod derive_support {
 ///
 /// `do_not_recommend`, here and for `NonZero`: the compiler would list them under each error.
 macro_rules! leaf {
-    ($($type:ty, $name:literal $(, not any: |$at:ident| $valid:expr)?;)+) => {$(
+    ($($type:ty, $name:literal $(, not any: $part:ident |$at:ident| $valid:expr)?;)+) => {$(
         // SAFETY: a number, or an atomic of one, as the processor knows it: no address, nothing of a
         // process, no drop glue. core's atomics are lock-free instructions, which work by the
         // memory and not by its address. What is not a value for every byte says which is.
@@ -216,6 +233,9 @@ macro_rules! leaf {
                 out.write_str($name)
             }
             leaf!(@valid $($at, $valid)?);
+            $(fn trace(map: &mut Tracer) {
+                map.part(Part::$part);
+            })?
         }
     )+};
     (@any) => { true };
@@ -239,12 +259,12 @@ leaf! {
     u8, "u8"; u16, "u16"; u32, "u32"; u64, "u64"; u128, "u128"; usize, "usize";
     i8, "i8"; i16, "i16"; i32, "i32"; i64, "i64"; i128, "i128"; isize, "isize";
     f32, "f32"; f64, "f64";
-    bool, "bool", not any: |at| {
+    bool, "bool", not any: Bool |at| {
         // SAFETY: the caller vouches for the byte; a `u8` may be any.
         let byte = unsafe { at.cast::<u8>().read() };
         byte < 2
     };
-    char, "char", not any: |at| {
+    char, "char", not any: Char |at| {
         // SAFETY: the caller vouches for the aligned bytes; a `char` has the size and alignment of
         // a `u32`, which may be any.
         let scalar = unsafe { at.cast::<u32>().read() };
@@ -255,7 +275,7 @@ leaf! {
 #[cfg(target_has_atomic = "8")]
 leaf! {
     atomic::AtomicU8, "AtomicU8"; atomic::AtomicI8, "AtomicI8";
-    atomic::AtomicBool, "AtomicBool", not any: |at| {
+    atomic::AtomicBool, "AtomicBool", not any: Bool |at| {
         // SAFETY: the caller vouches for the byte, which others change by atomics at most; an
         // `AtomicBool` has the size and alignment of an `AtomicU8`. Relaxed: the byte alone is
         // looked at, nothing behind it.
@@ -292,6 +312,9 @@ macro_rules! non_zero {
             unsafe fn is_valid(at: *const Self) -> bool {
                 // SAFETY: the caller vouches for the aligned bytes; a `$number` may be any.
                 unsafe { at.cast::<$number>().read() != 0 }
+            }
+            fn trace(map: &mut Tracer) {
+                map.part(Part::NonZero(size_of::<Self>() as u32));
             }
         }
 
@@ -339,6 +362,9 @@ unsafe impl<T: Shareable> Shareable for Offset<T> {
         // SAFETY: the caller vouches for the aligned bytes; a `u64` may be any.
         unsafe { at.cast::<u64>().read() != 0 }
     }
+    fn trace(map: &mut Tracer) {
+        map.part(Part::NonZero(8));
+    }
 }
 
 // SAFETY: the language promises for a transparent wrapper of `NonZeroU64` that the option has its
@@ -373,7 +399,10 @@ unsafe impl<T: Shareable> Shareable for PhantomData<T> {
 // be once somebody calls them initialized; till then each value of them is one of the type.
 unsafe impl<T: Shareable> Shareable for MaybeUninit<T> {
     const NAME: u64 = LayoutHash::of_name("MaybeUninit").parameter::<T>().finish();
-    const FINGERPRINT: u64 = LayoutHash::of_type::<Self>().field("0", 0, T::FINGERPRINT).finish();
+    const FINGERPRINT: u64 = {
+        assert!(!T::HAS_BLOCKS, "nobody could know whether it has blocks");
+        LayoutHash::of_type::<Self>().field("0", 0, T::FINGERPRINT).finish()
+    };
     const ANY_BITS: bool = true;
     fn describe(out: &mut dyn fmt::Write) -> fmt::Result {
         generic(out, "MaybeUninit", T::describe)
@@ -398,6 +427,10 @@ macro_rules! wrapper {
                 // SAFETY: the same bytes, the same layout.
                 unsafe { T::is_valid(at.cast()) }
             }
+            const HAS_BLOCKS: bool = T::HAS_BLOCKS;
+            fn trace(map: &mut Tracer) {
+                T::trace(map);
+            }
         }
     )+};
 }
@@ -419,6 +452,10 @@ unsafe impl<T: Shareable, const N: usize> Shareable for [T; N] {
         let first = at.cast::<T>();
         // SAFETY: the caller vouches for `N` elements.
         T::ANY_BITS || (0..N).all(|i| unsafe { T::is_valid(first.add(i)) })
+    }
+    const HAS_BLOCKS: bool = T::HAS_BLOCKS;
+    fn trace(map: &mut Tracer) {
+        map.array::<T>(N);
     }
 }
 
@@ -445,6 +482,10 @@ macro_rules! tuple {
             unsafe fn is_valid(at: *const Self) -> bool {
                 // SAFETY: the caller vouches for the whole, each part is within and aligned in it.
                 unsafe { true $(&& $part::is_valid(&raw const (*at).$index))+ }
+            }
+            const HAS_BLOCKS: bool = false $(|| $part::HAS_BLOCKS)+;
+            fn trace(map: &mut Tracer) {
+                $(map.field(offset_of!(Self, $index), $part::trace);)+
             }
         }
     };

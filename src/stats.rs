@@ -103,6 +103,8 @@ pub struct BlockCounts {
     pub private: u64,
     /// Objects that everybody can reach, and the table of names.
     pub published: u64,
+    /// What hangs on such objects: the blocks of collections in them.
+    pub parts: u64,
     /// Raw memory that was given to everybody.
     pub raw: u64,
     /// Freed, but still looked at, or not yet noticed by the slab's owner.
@@ -119,6 +121,8 @@ pub struct RunStats {
     pub private: Sum,
     /// Objects that everybody can reach, and the table of names.
     pub published: Sum,
+    /// What hangs on such objects: the blocks of collections in them.
+    pub parts: Sum,
     /// Raw memory that was given to everybody.
     pub raw: Sum,
     /// Freed, but still looked at.
@@ -168,7 +172,7 @@ pub struct NameStats {
     pub entries: u64,
     /// Named objects and unique instances.
     pub objects: u64,
-    /// Descriptions of types.
+    /// Descriptions of types, and trace maps.
     pub types: u64,
     /// Arrays that were not given back yet: 1, and more while the table grows.
     pub arrays: u64,
@@ -367,8 +371,9 @@ impl<'a> Tally<'a> {
                 Some(State::Free) => &mut blocks.free,
                 Some(State::Private) => &mut blocks.private,
                 Some(State::Published) => &mut blocks.published,
+                Some(State::Part) => &mut blocks.parts,
                 Some(State::Raw) => &mut blocks.raw,
-                Some(State::Limbo) => &mut blocks.limbo,
+                Some(State::Limbo | State::Doomed) => &mut blocks.limbo,
                 None => &mut blocks.unknown,
             } += 1;
         });
@@ -391,8 +396,9 @@ impl<'a> Tally<'a> {
     fn count_run(&mut self, bytes: u64, lane: LaneId, state: State) {
         let sum = match state {
             State::Published => &mut self.runs.published,
+            State::Part => &mut self.runs.parts,
             State::Raw => &mut self.runs.raw,
-            State::Limbo => &mut self.runs.limbo,
+            State::Limbo | State::Doomed => &mut self.runs.limbo,
             State::Private | State::Free => &mut self.runs.private,
         };
         sum.count += 1;
@@ -407,10 +413,11 @@ impl<'a> Tally<'a> {
 
 impl BlockCounts {
     fn add(&mut self, more: BlockCounts) {
-        let BlockCounts { free, private, published, raw, limbo, unknown } = more;
+        let BlockCounts { free, private, published, parts, raw, limbo, unknown } = more;
         self.free += free;
         self.private += private;
         self.published += published;
+        self.parts += parts;
         self.raw += raw;
         self.limbo += limbo;
         self.unknown += unknown;
@@ -453,7 +460,7 @@ fn count_names(names: Names<'_>) -> NameStats {
             counted.entries += 1;
             if matches!(entry.value(), Value::Live(_)) {
                 match entry.space() {
-                    Some(Space::Types) => counted.types += 1,
+                    Some(Space::Types | Space::Maps) => counted.types += 1,
                     _ => counted.objects += 1,
                 }
             }
@@ -491,18 +498,22 @@ impl fmt::Display for Stats {
             self.orphan_slabs
         )?;
         if !self.classes.is_empty() {
-            let head = ["block", "slabs", "free", "private", "published", "raw", "limbo"];
+            let head = ["block", "slabs", "free", "private", "published", "parts", "raw", "limbo"];
             writeln!(f, "{}", head.map(|title| format!("{title:>10}")).concat())?;
         }
         for class in &self.classes {
-            let BlockCounts { free, private, published, raw, limbo, .. } = class.blocks;
-            let row = [class.block, class.slabs, free, private, published, raw, limbo];
+            let BlockCounts { free, private, published, parts, raw, limbo, .. } = class.blocks;
+            let row = [class.block, class.slabs, free, private, published, parts, raw, limbo];
             writeln!(f, "{}", row.map(|number| format!("{number:>10}")).concat())?;
         }
-        let RunStats { private, published, raw, limbo } = self.runs;
-        for (state, runs) in
-            [("private", private), ("published", published), ("raw", raw), ("limbo", limbo)]
-        {
+        let RunStats { private, published, parts, raw, limbo } = self.runs;
+        for (state, runs) in [
+            ("private", private),
+            ("published", published),
+            ("part", parts),
+            ("raw", raw),
+            ("limbo", limbo),
+        ] {
             if runs.count != 0 {
                 writeln!(f, "{:>10} {state} runs of {} bytes", runs.count, runs.bytes)?;
             }

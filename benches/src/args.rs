@@ -28,6 +28,8 @@ pub enum Bench {
     Recovery(RecoveryArgs),
     /// The mutex beside std's and a robust process-shared one of pthread's: alone, and fought over.
     Locks(LocksArgs),
+    /// Collections beside std's and hashbrown's: 65,536 numbers, private and published.
+    Collections(CollectionsArgs),
 }
 
 /// A work.
@@ -62,6 +64,17 @@ pub struct QuickArgs {
 #[derive(clap::Args)]
 pub struct BytesArgs {
     /// Exits with 1 unless metadata is at most 7 % at 16 B and at most 2 % at 64 B.
+    #[arg(long)]
+    pub gate: bool,
+}
+
+/// How to run `collections`.
+#[derive(clap::Args)]
+pub struct CollectionsArgs {
+    /// Rounds that are counted; one more before them warms up.
+    #[arg(long, default_value_t = 21, value_parser = clap::value_parser!(u32).range(1..))]
+    pub rounds: u32,
+    /// Exits with 1 unless vectors take at most 1.5 times as long as std's, maps twice hashbrown's.
     #[arg(long)]
     pub gate: bool,
 }

@@ -2,6 +2,7 @@
 
 mod args;
 mod bytes;
+mod collections;
 mod locks;
 mod machine;
 mod quick;
@@ -41,6 +42,7 @@ fn main() -> Result<ExitCode> {
         Command::Bench(args::Bench::Bytes(args)) => bytes::run(&args)?,
         Command::Bench(args::Bench::Recovery(args)) => recovery::run(&args)?,
         Command::Bench(args::Bench::Locks(args)) => locks::run(&args)?,
+        Command::Bench(args::Bench::Collections(args)) => collections::run(&args)?,
         Command::Owner(args) => recovery::own(&args)?,
         Command::Soak(args) => soak::run(&args)?,
         Command::Worker(args) => soak::worker::run(&args)?,

@@ -109,7 +109,18 @@ impl Drop for Stage<'_> {
     fn drop(&mut self) {
         // Not there: it was not created, or died before it had its name.
         let _ = std::fs::remove_file(&self.path);
+        if let Some(survivor) = self.survivor.take() {
+            close(survivor);
+        }
     }
+}
+
+/// Drops a handle; the last one detaches, also if collections were used, as thousands of segments are
+/// more than a process can stay attached to.
+pub fn close(segment: Segment) {
+    // SAFETY: the harness has one thread that uses collections, and no collection by now. Refused: there
+    // is another handle, which is closed later.
+    let _ = unsafe { segment.close() };
 }
 
 /// What the process that is to die has.

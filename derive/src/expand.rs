@@ -30,7 +30,7 @@ pub fn implementation(input: &Input<'_>) -> TokenStream {
         Body::Struct(fields) => structure(krate, fields),
         Body::Enum(tag, variants) => enumeration(krate, tag, variants),
     };
-    let Parts { items, complete, fingerprint, any_bits, is_valid } = parts;
+    let Parts { items, complete, fingerprint, any_bits, is_valid, has_blocks, trace } = parts;
     let (parameter_names, description) = parameters(input);
     quote_spanned! {Span::mixed_site()=>
         #[allow(deprecated)]
@@ -64,6 +64,12 @@ pub fn implementation(input: &Input<'_>) -> TokenStream {
                     let _ = |value: &Self| match value { #complete };
                     #is_valid
                 }
+
+                const HAS_BLOCKS: ::core::primitive::bool = #has_blocks;
+
+                fn trace(map: &mut #krate::derive_support::Tracer) {
+                    #trace
+                }
             }
         };
     }
@@ -76,6 +82,8 @@ struct Parts {
     fingerprint: TokenStream,
     any_bits: TokenStream,
     is_valid: TokenStream,
+    has_blocks: TokenStream,
+    trace: TokenStream,
 }
 
 /// The generic parameters in `NAME`, and in `describe`.
@@ -126,6 +134,8 @@ fn structure(krate: &Path, fields: &[Field<'_>]) -> Parts {
         },
         any_bits: any_bits(krate, fields),
         is_valid: checked,
+        has_blocks: has_blocks(krate, fields),
+        trace: traced(krate, fields, &whole, |i| fields[i].member.clone()),
     }
 }
 
@@ -163,6 +173,8 @@ fn enumeration(krate: &Path, tag: &Ident, variants: &[Variant<'_>]) -> Parts {
 
     let (mut hashes, mut fits, mut checks) =
         (TokenStream::new(), TokenStream::new(), TokenStream::new());
+    let (mut owned, mut traces) = (quote!(false), TokenStream::new());
+    let map = Ident::new("map", site);
     for (i, Variant { name, fields, .. }) in variants.iter().enumerate() {
         let (this, count) = (number(i), fields.len());
         hashes.extend(
@@ -170,6 +182,9 @@ fn enumeration(krate: &Path, tag: &Ident, variants: &[Variant<'_>]) -> Parts {
         );
         if fields.is_empty() {
             checks.extend(quote_spanned! {site=> if tag == #this { return true; } });
+            traces.extend(quote_spanned! {site=>
+                variants.variant(#this as ::core::primitive::u64, |_| {});
+            });
             continue;
         }
         let (payload, types) = (payload(count), fields.iter().map(|field| field.ty));
@@ -180,6 +195,12 @@ fn enumeration(krate: &Path, tag: &Ident, variants: &[Variant<'_>]) -> Parts {
         }
         fits.extend(quote_spanned! {site=>
             ::core::assert!(::core::mem::size_of::<#whole>() <= ::core::mem::size_of::<Self>());
+        });
+        let (traced, has_blocks) =
+            (traced(krate, fields, &whole, place), has_blocks(krate, fields));
+        owned.extend(quote_spanned! {site=> || #has_blocks });
+        traces.extend(quote_spanned! {site=>
+            variants.variant(#this as ::core::primitive::u64, |#map| { #traced });
         });
         let checked = checked(krate, fields, place);
         checks.extend(quote_spanned! {site=>
@@ -212,6 +233,11 @@ fn enumeration(krate: &Path, tag: &Ident, variants: &[Variant<'_>]) -> Parts {
             #checks
             false
         },
+        has_blocks: owned,
+        trace: quote_spanned! {site=>
+            #numbers
+            #map.tagged::<Self>(::core::mem::size_of::<#tag>(), |variants| { #traces });
+        },
     }
 }
 
@@ -240,7 +266,7 @@ fn hashed(krate: &Path, field: &Field<'_>, whole: &TokenStream, member: &Member)
     }
 }
 
-/// A constant of the field's type.
+/// A constant or a function of the field's type.
 fn constant(krate: &Path, field: &Field<'_>, name: &str) -> TokenStream {
     let (ty, constant) = (field.ty, Ident::new(name, at_type(field)));
     quote_spanned! {at_type(field)=> <#ty as #krate::Shareable>::#constant }
@@ -252,6 +278,33 @@ fn any_bits(krate: &Path, fields: &[Field<'_>]) -> TokenStream {
         quote_spanned! {at_type(field)=> && #constant }
     });
     quote_spanned! {Span::mixed_site()=> true #(#each)* }
+}
+
+fn has_blocks(krate: &Path, fields: &[Field<'_>]) -> TokenStream {
+    let each = fields.iter().map(|field| {
+        let constant = constant(krate, field, "HAS_BLOCKS");
+        quote_spanned! {at_type(field)=> || #constant }
+    });
+    quote_spanned! {Span::mixed_site()=> false #(#each)* }
+}
+
+/// Has `map` take down each field of a `whole`.
+fn traced(
+    krate: &Path,
+    fields: &[Field<'_>],
+    whole: &TokenStream,
+    place: impl Fn(usize) -> Member,
+) -> TokenStream {
+    let map = Ident::new("map", Span::mixed_site());
+    let each = fields.iter().enumerate().map(|(i, field)| {
+        let (trace, member) = (constant(krate, field, "trace"), place(i));
+        quote_spanned! {at_type(field)=>
+            #krate::derive_support::Tracer::field(
+                #map, ::core::mem::offset_of!(#whole, #member), #trace
+            );
+        }
+    });
+    quote_spanned! {Span::mixed_site()=> #(#each)* }
 }
 
 /// Whether each field of the struct at `at` is valid.

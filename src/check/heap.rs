@@ -186,7 +186,7 @@ impl Pass<'_> {
                 }
                 Some(State::Limbo) => has_room = true,
                 Some(State::Private) => private += 1,
-                Some(State::Raw) => {}
+                Some(State::Raw | State::Part | State::Doomed) => {}
                 Some(State::Published) => {
                     self.check_block(
                         unit,
@@ -305,7 +305,7 @@ impl Pass<'_> {
                     self.check_published(head.offset(), &place, is_same);
                 }
             }
-            State::Raw | State::Free => {}
+            State::Raw | State::Part | State::Doomed | State::Free => {}
         }
     }
 

@@ -77,7 +77,7 @@ fn a_name_that_leads_into_a_block_of_another_takes_nothing_from_it() {
     let segment = damaged(|segment, arena| {
         whole = segment.own_slice(100, |i| i as u64).unwrap().publish().to_bits() - 16;
         // What looks like an object, inside of another and where no block is.
-        let life = crate::names::entry::Life { count: 1, named: true, retired_by: LaneId::NOBODY };
+        let life = crate::names::entry::Life::new(1, true);
         let free = raw(segment, 5 * UNIT);
         segment.deallocate(crate::Offset::from_bits(free).unwrap()).unwrap();
         for (name, object) in [("inside", whole + 32), ("nowhere", free)] {

@@ -244,6 +244,7 @@ impl Pass<'_> {
             Intent::Destroy { entry, object } => ("destroying an object", [entry, object, 0]),
             Intent::Reap { entry, array, .. } => ("giving back a name", [entry, array, 0]),
             Intent::Grow { array, new } => ("enlarging the table of names", [array, new, 0]),
+            Intent::Fall { object, part, .. } => ("giving back an object", [object, part, 0]),
         };
         for offset in offsets.into_iter().filter(|offset| *offset != 0) {
             self.announced.insert(offset, lane);

@@ -302,7 +302,7 @@ impl<'a> Pass<'a> {
 /// Whether the crate gives such names: for users' objects text, for types a number.
 fn is_nameable(key: &Key<'_>) -> bool {
     match key.space {
-        Space::Types => key.name.len() == size_of::<u64>(),
+        Space::Types | Space::Maps => key.name.len() == size_of::<u64>(),
         Space::Named | Space::Unique => {
             !key.name.is_empty() && core::str::from_utf8(key.name).is_ok()
         }
@@ -312,6 +312,7 @@ fn is_nameable(key: &Key<'_>) -> bool {
 fn shown(key: &Key<'_>) -> String {
     match (key.space, key.name.try_into().map(u64::from_le_bytes)) {
         (Space::Types, Ok(fingerprint)) => format!("type {fingerprint:016x}"),
+        (Space::Maps, Ok(fingerprint)) => format!("trace map {fingerprint:016x}"),
         _ => String::from_utf8_lossy(key.name).into_owned(),
     }
 }

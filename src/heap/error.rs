@@ -40,6 +40,13 @@ pub enum AllocError {
     },
     /// This process forked from one that had attached, and could not attach itself.
     NotAttached,
+    /// A collection that names no segment was to grow, and the thread has entered none.
+    NoSegment,
+    /// The segment of the collection was [closed](crate::Segment::close) in this process.
+    Closed,
+    /// The process has another segment of the same tag open, or this one a second time, and uses its
+    /// collections.
+    TagTaken,
 }
 
 impl fmt::Display for AllocError {
@@ -63,6 +70,15 @@ impl fmt::Display for AllocError {
             }
             AllocError::NotAttached => {
                 f.write_str("this forked process could not attach to the segment; open it again by name to learn why")
+            }
+            AllocError::NoSegment => {
+                f.write_str("the collection belongs to no segment yet; make it with `new_in`, or enter a segment")
+            }
+            AllocError::Closed => {
+                f.write_str("the segment of the collection was closed in this process; open it again")
+            }
+            AllocError::TagTaken => {
+                f.write_str("collections of this segment cannot be used: the process uses those of another one with the same tag, or has this one open twice; use the handle that it had first, or create the segment anew")
             }
         }
     }

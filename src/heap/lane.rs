@@ -9,9 +9,12 @@ use super::unit::{LaneId, State, UNIT, UNIT_SHIFT, UnitIndex, owner_tag};
 use crate::arena::Arena;
 use crate::process::pin::PinBook;
 use crate::sync::{AtomicU8, AtomicU64, Release};
+use crate::trace::map::Map;
+use core::any::TypeId;
 use core::cell::{Cell, RefCell};
 use core::ptr::{self, NonNull};
 use core::sync::atomic::AtomicU32;
+use std::rc::Rc;
 
 /// Blocks that a lane has at hand for one class, all PRIVATE: a stack, the last one in the first one
 /// out, and below it a row of neighbours that have not been out since the last refill.
@@ -279,6 +282,8 @@ pub struct Lane {
 pub struct TypeBook {
     pub epoch: u64,
     pub known: std::collections::HashSet<u64>,
+    /// Trace maps that stand in the segment, of types of this program. They are never removed.
+    pub maps: std::collections::HashMap<TypeId, Rc<Map>>,
 }
 
 impl Lane {

@@ -260,15 +260,31 @@ impl<'a> Heap<'a> {
     /// Leaves a published block to be freed when nobody's hazard names it. Where none stands, it is
     /// retired already, or the segment is damaged: then this does nothing.
     pub fn retire(&self, block: u64) {
-        let place = locate(self.arena, block).filter(|place| place.start == block);
-        let Some(place) = place else { return };
-        if state_of(self.arena, &place) != Some(State::Published) {
-            return;
+        self.retire_from(block, State::Published);
+    }
+
+    /// The same, of a block whose state is `was`.
+    pub fn retire_from(&self, block: u64, was: State) {
+        match self.place_in(block, was).map(|place| place.kind) {
+            Some(PlaceKind::Slab(block, _)) => self.retire_block(block),
+            Some(PlaceKind::Run(head, unit)) => self.retire_run(head, unit),
+            None => {}
         }
-        match place.kind {
-            PlaceKind::Slab(block, _) => self.retire_block(block),
-            PlaceKind::Run(head, unit) => self.retire_run(head, unit),
+    }
+
+    /// Leaves a published block to be destroyed with its parts; as [`retire`](Self::retire).
+    pub fn doom(&self, block: u64) {
+        if let Some(place) = self.place_in(block, State::Published) {
+            // Release: the object was unlinked before.
+            Self::set_state(self.arena, place.start, State::Doomed);
         }
+    }
+
+    /// The block that starts there, if this is its state.
+    fn place_in(&self, block: u64, state: State) -> Option<Place> {
+        locate(self.arena, block)
+            .filter(|place| place.start == block)
+            .filter(|place| state_of(self.arena, place) == Some(state))
     }
 
     /// Makes the block at `place`, which the caller holds alone, at least `bytes` long where it
@@ -293,7 +309,7 @@ pub fn raw_place(arena: &Arena, offset: u64) -> Result<Place, FreeError> {
     }
     match state_of(arena, &place) {
         Some(State::Raw) => Ok(place),
-        Some(State::Published) => Err(FreeError::IsObject { offset }),
+        Some(State::Published | State::Part | State::Doomed) => Err(FreeError::IsObject { offset }),
         Some(State::Private) => Err(FreeError::IsPrivate { offset }),
         Some(State::Free | State::Limbo) => Err(FreeError::DoubleFree { offset }),
         None => Err(FreeError::Foreign { offset }),

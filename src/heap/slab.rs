@@ -79,7 +79,7 @@ fn first_group(class: ClassId, unit: UnitIndex, pending: u64) -> usize {
 #[inline(always)]
 fn flags(bytes: u64) -> (u64, u64) {
     const ONES: u64 = 0x0101_0101_0101_0101;
-    // The states are 0, 1, 2, 3 and 6: FREE has neither of the two low bits, LIMBO both.
+    // The states are 0, 1, 2, 3, 6, 10 and 14: FREE has neither of the two low bits, LIMBO both.
     (!(bytes | bytes >> 1) & ONES, bytes & (bytes >> 1) & ONES)
 }
 
@@ -614,7 +614,15 @@ mod tests {
 
     #[test]
     fn eight_bytes_are_told_apart() {
-        let states = [State::Free, State::Private, State::Published, State::Limbo, State::Raw];
+        let states = [
+            State::Free,
+            State::Private,
+            State::Published,
+            State::Limbo,
+            State::Raw,
+            State::Part,
+            State::Doomed,
+        ];
         for (i, low) in states.into_iter().enumerate() {
             for (j, high) in states.into_iter().enumerate() {
                 let bytes = u64::from_le_bytes([low as u8, 1, 1, 2, high as u8, 6, 2, low as u8]);

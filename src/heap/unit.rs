@@ -65,6 +65,10 @@ pub enum State {
     Limbo = 3,
     /// Raw memory that was given to everybody.
     Raw = 6,
+    /// A block that hangs on a published object: words in that one lead to it, and nothing else.
+    Part = 10,
+    /// An object with parts that was destroyed: they go when nobody looks at it any more.
+    Doomed = 14,
 }
 
 impl State {
@@ -76,6 +80,8 @@ impl State {
             2 => Some(State::Published),
             3 => Some(State::Limbo),
             6 => Some(State::Raw),
+            10 => Some(State::Part),
+            14 => Some(State::Doomed),
             _ => None,
         }
     }
@@ -112,7 +118,8 @@ const REST_SHIFT: u32 = 28;
 /// The bits that say "slab of this lane": all that a holder who frees must compare.
 pub const OWNER: u64 = (1 << CLASS_SHIFT) - 1;
 const SLAB: u64 = 3;
-const RUNS: [State; 4] = [State::Private, State::Published, State::Limbo, State::Raw];
+const RUNS: [State; 6] =
+    [State::Private, State::Published, State::Limbo, State::Raw, State::Part, State::Doomed];
 const _: () = assert!(REST_SHIFT + 28 <= 64, "a run may span every unit");
 
 /// The owner bits of a slab of `lane`.

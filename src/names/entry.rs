@@ -23,6 +23,8 @@ pub enum Space {
     Unique = 1,
     /// The description of a type; the name is its fingerprint.
     Types = 2,
+    /// The trace map of a type whose values have blocks; the name is its fingerprint.
+    Maps = 3,
 }
 
 /// A name as it is looked up.
@@ -143,7 +145,7 @@ impl<'a> Entry<'a> {
             0 => Some(Space::Named),
             1 => Some(Space::Unique),
             2 => Some(Space::Types),
-            _ => None,
+            _ => Some(Space::Maps),
         }
     }
 
@@ -185,23 +187,43 @@ pub struct Life {
     pub count: u64,
     /// Whether an entry names it; otherwise whoever knows its offset destroys it.
     pub named: bool,
-    /// Who destroyed it; nobody: it is whole.
+    /// Whether its values have blocks.
+    pub has_parts: bool,
+    /// Who destroyed it; nobody: it is whole. Once it [is falling](Self::is_falling), who does that.
     pub retired_by: LaneId,
+    /// Whether its parts are going, by whom `retired_by` names.
+    pub is_falling: bool,
 }
 
 impl Life {
     pub fn word(self) -> u64 {
-        self.count << 17 | u64::from(self.named) << 16 | u64::from(self.retired_by.0)
+        self.count << 17
+            | u64::from(self.named) << 16
+            | u64::from(self.has_parts) << 15
+            | u64::from(self.is_falling) << 14
+            | u64::from(self.retired_by.0) & 0x3fff
     }
     pub fn of(word: u64) -> Life {
-        Life { count: word >> 17, named: word >> 16 & 1 == 1, retired_by: LaneId(word as u16) }
+        let flag = |bit: u32| word >> bit & 1 == 1;
+        Life {
+            count: word >> 17,
+            named: flag(16),
+            has_parts: flag(15),
+            is_falling: flag(14),
+            retired_by: LaneId(word as u16 & 0x3fff),
+        }
+    }
+    /// A whole object without parts.
+    pub fn new(count: u64, named: bool) -> Life {
+        let retired_by = LaneId::NOBODY;
+        Life { count, named, has_parts: false, retired_by, is_falling: false }
     }
     pub fn is_whole(self) -> bool {
         self.retired_by == LaneId::NOBODY
     }
 }
 
-const _: () = assert!(MAX_LANES <= 1 << 16);
+const _: () = assert!(MAX_LANES <= 1 << 14);
 const _: () = assert!(MAX_NAME < 1 << 14, "an entry says its name's length in 14 bits");
 
 /// Stands before the values of every typed object.
@@ -221,8 +243,7 @@ impl ObjectHeader {
     }
 
     /// Writes the header into a block that the caller holds PRIVATE.
-    pub fn write(arena: &Arena, block: u64, fingerprint: u64, count: u64, named: bool) {
-        let life = Life { count, named, retired_by: LaneId::NOBODY };
+    pub fn write(arena: &Arena, block: u64, fingerprint: u64, life: Life) {
         // SAFETY: the block is the caller's alone, larger than the header and aligned to 16.
         unsafe {
             arena.at(block).cast::<ObjectHeader>().write(ObjectHeader {
@@ -259,8 +280,10 @@ mod tests {
         for count in [0, 1, 1 << 44] {
             for named in [false, true] {
                 for retired_by in [LaneId::NOBODY, LaneId(4095)] {
-                    let life = Life { count, named, retired_by };
-                    assert_eq!(Life::of(life.word()), life);
+                    for (has_parts, is_falling) in [(false, false), (true, false), (true, true)] {
+                        let life = Life { count, named, has_parts, retired_by, is_falling };
+                        assert_eq!(Life::of(life.word()), life);
+                    }
                 }
             }
         }
@@ -284,7 +307,7 @@ mod tests {
             assert!(!entry.matches(&Key { name: b"nam3", ..key }));
             assert!(!entry.matches(&Key { name: b"names", ..key }));
             assert!(!entry.matches(&Key { hash: key.hash ^ 1 << 16, ..key }));
-            for space in [Space::Unique, Space::Types] {
+            for space in [Space::Unique, Space::Types, Space::Maps] {
                 assert!(!entry.matches(&Key { space, ..key }));
                 assert_ne!(Key::new(arena, space, b"name").hash, key.hash);
                 let other = Entry::write(arena, block, &Key { space, ..key }, Value::Dead);

@@ -62,6 +62,11 @@ pub enum ObjectError {
         /// Values asked for.
         count: usize,
     },
+    /// The value has a block of another segment.
+    Foreign {
+        /// The name that it was to have.
+        name: String,
+    },
     /// No memory.
     Alloc(AllocError),
     /// The segment contradicts itself.
@@ -113,6 +118,12 @@ impl fmt::Display for ObjectError {
             }
             ObjectError::TooLarge { count } => {
                 write!(f, "{count} values are more than any segment holds")
+            }
+            ObjectError::Foreign { name } => {
+                write!(
+                    f,
+                    "the value for {name:?} has a block of another segment; make all of it in this one"
+                )
             }
             ObjectError::Alloc(error) => error.fmt(f),
             ObjectError::Corrupt { what } => {

@@ -26,6 +26,7 @@ use crate::heap::{Exhausted, Heap};
 use crate::process::journal::Intent;
 use crate::process::pin::HazardIndex;
 use crate::sync::{AcqRel, Acquire, Release, SeqCst, fence};
+use crate::trace;
 use array::{Array, Slot, tag};
 use entry::{Entry, Key, Life, ObjectHeader, Value};
 
@@ -61,7 +62,7 @@ pub struct Names<'a> {
 
 /// What readers of the table must agree on.
 pub fn layout_facts() -> impl Iterator<Item = u64> {
-    let life = Life { count: 1, named: true, retired_by: crate::heap::unit::LaneId(1) };
+    let life = Life { retired_by: crate::heap::unit::LaneId(1), ..Life::new(1, true) };
     let slot = Slot::Entry { tag: 1, entry: 16 };
     array::facts().into_iter().chain([size_of::<ObjectHeader>() as u64, life.word(), slot.word()])
 }
@@ -227,10 +228,13 @@ impl<'a> Names<'a> {
     ///
     /// Lock-free. Dead before the CAS: nothing was constructed, and the journal tells recovery which
     /// blocks to take back. Dead after it: the object is there, whole.
-    pub fn construct(&self, key: &Key<'_>, object: u64) -> Result<(), Refused> {
+    ///
+    /// `parts` are the blocks that hang on it, PRIVATE ones of this process; they are marked once it is
+    /// linked. The caller has the object pinned if there are any.
+    pub fn construct(&self, key: &Key<'_>, object: u64, parts: &[u64]) -> Result<(), Refused> {
         let entered = self.enter();
         let mut spare = None;
-        let made = self.construct_entered(key, object, &mut spare);
+        let made = self.construct_entered(key, object, parts, &mut spare);
         if let Some(entry) = spare {
             self.heap.free_private(entry);
         }
@@ -252,13 +256,14 @@ impl<'a> Names<'a> {
         &self,
         key: &Key<'_>,
         object: u64,
+        parts: &[u64],
         spare: &mut Option<u64>,
     ) -> Result<(), Refused> {
         loop {
             match self.locate(key, true)? {
                 Spot::Found(entry) => match entry.value() {
                     Value::Absent => {
-                        if self.link(&entry, object) {
+                        if self.link(&entry, object, parts) {
                             return Ok(());
                         }
                     }
@@ -266,7 +271,7 @@ impl<'a> Names<'a> {
                     Value::Live(other) => self.displace_retired(&entry, other)?,
                 },
                 Spot::Vacant(array, Some(slot)) => {
-                    if self.intern(key, object, array, slot, spare)? {
+                    if self.intern(key, object, parts, (array, slot), spare)? {
                         return Ok(());
                     }
                 }
@@ -277,18 +282,25 @@ impl<'a> Names<'a> {
     }
 
     /// A known name without object: value Absent → Live.
-    fn link(&self, entry: &Entry<'a>, object: u64) -> bool {
+    fn link(&self, entry: &Entry<'a>, object: u64, parts: &[u64]) -> bool {
         let journal = &self.record().journal;
         journal.open(Intent::Link { entry: entry.offset, object });
         Heap::set_state(self.heap.arena, object, State::Published);
         // Release: partner of every Acquire of the value; the object is whole.
         let linked =
             entry.word().compare_exchange(Value::Absent.word(), object, AcqRel, Acquire).is_ok();
-        if !linked {
+        if linked {
+            self.mark(parts);
+        } else {
             Heap::set_state(self.heap.arena, object, State::Private);
         }
         journal.close();
         linked
+    }
+
+    /// Marks what hangs on an object that is linked; the journal still says so.
+    fn mark(&self, parts: &[u64]) {
+        parts.iter().for_each(|part| Heap::set_state(self.heap.arena, *part, State::Part));
     }
 
     /// A new name: slot Empty → entry. False: the slot went to another, or the array was full.
@@ -296,8 +308,8 @@ impl<'a> Names<'a> {
         &self,
         key: &Key<'_>,
         object: u64,
-        array: Array<'a>,
-        slot: u64,
+        parts: &[u64],
+        (array, slot): (Array<'a>, u64),
         spare: &mut Option<u64>,
     ) -> Result<bool, Refused> {
         let arena = self.heap.arena;
@@ -327,7 +339,9 @@ impl<'a> Names<'a> {
         // Release: partner of every Acquire of the slot; entry and object are whole.
         let interned =
             array.slot(slot).compare_exchange(Slot::Empty.word(), word, AcqRel, Acquire).is_ok();
-        if !interned {
+        if interned {
+            self.mark(parts);
+        } else {
             Heap::set_state(arena, block, State::Private);
             Heap::set_state(arena, object, State::Private);
         }
@@ -368,7 +382,7 @@ impl<'a> Names<'a> {
         let destroyed = accepted.is_ok() && self.destroy_pinned(&pinned);
         self.unpin(pinned.hazard);
         if destroyed {
-            self.after_retire(pinned.object);
+            self.after_retire(&pinned);
         }
         accepted.map(|()| destroyed)
     }
@@ -378,7 +392,7 @@ impl<'a> Names<'a> {
         let destroyed = self.destroy_pinned(&pinned);
         self.unpin(pinned.hazard);
         if destroyed {
-            self.after_retire(pinned.object);
+            self.after_retire(&pinned);
         }
         destroyed
     }
@@ -404,16 +418,24 @@ impl<'a> Names<'a> {
                     Acquire,
                 );
             }
-            self.heap.retire(pinned.object);
+            self.leave(pinned.object, pinned.life);
         }
         journal.close();
         won
     }
 
-    /// A retired run is given back at once if nobody else has it pinned.
-    fn after_retire(&self, object: u64) {
+    /// Leaves the block of an object that is retired and unlinked to whoever finds it unpinned.
+    pub(crate) fn leave(&self, object: u64, life: Life) {
+        if life.has_parts { self.heap.doom(object) } else { self.heap.retire(object) }
+    }
+
+    /// What has parts, and a retired run, is given back at once if nobody else has it pinned.
+    fn after_retire(&self, &Pinned { object, life, .. }: &Pinned) {
         use crate::heap::unit::{Unit, UnitIndex};
-        if matches!(
+        if life.has_parts {
+            // With all pins in use it stays, until somebody looks for such.
+            let _ = trace::reap(self, object);
+        } else if matches!(
             self.heap.arena.unit(UnitIndex::containing(object)),
             Some(Unit::Run { state: State::Limbo, .. })
         ) {

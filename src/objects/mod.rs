@@ -11,9 +11,12 @@ use crate::heap::Heap;
 use crate::heap::lane::Lane;
 use crate::heap::unit::State;
 use crate::memory::Block;
+use crate::names::Names;
+use crate::names::entry::ObjectHeader;
 use crate::offset::Offset;
 use crate::process::pin::HazardIndex;
 use crate::shareable::Shareable;
+use crate::trace;
 use core::fmt;
 use core::marker::PhantomData;
 use core::mem::{self, ManuallyDrop};
@@ -82,6 +85,9 @@ impl<T: Shareable> Owned<'_, [T]> {
 }
 
 fn publish<T: Shareable, U: ?Sized>(owned: Owned<'_, U>) -> Offset<U> {
+    const {
+        assert!(!T::HAS_BLOCKS, "what has blocks is published by a name: `construct`");
+    }
     let attached = owned.block.attached();
     let at = attached.arena.offset_of(owned.value.as_ptr().cast());
     // A segment too full for the type's description has the object all the same.
@@ -108,6 +114,8 @@ pub struct Ref<'s, T: ?Sized> {
     lane: *const Lane,
     birth: u32,
     hazard: HazardIndex,
+    /// The object's block, if it has parts: whoever looks at it last lets it fall. Else 0.
+    tree: u64,
     /// Of this thread alone.
     thread: PhantomData<*const ()>,
 }
@@ -126,7 +134,16 @@ impl<T: ?Sized> Drop for Ref<'_, T> {
         // SAFETY: this thread's lane, of a segment that is attached while it is borrowed.
         let lane = unsafe { &*self.lane };
         if lane.birth() == self.birth {
+            let header = (self.tree != 0)
+                .then(|| ObjectHeader::at(&self.attached.arena, self.tree))
+                .flatten();
+            let is_destroyed = header.is_some_and(|header| !header.life().is_whole());
             lane.pins.unpin(self.attached.arena.lane(lane.id()), self.hazard);
+            if is_destroyed {
+                let names = Names { heap: Heap { arena: &self.attached.arena, lane } };
+                // With all pins in use it stays, until somebody looks for such.
+                let _ = trace::reap(&names, self.tree);
+            }
             release_user(self.attached, lane, self.birth);
         }
     }

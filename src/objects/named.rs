@@ -2,11 +2,14 @@
 
 use super::Ref;
 use super::typed::{Found, Recipe, Shape, unknown};
-use crate::names::entry::{Key, MAX_NAME, Space};
+use crate::names::entry::{Key, MAX_NAME, ObjectHeader, Space};
 use crate::names::error::ObjectError;
-use crate::names::{Pinned, Refused};
+use crate::names::{Names, Pinned, Refused};
 use crate::segment::Segment;
 use crate::shareable::{Shareable, type_name};
+use crate::trace::map::Map;
+use crate::trace::walk::{Fault, Tree};
+use core::ptr;
 
 /// An object as [`Segment::objects`] lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,15 +92,31 @@ impl Segment {
         write: impl FnMut(usize) -> T,
     ) -> Result<Found<'_, T>, ObjectError> {
         check_name(name)?;
-        self.attached().describe_type::<T>()?;
+        let attached = self.attached();
+        attached.describe_type::<T>()?;
+        let map = match T::HAS_BLOCKS {
+            true => {
+                attached.tag()?;
+                Some(attached.agree::<T>(|| name.into())?)
+            }
+            false => None,
+        };
         self.with_names(|names| {
             let key = Key::new(names.heap.arena, space, name.as_bytes());
-            let block = Recipe { count, write }.make(self.attached(), names.heap.lane, true)?;
+            let block = Recipe { count, write }.make(attached, names.heap.lane, true)?;
+            let unmake = |error| {
+                unmake::<T>(names, block, count);
+                error
+            };
+            let parts = match &map {
+                Some(map) => own_parts(names, map, block, name).map_err(unmake)?,
+                None => Vec::new(),
+            };
             // Pinned before anybody else can see it, and so destroy it: no second look is needed.
             let lane = names.heap.lane;
             let record = names.heap.arena.lane(lane.id());
             let pinned = lane.pins.pin(record, block).ok_or(Refused::TooManyPins);
-            let made = pinned.and_then(|hazard| match names.construct(&key, block) {
+            let made = pinned.and_then(|hazard| match names.construct(&key, block, &parts) {
                 Ok(()) => Ok(hazard),
                 Err(refused) => {
                     names.unpin(hazard);
@@ -105,11 +124,8 @@ impl Segment {
                 }
             });
             match made {
-                Ok(hazard) => Ok(Found::new(self.attached(), lane, block, count as u64, hazard)),
-                Err(refused) => {
-                    names.heap.free_private(block);
-                    Err(self.attached().explain(refused, name))
-                }
+                Ok(hazard) => Ok(Found::new(attached, lane, block, count as u64, hazard)),
+                Err(refused) => Err(unmake(attached.explain(refused, name))),
             }
         })
     }
@@ -266,6 +282,7 @@ impl Segment {
                         let fingerprint = entry.name().try_into().map_or(0, u64::from_le_bytes);
                         types.insert(fingerprint, self.attached().text(&pinned));
                     }
+                    Some(Space::Maps) => {}
                     space => objects.push(ObjectInfo {
                         name,
                         unique: space == Some(Space::Unique),
@@ -365,6 +382,24 @@ impl Segment {
             Ok(())
         })
     }
+}
+
+/// What hangs on values that are this process' own, in a block that is.
+fn own_parts(names: Names<'_>, map: &Map, block: u64, name: &str) -> Result<Vec<u64>, ObjectError> {
+    let tree = Tree::of(names.heap.arena, map, block);
+    let tree = tree.ok_or(ObjectError::Corrupt { what: "a new object does not fit its block" })?;
+    tree.own_parts().map_err(|fault| match fault {
+        Fault::Foreign => ObjectError::Foreign { name: name.into() },
+        Fault::Damaged(what) => ObjectError::Corrupt { what },
+    })
+}
+
+/// Drops the values in a block that was not published, and gives it back.
+fn unmake<T: Shareable>(names: Names<'_>, block: u64, count: usize) {
+    let first = names.heap.arena.at(block + ObjectHeader::value_at(align_of::<T>()) as u64);
+    // SAFETY: so many were written there, and the block is ours alone.
+    unsafe { ptr::slice_from_raw_parts_mut(first.cast::<T>(), count).drop_in_place() };
+    names.heap.free_private(block);
 }
 
 /// The name of a type, as far as it fits a name.

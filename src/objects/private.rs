@@ -44,6 +44,9 @@ impl Segment {
         count: usize,
         write: impl FnMut(usize) -> T,
     ) -> Result<(ManuallyDrop<Block<'_>>, NonNull<T>), ObjectError> {
+        const {
+            assert!(!T::HAS_BLOCKS, "what has blocks is private by itself, or in a `Box`");
+        }
         with_lane(self.attached(), |lane| {
             let attached = self.attached();
             let block = Recipe { count, write }.make(attached, lane, false)?;

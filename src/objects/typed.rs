@@ -5,16 +5,22 @@ use crate::attached::{Attached, with_lane};
 use crate::heap::Heap;
 use crate::heap::error::AllocError;
 use crate::heap::lane::Lane;
+use crate::heap::unit::{State, Unit};
+use crate::heap::{Place, PlaceKind};
 use crate::memory::{Block, take};
-use crate::names::entry::{Key, ObjectHeader, Space};
+use crate::names::entry::{Key, Life, ObjectHeader, Space};
 use crate::names::error::ObjectError;
 use crate::names::{Names, Pinned, Refused};
 use crate::process::pin::HazardIndex;
 use crate::shareable::{Shareable, type_name};
+use crate::trace::map::Map;
+use crate::trace::walk::{Fault, Limb, Tree, Walker};
 use core::alloc::Layout;
+use core::any::TypeId;
 use core::marker::PhantomData;
 use core::mem;
 use core::ptr::NonNull;
+use std::rc::Rc;
 
 /// What is to be constructed: how to write `count` values.
 pub(super) struct Recipe<F> {
@@ -33,20 +39,45 @@ impl<F> Recipe<F> {
     where
         F: FnMut(usize) -> T,
     {
-        const { assert!(!mem::needs_drop::<T>(), "a shared value has no drop glue") };
+        const {
+            assert!(
+                mem::needs_drop::<T>() == T::HAS_BLOCKS,
+                "a shared value has no drop glue but that of collections"
+            )
+        };
         let layout = layout::<T>(self.count).ok_or(ObjectError::TooLarge { count: self.count })?;
         let block = take(attached, lane, layout)?;
-        // If `write` unwinds, the block goes back.
-        let guard = Block::new(attached, lane, block);
-        ObjectHeader::write(&attached.arena, block, T::FINGERPRINT, self.count as u64, named);
-        let values = value_of::<T>(attached, block);
+        // If `write` unwinds, the block goes back, and what is in it.
+        let mut guard = Unfinished {
+            _block: Block::new(attached, lane, block),
+            first: value_of::<T>(attached, block),
+            written: 0,
+        };
+        let life = Life { has_parts: T::HAS_BLOCKS, ..Life::new(self.count as u64, named) };
+        ObjectHeader::write(&attached.arena, block, T::FINGERPRINT, life);
         let mut write = self.write;
         for i in 0..self.count {
             // SAFETY: the block is ours alone and was laid out for `count` values.
-            unsafe { values.add(i).write(write(i)) };
+            unsafe { guard.first.add(i).write(write(i)) };
+            guard.written += 1;
         }
         mem::forget(guard);
         Ok(block)
+    }
+}
+
+/// A block in which values are being written.
+struct Unfinished<'s, T> {
+    _block: Block<'s>,
+    first: NonNull<T>,
+    written: usize,
+}
+
+impl<T> Drop for Unfinished<'_, T> {
+    fn drop(&mut self) {
+        let written = NonNull::slice_from_raw_parts(self.first, self.written);
+        // SAFETY: so many were written, and the block is ours alone.
+        unsafe { written.drop_in_place() };
     }
 }
 
@@ -76,9 +107,11 @@ pub(super) struct Found<'s, T> {
     hazard: HazardIndex,
     first: NonNull<T>,
     count: u64,
+    /// [`Ref::tree`].
+    tree: u64,
 }
 
-impl<'s, T> Found<'s, T> {
+impl<'s, T: Shareable> Found<'s, T> {
     pub(super) fn new(
         attached: &'s Attached,
         lane: &Lane,
@@ -94,6 +127,7 @@ impl<'s, T> Found<'s, T> {
             hazard,
             first: value_of(attached, block),
             count,
+            tree: if T::HAS_BLOCKS { block } else { 0 },
         }
     }
 
@@ -106,8 +140,8 @@ impl<'s, T> Found<'s, T> {
     }
 
     fn with<U: ?Sized>(&self, value: NonNull<U>) -> Ref<'s, U> {
-        let Found { attached, lane, birth, hazard, .. } = *self;
-        Ref { value, attached, lane, birth, hazard, thread: PhantomData }
+        let Found { attached, lane, birth, hazard, tree, .. } = *self;
+        Ref { value, attached, lane, birth, hazard, tree, thread: PhantomData }
     }
 }
 
@@ -139,6 +173,9 @@ impl Attached {
         name: impl Fn() -> String,
     ) -> Result<Found<'s, T>, ObjectError> {
         let checked = self.check_type::<T>(names, &pinned, shape, &name).and_then(|()| {
+            if T::HAS_BLOCKS {
+                return self.check_parts::<T>(names, &pinned, &name);
+            }
             let first = value_of::<T>(self, pinned.object);
             // SAFETY: the object is pinned, and the fingerprint says that `count` values of T, or
             // bytes that claim to be, were written there.
@@ -162,6 +199,78 @@ impl Attached {
                 Err(error)
             }
         }
+    }
+
+    /// Whether the object's words may be followed.
+    fn check_parts<T: Shareable>(
+        &self,
+        names: Names<'_>,
+        pinned: &Pinned,
+        name: impl Fn() -> String,
+    ) -> Result<(), ObjectError> {
+        if !pinned.life.has_parts {
+            return Err(ObjectError::Corrupt { what: "an object does not say that it has parts" });
+        }
+        self.tag()?;
+        let map = self.agree::<T>(&name)?;
+        // Nobody waits for another thread here, nor, in a child made by fork, for one that is not there.
+        let known = || self.whole.try_lock().is_ok_and(|whole| whole.contains(&pinned.object));
+        if self.is_creator() || known() {
+            return Ok(());
+        }
+        let tree = Tree::of(names.heap.arena, &map, pinned.object);
+        if tree.is_none_or(|tree| tree.walk(&mut Look { attached: self }).is_err()) {
+            return Err(ObjectError::InvalidValue { name: name(), expected: type_name::<T>() });
+        }
+        // At its place there are from now on objects of processes that have the segment open.
+        if let Ok(mut whole) = self.whole.try_lock() {
+            whole.insert(pinned.object);
+        }
+        Ok(())
+    }
+
+    /// Has the trace map of `T` stand in the segment, and agree with this program's.
+    pub(super) fn agree<T: Shareable>(
+        &self,
+        name: impl Fn() -> String,
+    ) -> Result<Rc<Map>, ObjectError> {
+        self.with_names(|names| {
+            let types = names.heap.lane.types();
+            if let Some(map) = types.borrow().maps.get(&TypeId::of::<T>()) {
+                return Ok(map.clone());
+            }
+            let map = Map::of::<T>();
+            let (words, bytes) = (map.words(), T::FINGERPRINT.to_le_bytes());
+            let key = Key::new(names.heap.arena, Space::Maps, &bytes);
+            loop {
+                let found = names.find(&key).map_err(|refused| self.explain(refused, ""))?;
+                if let Some(pinned) = found {
+                    let is_same = pinned.fingerprint == u32::FINGERPRINT
+                        && names.words_of(pinned.object, pinned.life.count) == Some(words);
+                    names.unpin(pinned.hazard);
+                    if is_same {
+                        break;
+                    }
+                    let found = format!("{} with other parts", type_name::<T>());
+                    let (name, expected) = (name(), type_name::<T>());
+                    return Err(ObjectError::WrongType { name, found, expected });
+                }
+                let recipe = Recipe { count: words.len(), write: |i| words[i] };
+                let block = recipe.make::<u32>(self, names.heap.lane, true)?;
+                match names.construct(&key, block, &[]) {
+                    Ok(()) => break,
+                    Err(refused) => {
+                        names.heap.free_private(block);
+                        if refused != Refused::Taken {
+                            return Err(self.explain(refused, ""));
+                        }
+                    }
+                }
+            }
+            let map = Rc::new(map);
+            types.borrow_mut().maps.insert(TypeId::of::<T>(), map.clone());
+            Ok(map)
+        })
     }
 
     pub(super) fn check_type<T: Shareable>(
@@ -245,7 +354,7 @@ impl Attached {
                     names.heap.lane,
                     true,
                 )?;
-                if let Err(refused) = names.construct(&key, block) {
+                if let Err(refused) = names.construct(&key, block, &[]) {
                     names.heap.free_private(block);
                     if refused != Refused::Taken {
                         return Err(self.explain(refused, ""));
@@ -260,6 +369,32 @@ impl Attached {
             types.known.insert(fingerprint);
             Ok(())
         })
+    }
+}
+
+/// Looks whether a tree is whole, before a reference into it is made.
+struct Look<'a> {
+    attached: &'a Attached,
+}
+
+impl Walker for Look<'_> {
+    /// Its own parts, and such as a process that lives has not marked yet.
+    fn accepts(&self, state: Option<State>, place: &Place) -> bool {
+        let owner = match (state, place.kind) {
+            (Some(State::Part), _) => return true,
+            (Some(State::Private), PlaceKind::Slab(_, Unit::Slab { lane, .. })) => lane,
+            (Some(State::Private), PlaceKind::Run(_, Unit::Run { lane, .. })) => lane,
+            _ => return false,
+        };
+        self.attached.is_of_the_living(owner)
+    }
+
+    fn enter(&mut self, _: Limb) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    fn looks_at_values(&self) -> bool {
+        true
     }
 }
 

@@ -19,6 +19,9 @@ pub enum Intent {
     Reap { entry: u64, array: u64, slot: u64 },
     /// Hang `new` behind `array` as its successor.
     Grow { array: u64, new: u64 },
+    /// Give back `object`, which is destroyed, and all that hangs on it; at the moment `part` (0: none),
+    /// to which the word at `word_at` leads.
+    Fall { object: u64, word_at: u64, part: u64 },
 }
 
 impl Intent {
@@ -28,7 +31,7 @@ impl Intent {
             Intent::Link { object, .. } => [object, 0],
             Intent::Intern { entry, object, .. } => [entry, object],
             Intent::Grow { new, .. } => [new, 0],
-            Intent::Destroy { .. } | Intent::Reap { .. } => [0, 0],
+            Intent::Destroy { .. } | Intent::Reap { .. } | Intent::Fall { .. } => [0, 0],
         }
     }
 }
@@ -53,12 +56,23 @@ impl Journal {
             Intent::Destroy { entry, object } => (3, entry, object, 0, 0),
             Intent::Reap { entry, array, slot } => (4, entry, 0, array, slot),
             Intent::Grow { array, new } => (5, 0, new, array, 0),
+            Intent::Fall { object, word_at, part } => (6, word_at, object, 0, part),
         };
         self.entry.store(entry, Release);
         self.object.store(object, Release);
         self.array.store(array, Release);
         self.slot.store(slot, Release);
         self.kind.store(kind, Release);
+    }
+
+    /// In an open [`Fall`](Intent::Fall): the part that goes next; 0: none.
+    pub fn at(&self, word_at: u64, part: u64) {
+        // None first: no part ever stands beside another's word.
+        self.slot.store(0, Release);
+        if part != 0 {
+            self.entry.store(word_at, Release);
+            self.slot.store(part, Release);
+        }
     }
 
     /// Closes it: whatever stood in it is done or undone.
@@ -78,6 +92,7 @@ impl Journal {
             3 => Intent::Destroy { entry, object },
             4 => Intent::Reap { entry, array, slot },
             5 => Intent::Grow { array, new: object },
+            6 => Intent::Fall { object, word_at: entry, part: slot },
             unknown => return Some(Err(unknown)),
         }))
     }
@@ -93,12 +108,13 @@ mod tests {
         unsafe { core::mem::zeroed() }
     }
 
-    const INTENTS: [Intent; 5] = [
+    const INTENTS: [Intent; 6] = [
         Intent::Link { entry: 1, object: 2 },
         Intent::Intern { entry: 3, object: 4, array: 5, slot: 6 },
         Intent::Destroy { entry: 7, object: 8 },
         Intent::Reap { entry: 9, array: 10, slot: 11 },
         Intent::Grow { array: 12, new: 13 },
+        Intent::Fall { object: 14, word_at: 15, part: 16 },
     ];
 
     #[test]
@@ -110,13 +126,13 @@ mod tests {
             assert_eq!(journal.read(), Some(Ok(intent)));
             journal.close();
         }
-        journal.kind.store(6, Relaxed);
-        assert_eq!(journal.read(), Some(Err(6)), "no version writes such a kind");
+        journal.kind.store(7, Relaxed);
+        assert_eq!(journal.read(), Some(Err(7)), "no version writes such a kind");
     }
 
     #[test]
     fn each_block_that_would_be_linked_is_told() {
         let told = INTENTS.map(Intent::to_link);
-        assert_eq!(told, [[2, 0], [3, 4], [0, 0], [0, 0], [13, 0]]);
+        assert_eq!(told, [[2, 0], [3, 4], [0, 0], [0, 0], [13, 0], [0, 0]]);
     }
 }

@@ -71,6 +71,19 @@ impl PinBook {
     }
 }
 
+/// In a hazard word: whoever set it does not look at the object, but only keeps its memory.
+pub const REAPER: u64 = 1 << 63;
+
+/// Whether anybody looks at the object at `offset`. Call it after it was seen with Acquire that nobody
+/// new can.
+pub fn has_readers(arena: &Arena, offset: u64) -> bool {
+    fence(SeqCst); // [O], as in `named`
+    arena.lanes().any(|(_, lane)| {
+        let high = (lane.hazards_high.load(Acquire) as usize).min(HAZARDS);
+        lane.hazards[..high].iter().any(|hazard| hazard.load(Acquire) == offset)
+    })
+}
+
 /// All that is named by anyone's hazards, in order. Call it after the Limbo was seen with Acquire.
 pub fn named(arena: &Arena) -> Vec<u64> {
     fence(SeqCst); // [O], partner: `pin`'s [P]
@@ -80,7 +93,7 @@ pub fn named(arena: &Arena) -> Vec<u64> {
             let high = (lane.hazards_high.load(Acquire) as usize).min(HAZARDS);
             lane.hazards[..high]
                 .iter()
-                .map(|hazard| hazard.load(Acquire))
+                .map(|hazard| hazard.load(Acquire) & !REAPER)
                 .filter(|offset| *offset != 0)
         })
         .collect();

@@ -21,6 +21,7 @@ use super::Recovered;
 use super::names::unlinked;
 use crate::arena::Arena;
 use crate::heap::Heap;
+use crate::heap::size_class::ClassId;
 use crate::heap::slab::SlabBlock;
 use crate::heap::unit::{LaneId, State, UNIT, Unit, UnitIndex};
 use crate::layout::SetId;
@@ -36,6 +37,8 @@ pub struct Dead {
     lanes: Vec<LaneId>,
     /// What each lane's journal says, if it is open.
     intents: Vec<(LaneId, Intent)>,
+    /// In order: PRIVATE blocks of it that hang on objects which it had linked.
+    parts: Vec<u64>,
 }
 
 impl Dead {
@@ -50,7 +53,25 @@ impl Dead {
             intents: its()
                 .filter_map(|(lane, record)| Some((lane, record.journal.read()?.ok()?)))
                 .collect(),
+            parts: Vec::new(),
         }
+    }
+
+    /// The same, with the parts of what it had linked.
+    pub fn with_parts(names: Names<'_>, tenure: Tenure) -> Result<Dead, Refused> {
+        let mut dead = Dead::of(names.heap.arena, tenure);
+        for (lane, intent) in &dead.intents {
+            dead.parts.extend(names.parts_linked(*lane, *intent)?);
+        }
+        dead.parts.sort_unstable();
+        Ok(dead)
+    }
+
+    /// Its parts that lie in these bytes of the segment.
+    fn parts_in(&self, range: core::ops::Range<u64>) -> &[u64] {
+        let from = self.parts.partition_point(|part| *part < range.start);
+        let to = self.parts.partition_point(|part| *part < range.end);
+        &self.parts[from..to]
     }
 
     pub fn lanes(&self) -> &[LaneId] {
@@ -88,8 +109,11 @@ impl Heap<'_> {
                 }
                 Unit::Sweep { class, lane, of } if dead.has(lane) => {
                     let mine = Unit::Sweep { class, lane: self.lane.id(), of };
+                    // The label is one that a dead helper left: perhaps the journals are another's.
+                    let other = self.other_of(of, dead)?;
                     if self.exchange(unit, word, mine) {
-                        self.sweep(unit, class.cut().span, mine, dead, found);
+                        let of = other.as_ref().unwrap_or(dead);
+                        self.sweep(unit, class.cut().span, mine, of, found);
                     }
                 }
                 Unit::Claimed { lane } if dead.has(lane) => {
@@ -98,6 +122,12 @@ impl Heap<'_> {
                 }
                 Unit::Tail { back, lane } if dead.has(lane) && !self.is_covered(unit, back) => {
                     self.disown(unit, word, found);
+                }
+                Unit::Run { len, lane, state: State::Private }
+                    if dead.has(lane) && dead.parts.binary_search(&unit.offset()).is_ok() =>
+                {
+                    // Final while we help: the object is linked. Lost: another helper marked it.
+                    self.exchange(unit, word, Unit::Run { len, lane, state: State::Part });
                 }
                 Unit::Run { len, lane, state: State::Private } | Unit::Freeing { len, lane }
                     if dead.has(lane) =>
@@ -184,11 +214,11 @@ impl Heap<'_> {
         let leads = match intent {
             Intent::Link { entry, .. } => entry,
             Intent::Intern { array, .. } | Intent::Grow { array, .. } => array,
-            Intent::Destroy { .. } | Intent::Reap { .. } => return Ok(false),
+            Intent::Destroy { .. } | Intent::Reap { .. } | Intent::Fall { .. } => return Ok(false),
         };
         // The run is no slab under our label, so all that is looked at must be pinned.
         Names { heap: *self }.while_it_stands(lane, intent, [block, leads], || {
-            self.arena.unit_word(head).load(Acquire) == word && unlinked(self.arena, intent)
+            Ok(self.arena.unit_word(head).load(Acquire) == word && unlinked(self.arena, intent))
         })
     }
 
@@ -203,6 +233,7 @@ impl Heap<'_> {
         self.arena.doorbell(head).swap(0, AcqRel);
         let cut = class.cut();
         let states = self.arena.states(head, class);
+        self.mark_parts(head, class, helped);
         let mut freed = 0;
         for at in (0..cut.count).step_by(8) {
             let valid = valid_flags(cut.count - at);
@@ -223,7 +254,7 @@ impl Heap<'_> {
                 self.state(block).store(State::Free as u8, Release);
             }
         }
-        freed += self.free_never_linked(head, mine, helped, found);
+        freed += self.free_never_linked(head, class, helped, found);
         found.blocks += freed;
         found.bytes += freed * u64::from(cut.size);
 
@@ -256,32 +287,14 @@ impl Heap<'_> {
     fn free_never_linked(
         &self,
         head: UnitIndex,
-        mine: Unit,
+        class: ClassId,
         helped: &Dead,
         found: &mut Recovered,
     ) -> u64 {
-        let Unit::Sweep { class, of, .. } = mine else { unreachable!("it is being swept") };
-        // The label may be one that a dead helper left: then the journals are those of another.
-        let owner = self.arena.lanes().find(|(lane, _)| *lane == of).and_then(|(_, record)| {
-            // Acquire: with the owner its journals.
-            LaneOwner::of(record.owner.load(Acquire))
-        });
-        let other = match owner.and_then(LaneOwner::tenure) {
-            Some(tenure) if tenure != helped.tenure => Some(Dead::of(self.arena, tenure)),
-            _ => None,
-        };
-        let cut = class.cut();
         let mut freed = 0;
-        for (block, _, intent) in other.as_ref().unwrap_or(helped).suspects() {
-            let first = head.offset() + u64::from(cut.start);
-            let Some(at) = block.checked_sub(first).and_then(|at| u32::try_from(at).ok()) else {
-                continue;
-            };
-            let index = at / cut.size;
-            if index >= cut.count || at % cut.size != 0 {
-                continue;
-            }
-            let state = self.state(SlabBlock { head, class, index });
+        for (block, _, intent) in helped.suspects() {
+            let Some(block) = block_of(head, class, block) else { continue };
+            let state = self.state(block);
             // Relaxed: the dead one's last store, which the kernel's word is behind, or a free.
             if state.load(Relaxed) == State::Published as u8 && unlinked(self.arena, intent) {
                 state.store(State::Free as u8, Release);
@@ -291,6 +304,43 @@ impl Heap<'_> {
         }
         freed
     }
+
+    /// Makes parts of the PRIVATE blocks of a slab that is being swept which hang on objects that the
+    /// dead had linked.
+    fn mark_parts(&self, head: UnitIndex, class: ClassId, helped: &Dead) {
+        let end = head.plus(class.cut().span).offset();
+        for part in helped.parts_in(head.offset()..end) {
+            let Some(block) = block_of(head, class, *part) else { continue };
+            let state = self.state(block);
+            // Relaxed: the dead one's last store, which the kernel's word is behind.
+            if state.load(Relaxed) == State::Private as u8 {
+                state.store(State::Part as u8, Release);
+            }
+        }
+    }
+
+    /// Whose lane `of` is, if not that of `helped`.
+    fn other_of(&self, of: LaneId, helped: &Dead) -> Result<Option<Dead>, Refused> {
+        let owner = self.arena.lanes().find(|(lane, _)| *lane == of).and_then(|(_, record)| {
+            // Acquire: with the owner its journals.
+            LaneOwner::of(record.owner.load(Acquire))
+        });
+        match owner.and_then(LaneOwner::tenure) {
+            Some(tenure) if tenure != helped.tenure => {
+                Dead::with_parts(Names { heap: *self }, tenure).map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+/// The block of the slab at `head` that starts there; `None`: none does.
+fn block_of(head: UnitIndex, class: ClassId, start: u64) -> Option<SlabBlock> {
+    let cut = class.cut();
+    let first = head.offset() + u64::from(cut.start);
+    let at = start.checked_sub(first).and_then(|at| u32::try_from(at).ok())?;
+    let index = at / cut.size;
+    (index < cut.count && at % cut.size == 0).then_some(SlabBlock { head, class, index })
 }
 
 /// The lowest bit of each of eight bytes.
@@ -303,7 +353,7 @@ fn valid_flags(count: u32) -> u64 {
 
 /// Of eight state bytes: the lowest bit of each that is PRIVATE.
 fn private_flags(bytes: u64) -> u64 {
-    // The states are 0, 1, 2, 3 and 6: PRIVATE alone has the lowest bit and not the second.
+    // The states are 0, 1, 2, 3, 6, 10 and 14: PRIVATE alone has the lowest bit and not the second.
     bytes & !(bytes >> 1) & ALL
 }
 
@@ -313,7 +363,15 @@ mod tests {
 
     #[test]
     fn private_bytes_are_told_from_others() {
-        let states = [State::Free, State::Private, State::Published, State::Limbo, State::Raw];
+        let states = [
+            State::Free,
+            State::Private,
+            State::Published,
+            State::Limbo,
+            State::Raw,
+            State::Part,
+            State::Doomed,
+        ];
         for (i, low) in states.into_iter().enumerate() {
             for (j, high) in states.into_iter().enumerate() {
                 let bytes = u64::from_le_bytes([low as u8, 0, 2, 3, high as u8, 6, 1, low as u8]);

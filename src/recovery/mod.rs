@@ -180,8 +180,8 @@ fn help(heap: Heap<'_>, tenure: Tenure, found: &mut Recovered) -> Result<(), Ref
 
 /// Whether nothing is left of it but its numbers.
 fn help_inside(heap: Heap<'_>, tenure: Tenure, found: &mut Recovered) -> Result<bool, Refused> {
-    let dead = Dead::of(heap.arena, tenure);
     let names = Names { heap };
+    let dead = Dead::with_parts(names, tenure)?;
     for lane in dead.lanes() {
         found.finished += u64::from(names.finish(*lane)?);
     }

@@ -5,6 +5,10 @@
 //! | Link, Intern, Grow | its CAS: the blocks are free again | its CAS: it took effect | when the slab is swept ([`unlinked`]) |
 //! | Destroy | the life word's CAS: nothing happened | it: unlink, Limbo | by [`finish`](Names::finish) |
 //! | Reap | | slot Frozen, entry in Limbo | by [`finish`](Names::finish) |
+//! | Fall | the life word's CAS: nothing happened | it: the parts that are left go, then the object | by [`finish`](Names::finish) |
+//!
+//! Parts of an object that was linked are marked before a slab is swept
+//! ([`parts_linked`](Names::parts_linked)).
 //!
 //! Helpers write into no journal, and repeat each other: each step is one that may be done twice.
 //! A helper that sleeps and goes on when all is over could meet other blocks in the same places. So it
@@ -19,7 +23,9 @@ use crate::names::array::{Array, Slot};
 use crate::names::entry::{Entry, Life, ObjectHeader, Value};
 use crate::names::{Names, Refused};
 use crate::process::journal::Intent;
+use crate::process::pin::REAPER;
 use crate::sync::{AcqRel, Acquire, Release};
+use crate::trace;
 
 /// Whether a dead lane published the blocks of this intent and did not link them.
 ///
@@ -45,7 +51,7 @@ pub fn unlinked(arena: &Arena, intent: Intent) -> bool {
         Intent::Grow { array, new } => {
             Array::at(arena, array).map(|array| array.next().load(Acquire)) != Some(new)
         }
-        Intent::Destroy { .. } | Intent::Reap { .. } => false,
+        Intent::Destroy { .. } | Intent::Reap { .. } | Intent::Fall { .. } => false,
     }
 }
 
@@ -60,33 +66,42 @@ impl Names<'_> {
         match intent {
             Intent::Destroy { entry, object } => {
                 self.while_it_stands(of, intent, [object, entry], || {
-                    self.finish_destroy(of, entry, object)
+                    Ok(self.finish_destroy(of, entry, object))
                 })
             }
             Intent::Reap { entry, array, slot } => {
                 self.while_it_stands(of, intent, [entry, array], || {
-                    self.finish_reap(of, entry, array, slot)
+                    Ok(self.finish_reap(of, entry, array, slot))
+                })
+            }
+            Intent::Fall { object, word_at, part } => {
+                self.while_it_stands(of, intent, [object | REAPER, part], || {
+                    trace::take_over(self, of, object, word_at, part)
                 })
             }
             Intent::Link { .. } | Intent::Intern { .. } | Intent::Grow { .. } => Ok(false),
         }
     }
 
-    /// What `act` says, called with the blocks at `offsets` pinned; false, and not called, if the
+    /// What `act` says, called with the blocks at `offsets` pinned; nothing, and not called, if the
     /// journal of the dead lane `of` does not say `intent` any more.
-    pub(super) fn while_it_stands(
+    pub(super) fn while_it_stands<T: Default>(
         &self,
         of: LaneId,
         intent: Intent,
         offsets: [u64; 2],
-        act: impl FnOnce() -> bool,
-    ) -> Result<bool, Refused> {
+        act: impl FnOnce() -> Result<T, Refused>,
+    ) -> Result<T, Refused> {
         let (pins, record) = (&self.heap.lane.pins, self.record());
         let hazards = offsets.map(|offset| pins.pin(record, offset));
         // Behind the pins' fences.
         let still = self.heap.arena.lane(of).journal.read() == Some(Ok(intent));
         let has_all = hazards.iter().all(Option::is_some);
-        let done = if has_all { Ok(still && act()) } else { Err(Refused::TooManyPins) };
+        let done = match (has_all, still) {
+            (true, true) => act(),
+            (true, false) => Ok(T::default()),
+            (false, _) => Err(Refused::TooManyPins),
+        };
         hazards.into_iter().flatten().for_each(|hazard| pins.unpin(record, hazard));
         done
     }
@@ -102,8 +117,26 @@ impl Names<'_> {
             let live = Value::Live(object).word();
             let _ = value.compare_exchange(live, Value::Absent.word(), AcqRel, Acquire);
         }
-        self.heap.retire(object);
+        self.leave(object, header.life());
         true
+    }
+
+    /// The parts of an object that the dead lane `of` had linked, and perhaps not marked all: they are
+    /// no more free than the object.
+    ///
+    /// As long as the journal stands, the dead one's pin keeps the object from falling.
+    pub(super) fn parts_linked(&self, of: LaneId, intent: Intent) -> Result<Vec<u64>, Refused> {
+        let (object, leads) = match intent {
+            Intent::Link { entry, object } => (object, entry),
+            Intent::Intern { object, array, .. } => (object, array),
+            _ => return Ok(Vec::new()),
+        };
+        self.while_it_stands(of, intent, [object, leads], || {
+            if unlinked(self.heap.arena, intent) {
+                return Ok(Vec::new());
+            }
+            self.parts_of(object)
+        })
     }
 
     fn finish_reap(&self, of: LaneId, entry: u64, array: u64, slot: u64) -> bool {

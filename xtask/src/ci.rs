@@ -91,6 +91,16 @@ const STEPS: &[Step] = &[
         advice: "it is the first thing that a newcomer runs: its last lines say what went wrong",
     },
     Step {
+        name: "a vector between processes",
+        does: Cargo(&["run", "--release", "--example", "vector"]),
+        advice: "run it by hand: it says what the reader found",
+    },
+    Step {
+        name: "a map between processes",
+        does: Cargo(&["run", "--release", "--example", "map"]),
+        advice: "run it by hand: it says what the reader found",
+    },
+    Step {
         name: "writer and reader",
         does: WriterAndReader,
         advice: "start `cargo run --example writer` and `--example reader` by hand, in two terminals",

@@ -4,6 +4,7 @@
 mod memory;
 pub mod objects;
 pub mod processes;
+pub mod trees;
 
 use crate::stage::{Stage, Value, Victim};
 use anyhow::Result;
@@ -110,7 +111,9 @@ impl Operation {
 
 /// All operations.
 pub fn all() -> impl Iterator<Item = &'static Operation> {
-    processes::OPERATIONS.iter().chain(memory::OPERATIONS).chain(objects::OPERATIONS)
+    let with_parts = trees::OPERATIONS;
+    let all = processes::OPERATIONS.iter().chain(memory::OPERATIONS);
+    all.chain(objects::OPERATIONS).chain(with_parts)
 }
 
 /// Bytes of a block of which 16 fill a unit, and a magazine.

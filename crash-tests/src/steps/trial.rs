@@ -46,7 +46,7 @@ impl fmt::Display for Place {
 }
 
 /// Operations in which one died whom the victim recovers, and every how many-th step of them.
-const RECOVERED: [(&str, u64); 18] = [
+const RECOVERED: [(&str, u64); 24] = [
     ("construct-new", 1),
     ("construct-known-name", 1),
     ("construct-run", 3),
@@ -54,6 +54,12 @@ const RECOVERED: [(&str, u64); 18] = [
     ("destroy-at", 2),
     ("destroy-run", 2),
     ("destroy-held", 3),
+    ("construct-tree", 1),
+    ("construct-tree-known-name", 3),
+    ("construct-tree-run", 4),
+    ("destroy-tree", 2),
+    ("destroy-tree-run", 5),
+    ("let-tree-fall", 3),
     ("allocate-refill-bells", 4),
     ("allocate-adopt", 4),
     ("allocate-wide", 2),

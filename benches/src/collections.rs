@@ -1,0 +1,211 @@
+//! `collections`: those of sharena beside std's and hashbrown's, private and published.
+
+use crate::args::CollectionsArgs;
+use anyhow::Result;
+use comfy_table::{CellAlignment, Table, presets};
+use hashbrown::HashMap as Peer;
+use sharena::collections::{HashMap, Vec as Shared};
+use sharena::{Options, Ref, Segment};
+use std::hint::black_box;
+use std::time::Instant;
+
+/// Elements of a vector, keys of a map.
+const MANY: u64 = 1 << 16;
+/// How often each work is done in a round.
+const TIMES: u64 = 8;
+
+/// Who does the work.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Subject {
+    Peer,
+    Private,
+    /// Looked at through a `Ref`.
+    Published,
+}
+
+/// A work, its bar, and who does it.
+struct Work {
+    name: &'static str,
+    limit: f64,
+    subjects: &'static [Subject],
+    run: fn(&Stage<'_>, Subject),
+}
+
+use Subject::{Peer as OfPeer, Private, Published};
+
+const WORKS: [Work; 6] = [
+    Work { name: "vec push", limit: 1.5, subjects: &[OfPeer, Private], run: push },
+    Work { name: "vec iterate", limit: 1.5, subjects: &[OfPeer, Private, Published], run: iterate },
+    Work { name: "vec index", limit: 1.5, subjects: &[OfPeer, Private, Published], run: index },
+    Work { name: "map insert", limit: 2.0, subjects: &[OfPeer, Private], run: insert },
+    Work { name: "map get", limit: 2.0, subjects: &[OfPeer, Private, Published], run: get },
+    Work { name: "map miss", limit: 2.0, subjects: &[OfPeer, Private, Published], run: miss },
+];
+
+/// What is read.
+struct Stage<'s> {
+    segment: &'s Segment,
+    vec: Vec<u64>,
+    shared: Shared<u64>,
+    shown: Ref<'s, Shared<u64>>,
+    map: Peer<u64, u64>,
+    shared_map: HashMap<u64, u64>,
+    shown_map: Ref<'s, HashMap<u64, u64>>,
+    /// In the order in which keys are looked up.
+    keys: Vec<u64>,
+}
+
+/// The command; whether every bar that was asked for is met.
+pub fn run(args: &CollectionsArgs) -> Result<bool> {
+    let segment = Options::new().capacity(256 << 20).create_anonymous()?;
+    let mut keys: Vec<u64> = (0..MANY).map(key).collect();
+    fastrand::Rng::with_seed(7).shuffle(&mut keys);
+    let shared = || {
+        let mut made = Shared::new_in(&segment);
+        made.extend(0..MANY);
+        made
+    };
+    let shared_map = || {
+        let mut made = HashMap::new_in(&segment);
+        made.extend((0..MANY).map(|i| (key(i), i)));
+        made
+    };
+    let stage = Stage {
+        segment: &segment,
+        vec: (0..MANY).collect(),
+        shared: shared(),
+        shown: segment.construct("vector", shared())?,
+        map: (0..MANY).map(|i| (key(i), i)).collect(),
+        shared_map: shared_map(),
+        shown_map: segment.construct("map", shared_map())?,
+        keys,
+    };
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_FULL_CONDENSED);
+    table.set_header(["work", "subject", "median ns", "ratio", "bar"]);
+    let mut all = true;
+    for work in &WORKS {
+        let rounds = measure(&stage, work, args.rounds);
+        for (s, subject) in work.subjects.iter().enumerate() {
+            let ratio = median(rounds.iter().map(|round| round[s] / round[0]));
+            let is_met = *subject == OfPeer || ratio <= work.limit;
+            all &= is_met;
+            let bar = format!("{} {}", work.limit, if is_met { "met" } else { "NOT MET" });
+            table.add_row([
+                work.name.to_owned(),
+                name_of(work, *subject).to_owned(),
+                format!("{:.2}", median(rounds.iter().map(|round| round[s]))),
+                format!("{ratio:.2}"),
+                if *subject == OfPeer { String::new() } else { bar },
+            ]);
+        }
+    }
+    for column in 2..4 {
+        table.column_mut(column).expect("five of them").set_cell_alignment(CellAlignment::Right);
+    }
+    println!("{table}");
+    println!("ns per element over {} rounds; ratio: the median of the rounds' ratios", args.rounds);
+    Ok(!args.gate || all)
+}
+
+fn name_of(work: &Work, subject: Subject) -> &'static str {
+    match subject {
+        OfPeer if work.name.starts_with("vec") => "std",
+        OfPeer => "hashbrown",
+        Private => "private",
+        Published => "published",
+    }
+}
+
+/// Nanoseconds per element, by round and subject; the order changes from round to round.
+fn measure(stage: &Stage<'_>, work: &Work, rounds: u32) -> Vec<Vec<f64>> {
+    let mut times = Vec::new();
+    for round in 0..=rounds as usize {
+        let mut of_round = vec![0.0; work.subjects.len()];
+        for turn in 0..work.subjects.len() {
+            let s = (turn + round) % work.subjects.len();
+            let begin = Instant::now();
+            (0..TIMES).for_each(|_| (work.run)(stage, work.subjects[s]));
+            of_round[s] = begin.elapsed().as_nanos() as f64 / (MANY * TIMES) as f64;
+        }
+        if round > 0 {
+            times.push(of_round); // the first one warms up
+        }
+    }
+    times
+}
+
+fn median(of: impl Iterator<Item = f64>) -> f64 {
+    let mut sorted: Vec<f64> = of.collect();
+    sorted.sort_by(f64::total_cmp);
+    sorted[sorted.len() / 2]
+}
+
+/// Scattered, all different.
+fn key(i: u64) -> u64 {
+    i.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+fn push(stage: &Stage<'_>, subject: Subject) {
+    if subject == OfPeer {
+        let mut vec = Vec::new();
+        (0..MANY).for_each(|i| vec.push(black_box(i)));
+        black_box(vec.len());
+    } else {
+        let mut vec = Shared::new_in(stage.segment);
+        (0..MANY).for_each(|i| vec.push(black_box(i)));
+        black_box(vec.len());
+    }
+}
+
+fn iterate(stage: &Stage<'_>, subject: Subject) {
+    let sum = |slice: &[u64]| slice.iter().fold(0u64, |sum, i| sum ^ i.rotate_left(7));
+    black_box(match subject {
+        OfPeer => sum(black_box(&stage.vec)),
+        Private => sum(black_box(&stage.shared)),
+        Published => sum(black_box(&*stage.shown)),
+    });
+}
+
+fn index(stage: &Stage<'_>, subject: Subject) {
+    let at = |key: &u64| (key % MANY) as usize;
+    let keys = stage.keys.iter();
+    black_box(match subject {
+        OfPeer => keys.fold(0, |sum, key| sum ^ black_box(&stage.vec)[at(key)]),
+        Private => keys.fold(0, |sum, key| sum ^ black_box(&stage.shared)[at(key)]),
+        Published => keys.fold(0, |sum, key| sum ^ black_box(&*stage.shown)[at(key)]),
+    });
+}
+
+fn insert(stage: &Stage<'_>, subject: Subject) {
+    if subject == OfPeer {
+        let mut map = Peer::new();
+        stage.keys.iter().for_each(|key| {
+            map.insert(black_box(*key), *key);
+        });
+        black_box(map.len());
+    } else {
+        let mut map = HashMap::new_in(stage.segment);
+        stage.keys.iter().for_each(|key| {
+            map.insert(black_box(*key), *key);
+        });
+        black_box(map.len());
+    }
+}
+
+fn get(stage: &Stage<'_>, subject: Subject) {
+    look_up(stage, subject, 0);
+}
+
+fn miss(stage: &Stage<'_>, subject: Subject) {
+    look_up(stage, subject, 1);
+}
+
+fn look_up(stage: &Stage<'_>, subject: Subject, beside: u64) {
+    let keys = stage.keys.iter().map(|key| key ^ beside);
+    black_box(match subject {
+        OfPeer => keys.filter_map(|key| stage.map.get(&key)).fold(0, |sum, i| sum ^ i),
+        Private => keys.filter_map(|key| stage.shared_map.get(&key)).fold(0, |sum, i| sum ^ i),
+        Published => keys.filter_map(|key| stage.shown_map.get(&key)).fold(0, |sum, i| sum ^ i),
+    });
+}

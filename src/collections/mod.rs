@@ -1,0 +1,117 @@
+//! Collections whose memory is a segment's: `Vec`, `String`, `Box`, `HashMap`.
+//!
+//! They have std's methods. What allocates has a second form, `try_…`, that returns an error instead of
+//! a panic; where there is no memory, either leaves all as it was.
+//!
+//! ```
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use sharena::{Options, collections::{String, Vec}};
+//!
+//! let segment = Options::new().capacity(1 << 20).create_anonymous()?;
+//! let mut names = Vec::new_in(&segment);
+//! names.push(String::from_in("Alice", &segment));
+//! names.try_push(String::try_from_in("Bob", &segment)?)?;
+//! assert_eq!(names.iter().map(String::as_str).collect::<std::vec::Vec<_>>(), ["Alice", "Bob"]);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Two worlds
+//! A collection that a program holds by value, or as `&mut`, is **private**: its blocks are its
+//! process' alone, and nothing is done for others or against deaths; when the process dies they are
+//! free. **Published** ones are reached as `&`, through a [`Ref`](crate::Ref), and do not change; atomics
+//! in them do. No `&mut` of the one world is ever of the other: `mem::swap` moves words between values
+//! without this crate's knowing, and could move a private block into an object.
+//!
+//! # Which segment
+//! A collection finds its segment by a tag in its word. One that is made without a segment (`new()`,
+//! `default()`, `collect()`) grows in the one that its thread has [entered](crate::Segment::enter).
+//! Values of different segments may be moved into each other as long as all is private.
+//!
+//! The first use of a segment's collections keeps the process attached until it ends: collections name
+//! no lifetime, so nobody could say when the last one is gone. Who opens the segment again gets the same
+//! attachment. [`Segment::close`](crate::Segment::close) ends it earlier.
+//!
+//! # fork
+//! A child has copies of its parent's private collections, which lead to the same memory. Dropping them
+//! does nothing; the child must not change them.
+
+mod boxed;
+mod key;
+mod map;
+mod raw;
+mod string;
+mod vec;
+
+pub use boxed::Box;
+pub use key::HashKey;
+pub use map::{Entry, HashMap, OccupiedEntry, VacantEntry};
+pub use string::String;
+pub use vec::{Drain, IntoIter, Vec};
+
+use crate::heap::error::AllocError;
+
+/// A copy, or an error where there is no memory for it.
+pub trait TryClone: Sized {
+    /// A deep copy: what has blocks has blocks of its own, private, in the same segment.
+    ///
+    /// # Errors
+    /// [`AllocError`]; nothing was made.
+    fn try_clone(&self) -> Result<Self, AllocError>;
+}
+
+/// Types whose copy needs no memory.
+macro_rules! copies {
+    ($($type:ty)+) => {$(
+        impl TryClone for $type {
+            #[inline]
+            fn try_clone(&self) -> Result<Self, AllocError> {
+                Ok(*self)
+            }
+        }
+    )+};
+}
+
+copies! { () u8 u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize f32 f64 bool char }
+
+impl<T> TryClone for crate::Offset<T> {
+    fn try_clone(&self) -> Result<Self, AllocError> {
+        Ok(*self)
+    }
+}
+
+impl<T: TryClone> TryClone for Option<T> {
+    fn try_clone(&self) -> Result<Self, AllocError> {
+        self.as_ref().map(T::try_clone).transpose()
+    }
+}
+
+macro_rules! tuples {
+    ($($($part:ident $index:tt)+;)+) => {$(
+        impl<$($part: TryClone),+> TryClone for ($($part,)+) {
+            fn try_clone(&self) -> Result<Self, AllocError> {
+                Ok(($(self.$index.try_clone()?,)+))
+            }
+        }
+    )+};
+}
+
+tuples! { A 0; A 0 B 1; A 0 B 1 C 2; A 0 B 1 C 2 D 3; }
+
+/// The form of an operation that panics: as std's collections do where there is no memory.
+#[cold]
+#[inline(never)]
+#[track_caller]
+fn refused(error: AllocError) -> ! {
+    panic!("{error}")
+}
+
+/// The value, or the panic of [`refused`].
+#[inline(always)]
+#[track_caller]
+fn or_panic<T>(result: Result<T, AllocError>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(error) => refused(error),
+    }
+}

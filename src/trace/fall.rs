@@ -1,0 +1,167 @@
+//! A destroyed object with parts: how they go. See [`trace`](super).
+
+use super::walk::{Fault, Limb, Tree, Walker};
+use crate::heap::unit::{LaneId, State, Unit, UnitIndex};
+use crate::heap::{self, Place};
+use crate::names::entry::{Life, ObjectHeader};
+use crate::names::{Names, Refused};
+use crate::process::journal::Intent;
+use crate::process::pin::{HazardIndex, REAPER, has_readers};
+use crate::sync::{AcqRel, Acquire, Relaxed, Release};
+use crate::word::Word;
+
+/// Lets the destroyed object at `object` fall, if one is there and nobody looks at it any more; whether
+/// it did.
+///
+/// The lane's journal is closed. Lock-free. Dead inside: recovery goes on.
+pub fn reap(names: &Names<'_>, object: u64) -> Result<bool, Refused> {
+    // f1. Behind the pin's fence: while it is DOOMED there, it cannot be taken until we let go.
+    let pin = names.pinned(object | REAPER)?;
+    let done = reap_pinned(names, object);
+    names.unpin(pin);
+    if done == Ok(true) {
+        give_run_back(names, object);
+    }
+    done
+}
+
+fn reap_pinned(names: &Names<'_>, object: u64) -> Result<bool, Refused> {
+    let arena = names.heap.arena;
+    if !is_in(names, object, State::Doomed) || has_readers(arena, object) {
+        return Ok(false);
+    }
+    let Some(header) = ObjectHeader::at(arena, object) else { return Ok(false) };
+    let found = header.life();
+    if found.is_whole() || found.is_falling {
+        return Ok(false); // another lets it fall
+    }
+    let Some(map) = names.map_of(header.fingerprint.load(Relaxed))? else { return Ok(false) };
+    let spare = names.pinned(0)?;
+    // f2, f3.
+    let journal = &names.record().journal;
+    journal.open(Intent::Fall { object, word_at: 0, part: 0 });
+    let falling = Life { is_falling: true, retired_by: names.heap.lane.id(), ..found };
+    let won = header.life.compare_exchange(found.word(), falling.word(), AcqRel, Acquire).is_ok();
+    let fell = won && Tree::of(arena, &map, object).is_some_and(|tree| fall(names, tree, spare));
+    if won {
+        settle(names, object, header, falling, fell);
+    }
+    journal.close();
+    names.unpin(spare);
+    Ok(fell)
+}
+
+/// f5; or, where the tree is damaged, what of it is left stays as it is, for another try.
+fn settle(names: &Names<'_>, object: u64, header: &ObjectHeader, falling: Life, fell: bool) {
+    if fell {
+        names.heap.retire_from(object, State::Doomed);
+    } else {
+        let retired = Life { is_falling: false, ..falling };
+        header.life.store(retired.word(), Release);
+    }
+}
+
+fn is_in(names: &Names<'_>, block: u64, state: State) -> bool {
+    let place = heap::locate(names.heap.arena, block).filter(|place| place.start == block);
+    place.and_then(|place| heap::state_of(names.heap.arena, &place)) == Some(state)
+}
+
+/// An object that is a run goes at once where nobody has it pinned.
+fn give_run_back(names: &Names<'_>, object: u64) {
+    let unit = names.heap.arena.unit(UnitIndex::containing(object));
+    if matches!(unit, Some(Unit::Run { .. })) {
+        names.heap.release_limbo_runs();
+    }
+}
+
+/// f4; false: the tree is damaged.
+fn fall(names: &Names<'_>, tree: Tree<'_>, spare: HazardIndex) -> bool {
+    let mut fall = Fall { names, spare, has_runs: false };
+    let walked = tree.walk(&mut fall);
+    if fall.has_runs {
+        names.heap.lane.pins.repin(names.record(), spare, 0);
+        names.heap.release_limbo_runs();
+    }
+    walked.is_ok()
+}
+
+struct Fall<'a, 'n> {
+    names: &'a Names<'n>,
+    spare: HazardIndex,
+    has_runs: bool,
+}
+
+impl Walker for Fall<'_, '_> {
+    fn accepts(&self, state: Option<State>, _: &Place) -> bool {
+        state == Some(State::Part)
+    }
+
+    fn enter(&mut self, _: Limb) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    fn leave(&mut self, limb: Limb) -> Result<(), Fault> {
+        let Names { heap } = self.names;
+        let (record, part) = (self.names.record(), limb.word.offset());
+        let word = heap.arena.word(limb.word_at).ok_or(Fault::Damaged("a word is not aligned"))?;
+        // Pinned before it may be LIMBO: it is not taken until the journal is past it.
+        heap.lane.pins.repin(record, self.spare, part);
+        record.journal.at(limb.word_at, part);
+        word.store(0, Release);
+        heap.retire_from(part, State::Part);
+        record.journal.at(0, 0);
+        let unit = heap.arena.unit(UnitIndex::containing(part));
+        self.has_runs |= matches!(unit, Some(Unit::Run { .. }));
+        Ok(())
+    }
+
+    fn resumes(&self) -> bool {
+        true
+    }
+}
+
+/// Goes on with what the dead lane `of` was letting fall; whether there was something to do.
+///
+/// The caller has pinned `object`, `part` and looked again at the journal since.
+pub fn take_over(
+    names: &Names<'_>,
+    of: LaneId,
+    object: u64,
+    word_at: u64,
+    part: u64,
+) -> Result<bool, Refused> {
+    let arena = names.heap.arena;
+    let Some(header) = ObjectHeader::at(arena, object) else { return Ok(false) };
+    let found = header.life();
+    // Not of the dead: it died before f3, or a helper was quicker.
+    if !found.is_falling || found.retired_by != of {
+        return Ok(false);
+    }
+    let Some(map) = names.map_of(header.fingerprint.load(Relaxed))? else { return Ok(false) };
+    let spare = names.pinned(part)?;
+    let journal = &names.record().journal;
+    journal.open(Intent::Fall { object, word_at, part });
+    let falling = Life { retired_by: names.heap.lane.id(), ..found };
+    let won = header.life.compare_exchange(found.word(), falling.word(), AcqRel, Acquire).is_ok();
+    if won {
+        if part != 0 {
+            finish_step(names, word_at, part);
+            journal.at(0, 0);
+        }
+        let fell = is_in(names, object, State::Limbo)
+            || Tree::of(arena, &map, object).is_some_and(|tree| fall(names, tree, spare));
+        settle(names, object, header, falling, fell);
+    }
+    journal.close();
+    names.unpin(spare);
+    Ok(won)
+}
+
+/// Does what was begun of the step that a dead lane was at.
+fn finish_step(names: &Names<'_>, word_at: u64, part: u64) {
+    let Some(word) = names.heap.arena.word(word_at) else { return };
+    if Word::from_bits(word.load(Acquire)).offset() == part {
+        word.store(0, Release);
+    }
+    names.heap.retire_from(part, State::Part);
+}

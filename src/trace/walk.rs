@@ -1,0 +1,361 @@
+//! Walking a tree by its map, from part to part.
+//!
+//! Nothing that stands in the tree or in the map is believed: each word leads to the start of a block of
+//! this segment, in a state that the caller names, large enough for what it should hold, or the walk ends
+//! there. Its stack is in process memory, however deep the tree is.
+
+use super::map::{Map, Part};
+use crate::arena::Arena;
+use crate::heap::unit::State;
+use crate::heap::{self, Place};
+use crate::names::entry::{Key, ObjectHeader, Space};
+use crate::names::{Names, Refused};
+use crate::process::pin::HazardIndex;
+use crate::sync::Relaxed;
+use crate::word::{Tag, Word};
+use core::sync::atomic::AtomicU8;
+use std::collections::HashSet;
+
+/// An object and its parts.
+pub struct Tree<'a> {
+    pub arena: &'a Arena,
+    pub map: &'a Map,
+    /// Where the object's first value is, and how many it has.
+    pub at: u64,
+    pub count: u64,
+}
+
+/// Why a walk ended early.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fault {
+    /// A block of another segment.
+    Foreign,
+    /// Something that cannot be.
+    Damaged(&'static str),
+}
+
+/// A part, as a walk comes by.
+#[derive(Clone, Copy)]
+pub struct Limb {
+    /// Where the word is that leads to it.
+    pub word_at: u64,
+    pub word: Word,
+}
+
+/// What a walk looks for.
+pub trait Walker {
+    /// Whether blocks of this state belong to the tree.
+    fn accepts(&self, state: Option<State>, place: &Place) -> bool;
+
+    /// Before the part's own parts.
+    fn enter(&mut self, limb: Limb) -> Result<(), Fault>;
+
+    /// After them.
+    fn leave(&mut self, _: Limb) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    /// Whether each value is looked at, also where no parts can be: does it have bytes that it may?
+    fn looks_at_values(&self) -> bool {
+        false
+    }
+
+    /// Whether safe code of this process made the tree, so that no block can have two owners.
+    fn trusts(&self) -> bool {
+        false
+    }
+
+    /// Whether parts may be gone already.
+    fn resumes(&self) -> bool {
+        false
+    }
+}
+
+/// Values of one node, one behind the other, that the walk is at.
+struct Frame {
+    node: u32,
+    /// The value that it is at, and how many are left, it among them.
+    at: u64,
+    left: u64,
+    /// The item of that value that comes next.
+    item: usize,
+    /// The part that they lie in, if that ends with them.
+    limb: Option<Limb>,
+    /// Of buckets: where the control byte of the one is that it is at. Else 0.
+    control: u64,
+}
+
+impl<'a> Tree<'a> {
+    /// The tree of a pinned object of which this is the map; `None`: it does not fit its block.
+    pub fn of(arena: &'a Arena, map: &'a Map, object: u64) -> Option<Tree<'a>> {
+        let header = ObjectHeader::at(arena, object)?;
+        let root = map.nodes.first()?;
+        let (count, first) = (header.life().count, ObjectHeader::value_at(root.align as usize));
+        let bytes = count.checked_mul(u64::from(root.size))?.checked_add(first as u64)?;
+        let place = heap::locate(arena, object)?;
+        let fits = place.start == object
+            && bytes <= place.bytes
+            && header.fingerprint.load(Relaxed) == root.fingerprint;
+        fits.then_some(Tree { arena, map, at: object + first as u64, count })
+    }
+
+    /// Goes over all parts.
+    pub fn walk<W: Walker>(&self, walker: &mut W) -> Result<(), Fault> {
+        let tag = Tag::of_header(self.arena.header().tag).ok_or(Fault::Damaged("it has no tag"))?;
+        let mut stack = vec![self.frame(0, self.at, self.count, None)];
+        let mut owned = HashSet::new();
+        // A block with two owners could be its own ancestor.
+        let mut enter = |walker: &mut W, limb: Limb| {
+            if !walker.trusts() && !owned.insert(limb.word.offset()) {
+                return Err(Fault::Damaged("a block has two owners"));
+            }
+            walker.enter(limb)
+        };
+        while let Some(frame) = stack.last_mut() {
+            let node = &self.map.nodes[frame.node as usize];
+            if frame.left == 0 {
+                let done = stack.pop().and_then(|frame| frame.limb);
+                done.map_or(Ok(()), |limb| walker.leave(limb))?;
+                continue;
+            }
+            let is_vacant = frame.control != 0 && self.number(frame.control, 1) >= 0x80;
+            let item = node.items.get(frame.item).filter(|_| !is_vacant);
+            let Some(item) = item else {
+                (frame.left, frame.item) = (frame.left - 1, 0);
+                frame.at += u64::from(node.size);
+                frame.control += u64::from(frame.control != 0);
+                continue;
+            };
+            frame.item += 1;
+            let at = frame.at + u64::from(item.at);
+            match item.part {
+                Part::Bool | Part::Char | Part::NonZero(_) | Part::Opaque(_) => {
+                    if walker.looks_at_values() && !self.is_value(item.part, at) {
+                        return Err(Fault::Damaged("a part is no value of its type"));
+                    }
+                }
+                Part::Array { node, count } => {
+                    stack.push(self.frame(node, at, u64::from(count), None));
+                }
+                Part::Enum { width, variants } => {
+                    let first = frame.item;
+                    frame.item += variants as usize;
+                    let tag = self.number(at, width);
+                    let mask = u64::MAX >> (64 - 8 * width);
+                    let is =
+                        node.items[first..frame.item].iter().find_map(|item| match item.part {
+                            Part::Variant { node, number } if number & mask == tag => Some(node),
+                            _ => None,
+                        });
+                    let node = is.ok_or(Fault::Damaged("the tag of an enum is none of it"))?;
+                    stack.push(self.frame(node, at, 1, None));
+                }
+                Part::Variant { .. } => unreachable!("skipped with its enum"),
+                Part::Box { node, null } => {
+                    let limb = Limb { word_at: at, word: Word::from_bits(self.number(at, 8)) };
+                    if limb.word.bits() == 0 && (null || walker.resumes()) {
+                        continue;
+                    }
+                    self.check_block(tag, limb.word, node, (1, 0), walker)?;
+                    enter(walker, limb)?;
+                    stack.push(self.frame(node, limb.word.offset(), 1, Some(limb)));
+                }
+                Part::Buffer { node, text } => {
+                    let limb = Limb { word_at: at, word: Word::from_bits(self.number(at, 8)) };
+                    let (len, capacity) = (self.number(at + 8, 8), self.number(at + 16, 8));
+                    if len > capacity {
+                        return Err(Fault::Damaged("a vector is longer than its room"));
+                    }
+                    let has_bytes = self.map.nodes[node as usize].size != 0;
+                    if limb.word.offset() == 0 || !has_bytes {
+                        if limb.word.offset() != 0 || (has_bytes && len != 0 && !walker.resumes()) {
+                            return Err(Fault::Damaged("a vector has elements and no block"));
+                        }
+                        continue;
+                    }
+                    self.check_block(tag, limb.word, node, (capacity, 0), walker)?;
+                    if text && walker.looks_at_values() && !self.is_text(limb.word.offset(), len) {
+                        return Err(Fault::Damaged("a string is not UTF-8"));
+                    }
+                    enter(walker, limb)?;
+                    stack.push(self.frame(node, limb.word.offset(), len, Some(limb)));
+                }
+                Part::Table { node } => {
+                    let limb = Limb { word_at: at, word: Word::from_bits(self.number(at, 8)) };
+                    let (len, buckets) = (self.number(at + 8, 8), self.number(at + 16, 8));
+                    if limb.word.offset() == 0 {
+                        if (len != 0 || buckets != 0) && !walker.resumes() {
+                            return Err(Fault::Damaged("a map has keys and no block"));
+                        }
+                        continue;
+                    }
+                    if !buckets.is_power_of_two() || buckets < 8 || len > buckets {
+                        return Err(Fault::Damaged("a map has a size that is none"));
+                    }
+                    self.check_block(tag, limb.word, node, (buckets, 1), walker)?;
+                    enter(walker, limb)?;
+                    let mut frame = self.frame(node, limb.word.offset(), buckets, Some(limb));
+                    frame.control = limb.word.offset()
+                        + buckets * u64::from(self.map.nodes[node as usize].size);
+                    stack.push(frame);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// `count` values of `node`; none where nothing is to be looked at in them.
+    fn frame(&self, node: u32, at: u64, count: u64, limb: Option<Limb>) -> Frame {
+        let is_plain = self.map.nodes[node as usize].items.is_empty();
+        Frame { node, at, left: if is_plain { 0 } else { count }, item: 0, limb, control: 0 }
+    }
+
+    /// Whether a word leads to a block for `count` values of `node`, and `more` bytes for each.
+    fn check_block(
+        &self,
+        tag: Tag,
+        word: Word,
+        node: u32,
+        (count, more): (u64, u64),
+        walker: &impl Walker,
+    ) -> Result<(), Fault> {
+        if word.tag() != tag {
+            return Err(Fault::Foreign);
+        }
+        let place = heap::locate(self.arena, word.offset())
+            .filter(|place| place.start == word.offset())
+            .ok_or(Fault::Damaged("a word leads to no block"))?;
+        let bytes = count.checked_mul(u64::from(self.map.nodes[node as usize].size) + more);
+        if bytes.is_none_or(|bytes| bytes > place.bytes) {
+            return Err(Fault::Damaged("a block is too small for what it should hold"));
+        }
+        if !word.offset().is_multiple_of(u64::from(self.map.nodes[node as usize].align)) {
+            return Err(Fault::Damaged("a block is not aligned for what it should hold"));
+        }
+        if !walker.accepts(heap::state_of(self.arena, &place), &place) {
+            return Err(Fault::Damaged("a word leads to a block that is no part of its object"));
+        }
+        Ok(())
+    }
+
+    /// The number in `width` bytes, which lie in the object or in a block that was checked.
+    fn number(&self, at: u64, width: u32) -> u64 {
+        // SAFETY: inside of a block of the tree, as the map keeps its parts in their values. Of words
+        // only the process that lets the tree fall changes any, and tags do not change.
+        unsafe {
+            match width {
+                1 => u64::from(self.arena.at(at).read()),
+                2 => u64::from(self.arena.at(at).cast::<u16>().read_unaligned()),
+                4 => u64::from(self.arena.at(at).cast::<u32>().read_unaligned()),
+                _ => self.arena.at(at).cast::<u64>().read_unaligned(),
+            }
+        }
+    }
+
+    /// Whether the bytes of a part that has no parts are a value.
+    fn is_value(&self, part: Part, at: u64) -> bool {
+        match part {
+            // SAFETY: as in `number`; it may be an atomic, which others change.
+            Part::Bool => unsafe { (*self.arena.at(at).cast::<AtomicU8>()).load(Relaxed) < 2 },
+            Part::Char => char::from_u32(self.number(at, 4) as u32).is_some(),
+            Part::NonZero(width) => {
+                (0..u64::from(width)).any(|byte| self.number(at + byte, 1) != 0)
+            }
+            // SAFETY: a value of the check's type would lie there, as the map is of this process.
+            Part::Opaque(check) => unsafe {
+                let check = self.map.checks.get(check as usize);
+                check.is_some_and(|check| check(self.arena.at(at)))
+            },
+            _ => true, // not without parts
+        }
+    }
+
+    fn is_text(&self, at: u64, len: u64) -> bool {
+        // SAFETY: inside of a block that was checked, of a published value, which does not change.
+        let bytes = unsafe { core::slice::from_raw_parts(self.arena.at(at), len as usize) };
+        core::str::from_utf8(bytes).is_ok()
+    }
+}
+
+/// Lists the parts of a tree.
+struct List<F> {
+    accepts: F,
+    trusts: bool,
+    parts: Vec<u64>,
+}
+
+impl<F: Fn(Option<State>) -> bool> Walker for List<F> {
+    fn accepts(&self, state: Option<State>, _: &Place) -> bool {
+        (self.accepts)(state)
+    }
+    fn enter(&mut self, limb: Limb) -> Result<(), Fault> {
+        self.parts.push(limb.word.offset());
+        Ok(())
+    }
+    fn trusts(&self) -> bool {
+        self.trusts
+    }
+}
+
+impl Tree<'_> {
+    /// The parts of a value that safe code of this process made and has alone; all are PRIVATE.
+    pub fn own_parts(&self) -> Result<Vec<u64>, Fault> {
+        let accepts = |state| state == Some(State::Private);
+        let mut list = List { accepts, trusts: true, parts: Vec::new() };
+        self.walk(&mut list)?;
+        Ok(list.parts)
+    }
+
+    /// The parts of a published object, some of which may not be marked yet, in order; of a damaged one
+    /// those that a walk comes to.
+    fn parts(&self) -> Vec<u64> {
+        let accepts = |state| matches!(state, Some(State::Private | State::Part));
+        let mut list = List { accepts, trusts: false, parts: Vec::new() };
+        let _ = self.walk(&mut list);
+        list.parts.sort_unstable();
+        list.parts
+    }
+}
+
+impl<'a> Names<'a> {
+    /// The trace map of the type with this fingerprint; `None`: there is none that can be followed.
+    pub fn map_of(&self, fingerprint: u64) -> Result<Option<Map>, Refused> {
+        let name = fingerprint.to_le_bytes();
+        let key = Key::new(self.heap.arena, Space::Maps, &name);
+        let Some(pinned) = self.find(&key)? else { return Ok(None) };
+        let words = self.words_of(pinned.object, pinned.life.count);
+        self.unpin(pinned.hazard);
+        Ok(words.and_then(|words| Map::read(&words)))
+    }
+
+    /// The `count` numbers in a pinned object; `None`: they do not fit its block.
+    pub fn words_of(&self, object: u64, count: u64) -> Option<Vec<u32>> {
+        let arena = self.heap.arena;
+        let (place, first) =
+            (heap::locate(arena, object)?, ObjectHeader::value_at(align_of::<u32>()) as u64);
+        let room = place.bytes.checked_sub(first)? / size_of::<u32>() as u64;
+        if place.start != object || count > room {
+            return None;
+        }
+        // SAFETY: so many words are in the block, which is pinned; they do not change.
+        let words =
+            unsafe { core::slice::from_raw_parts(arena.at(object + first).cast(), count as usize) };
+        Some(words.to_vec())
+    }
+
+    /// The parts of a pinned object that are marked, or not yet. Of a damaged one those that a walk
+    /// comes to.
+    pub fn parts_of(&self, object: u64) -> Result<Vec<u64>, Refused> {
+        let Some(header) = ObjectHeader::at(self.heap.arena, object) else { return Ok(Vec::new()) };
+        if !header.life().has_parts {
+            return Ok(Vec::new());
+        }
+        let map = self.map_of(header.fingerprint.load(Relaxed))?;
+        let tree = map.as_ref().and_then(|map| Tree::of(self.heap.arena, map, object));
+        Ok(tree.map_or(Vec::new(), |tree| tree.parts()))
+    }
+
+    pub(super) fn pinned(&self, offset: u64) -> Result<HazardIndex, Refused> {
+        self.heap.lane.pins.pin(self.record(), offset).ok_or(Refused::TooManyPins)
+    }
+}

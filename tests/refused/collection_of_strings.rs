@@ -1,0 +1,5 @@
+use sharena::collections::Vec;
+
+fn main() {
+    let _: Vec<std::string::String> = Vec::new();
+}
