@@ -16,6 +16,7 @@ mod heap;
 mod hostile;
 mod lanes;
 mod names;
+mod parts;
 #[cfg(test)]
 mod tests;
 
@@ -71,8 +72,10 @@ pub struct Looked {
     pub arrays: u64,
     /// Names, those without an object among them.
     pub names: u64,
-    /// Objects that have a name, type descriptions among them.
+    /// Objects that have a name, descriptions and maps of types among them.
     pub objects: u64,
+    /// Blocks that hang on objects.
+    pub parts: u64,
     /// Published objects without a name.
     pub unnamed: u64,
 }
@@ -210,6 +213,8 @@ kinds! {
     TwoNames => "two-names",
     /// A published block is an array, an entry, an object with a name, or a whole object without.
     Block => "block",
+    /// Each part hangs on one object; what hangs on an object is whole.
+    Part => "part",
     /// The bytes that are free, counted unit by unit and block by block, are those of
     /// [`Segment::stats`].
     Accounting => "accounting",
@@ -282,6 +287,7 @@ impl Segment {
             pass.check_lanes();
             pass.check_names();
             pass.check_units();
+            pass.check_parts();
             pass.check_sets();
             pass.report_dead();
             pass.check_accounting()?;
@@ -335,6 +341,10 @@ struct Pass<'a> {
     entries: HashSet<u64>,
     /// Objects that a name leads to.
     objects: HashSet<u64>,
+    /// Parts that were met in the units, and their bytes.
+    parts: Vec<(u64, u64)>,
+    /// Blocks that hang on objects, and on which.
+    reached: HashMap<u64, u64>,
     /// Bytes that are free.
     free: u64,
 }
@@ -358,6 +368,8 @@ impl<'a> Pass<'a> {
             arrays: HashSet::new(),
             entries: HashSet::new(),
             objects: HashSet::new(),
+            parts: Vec::new(),
+            reached: HashMap::new(),
             free: 0,
         })
     }
@@ -501,12 +513,13 @@ impl fmt::Display for Report {
             arrays,
             names,
             objects,
+            parts,
             unnamed,
         } = self.looked;
         write!(
             f,
             "looked at {units} units, {slabs} slabs, {blocks} blocks, {runs} runs, {participants} participants, \
-             {lanes} lanes, {arrays} arrays of names, {names} names, {objects} named and {unnamed} other objects"
+             {lanes} lanes, {arrays} arrays of names, {names} names, {objects} named and {unnamed} other objects, {parts} parts"
         )?;
         if self.others != 0 {
             write!(

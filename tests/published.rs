@@ -122,11 +122,13 @@ fn parts(segment: &Segment) -> u64 {
     stats.classes.iter().map(|class| class.blocks.parts).sum::<u64>() + stats.runs.parts.count
 }
 
+/// Whether each part hangs on an object, as far as `check` sees.
 fn is_clean(segment: &Segment) {
     // A process that used collections stays attached until it ends, and is a dead one then.
     segment.recover().unwrap();
     let report = segment.check().unwrap();
     assert!(report.is_clean(), "{:?}", report.findings);
+    assert_eq!(report.looked.parts, parts(segment));
 }
 
 #[test]
@@ -415,6 +417,9 @@ fn who_opens_a_file_looks_before_it_follows_a_word() {
     ] {
         let right = word(place, wrong);
         assert_eq!(ask(), "invalid", "{wrong:#x}");
+        let found = segment.check().unwrap().findings;
+        let is_named = found.iter().any(|found| found.kind == sharena::FindingKind::Part);
+        assert!(is_named || place == title, "{wrong:#x}: {found:?}");
         word(place, right);
     }
     let map = place((&raw const made.readers).cast()).cast::<u64>();
@@ -462,9 +467,13 @@ fn a_block_that_is_its_own_ancestor_is_not_followed_for_ever() {
     let mut other = Process::start(TEST, "opener", &[&name]);
     assert_eq!(other.listen(), "true");
     other.finish();
+    segment.recover().unwrap();
+    let found = segment.check().unwrap().findings;
+    assert_eq!(found.iter().map(|one| one.kind.name()).collect::<std::vec::Vec<_>>(), ["part"]);
     drop(made);
     assert!(segment.destroy::<Chain>("chain").unwrap());
     assert_eq!(parts(&segment), 3, "nothing of it is believed");
+
     // SAFETY: as above: nobody has it.
     unsafe { *last = 0 };
     assert!(segment.trim().is_ok());

@@ -104,8 +104,8 @@ pub fn stats(name: &str, stats: &Stats) -> String {
     if !stats.classes.is_empty() {
         text.push('\n');
         text += &table(
-            ["BLOCK", "SLABS", "FREE", "PRIVATE", "PUBLISHED", "RAW", "LIMBO"],
-            &[0, 1, 2, 3, 4, 5, 6],
+            ["BLOCK", "SLABS", "FREE", "PRIVATE", "PUBLISHED", "PARTS", "RAW", "LIMBO"],
+            &[0, 1, 2, 3, 4, 5, 6, 7],
             stats.classes.iter().map(|class| {
                 let blocks = class.blocks;
                 [
@@ -114,6 +114,7 @@ pub fn stats(name: &str, stats: &Stats) -> String {
                     blocks.free,
                     blocks.private,
                     blocks.published,
+                    blocks.parts,
                     blocks.raw,
                     blocks.limbo,
                 ]
@@ -125,6 +126,7 @@ pub fn stats(name: &str, stats: &Stats) -> String {
     let runs = [
         ("private", runs.private),
         ("published", runs.published),
+        ("part", runs.parts),
         ("raw", runs.raw),
         ("limbo", runs.limbo),
     ];

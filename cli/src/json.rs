@@ -66,6 +66,7 @@ pub fn stats(stats: &Stats) -> Value {
             "free": class.blocks.free,
             "private": class.blocks.private,
             "published": class.blocks.published,
+            "parts": class.blocks.parts,
             "raw": class.blocks.raw,
             "limbo": class.blocks.limbo,
             "unknown": class.blocks.unknown,
@@ -90,6 +91,7 @@ pub fn stats(stats: &Stats) -> Value {
         "runs": {
             "private": sum(stats.runs.private),
             "published": sum(stats.runs.published),
+            "parts": sum(stats.runs.parts),
             "raw": sum(stats.runs.raw),
             "limbo": sum(stats.runs.limbo),
         },
@@ -125,6 +127,7 @@ pub fn report(report: &Report) -> Value {
         arrays,
         names,
         objects,
+        parts,
         unnamed,
         ..
     } = report.looked;
@@ -144,6 +147,7 @@ pub fn report(report: &Report) -> Value {
             "arrays": arrays,
             "names": names,
             "objects": objects,
+            "parts": parts,
             "unnamed": unnamed,
         },
     })

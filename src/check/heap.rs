@@ -186,7 +186,9 @@ impl Pass<'_> {
                 }
                 Some(State::Limbo) => has_room = true,
                 Some(State::Private) => private += 1,
-                Some(State::Raw | State::Part | State::Doomed) => {}
+                Some(State::Raw) => {}
+                Some(State::Part) => self.found_part(start, u64::from(cut.size)),
+                Some(State::Doomed) => self.check_doomed(start),
                 Some(State::Published) => {
                     self.check_block(
                         unit,
@@ -305,7 +307,9 @@ impl Pass<'_> {
                     self.check_published(head.offset(), &place, is_same);
                 }
             }
-            State::Raw | State::Part | State::Doomed | State::Free => {}
+            State::Part => self.found_part(head.offset(), u64::from(len) * UNIT as u64),
+            State::Doomed => self.check_doomed(head.offset()),
+            State::Raw | State::Free => {}
         }
     }
 

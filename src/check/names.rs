@@ -255,6 +255,8 @@ impl<'a> Pass<'a> {
                     self.damage(FindingKind::Object, name, text);
                 }
             }
+        } else {
+            self.check_tree(object, is_linked);
         }
     }
 

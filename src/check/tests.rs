@@ -383,6 +383,12 @@ fn plants(busy: &Busy) -> Vec<(FindingKind, Vec<Plant<'_>>)> {
         (K::Block, vec![busy.life(busy.unnamed, |life| Life { named: true, ..life })]),
         (K::Block, vec![busy.life(busy.unnamed, |life| Life { retired_by: LaneId(1), ..life })]),
         (K::Block, vec![set(busy.slot_of("n001"), 1)]),
+        (K::Part, vec![set_byte(busy.state(busy.raw_block), State::Part as u8)]),
+        (
+            K::Part,
+            vec![busy.unit(raw_run, Unit::Run { len: 4, lane: LaneId(1), state: State::Part })],
+        ),
+        (K::Part, vec![busy.life(busy.object("n003"), |life| Life { has_parts: true, ..life })]),
         (K::Accounting, vec![busy.unit(raw_run, run(5))]),
     ]
 }

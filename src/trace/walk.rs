@@ -355,6 +355,25 @@ impl<'a> Names<'a> {
         Ok(tree.map_or(Vec::new(), |tree| tree.parts()))
     }
 
+    /// What hangs on an object that is held, and what of it does not fit.
+    pub fn check_parts_of(
+        &self,
+        object: u64,
+    ) -> Result<(Vec<u64>, Result<(), &'static str>), Refused> {
+        let fingerprint = ObjectHeader::at(self.heap.arena, object)
+            .map_or(0, |header| header.fingerprint.load(Relaxed));
+        let map = self.map_of(fingerprint)?;
+        let tree = map.as_ref().and_then(|map| Tree::of(self.heap.arena, map, object));
+        let Some(tree) = tree else { return Ok((Vec::new(), Err("there is no map of its type"))) };
+        let accepts = |state| matches!(state, Some(State::Private | State::Part));
+        let mut list = List { accepts, trusts: false, parts: Vec::new() };
+        let walked = tree.walk(&mut list).map_err(|fault| match fault {
+            Fault::Foreign => "a block is of another segment",
+            Fault::Damaged(what) => what,
+        });
+        Ok((list.parts, walked))
+    }
+
     pub(super) fn pinned(&self, offset: u64) -> Result<HazardIndex, Refused> {
         self.heap.lane.pins.pin(self.record(), offset).ok_or(Refused::TooManyPins)
     }
