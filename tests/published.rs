@@ -379,7 +379,8 @@ fn who_opens_a_file_looks_before_it_follows_a_word() {
         let segment = Segment::open(&arg(0)).unwrap();
         let found =
             segment.find::<Library>("library").map(|found| is_whole(&found.unwrap(), &segment));
-        say(match found {
+        let numbers = segment.find::<Vec<u64>>("numbers").map(|_| ());
+        say(match found.and(numbers) {
             Ok(()) => "whole".into(),
             Err(ObjectError::InvalidValue { .. }) => std::string::String::from("invalid"),
             Err(error) => error.to_string(),
@@ -389,6 +390,9 @@ fn who_opens_a_file_looks_before_it_follows_a_word() {
     let name = Name::new("looks");
     let segment = Segment::create(&name, 16 << 20).unwrap();
     let made = segment.construct("library", library(&segment, 10)).unwrap();
+    let mut numbers = Vec::new_in(&segment);
+    numbers.extend(0..2u64);
+    let numbers = segment.construct("numbers", numbers).unwrap();
     let ask = || {
         let mut other = Process::start(TEST, "opener", &[&name]);
         let said = other.listen();
@@ -422,6 +426,12 @@ fn who_opens_a_file_looks_before_it_follows_a_word() {
         assert!(is_named || place == title, "{wrong:#x}: {found:?}");
         word(place, right);
     }
+    let numbers = place((&raw const *numbers).cast()).cast::<u64>();
+    // SAFETY: as above.
+    let right = unsafe { *numbers };
+    word(numbers, right + 16);
+    assert_eq!(ask(), "invalid", "inside of a block, though all would fit");
+    word(numbers, right);
     let map = place((&raw const made.readers).cast()).cast::<u64>();
     for (place, wrong) in [(map.wrapping_add(2), 24), (map.wrapping_add(2), 1 << 30), (map, at)] {
         let right = word(place, wrong);
