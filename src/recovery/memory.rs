@@ -218,7 +218,8 @@ impl Heap<'_> {
         };
         // The run is no slab under our label, so all that is looked at must be pinned.
         Names { heap: *self }.while_it_stands(lane, intent, [block, leads], || {
-            Ok(self.arena.unit_word(head).load(Acquire) == word && unlinked(self.arena, intent))
+            Ok(self.arena.unit_word(head).load(Acquire) == word
+                && unlinked(self.arena, intent, block))
         })
     }
 
@@ -292,11 +293,12 @@ impl Heap<'_> {
         found: &mut Recovered,
     ) -> u64 {
         let mut freed = 0;
-        for (block, _, intent) in helped.suspects() {
-            let Some(block) = block_of(head, class, block) else { continue };
+        for (start, _, intent) in helped.suspects() {
+            let Some(block) = block_of(head, class, start) else { continue };
             let state = self.state(block);
             // Relaxed: the dead one's last store, which the kernel's word is behind, or a free.
-            if state.load(Relaxed) == State::Published as u8 && unlinked(self.arena, intent) {
+            if state.load(Relaxed) == State::Published as u8 && unlinked(self.arena, intent, start)
+            {
                 state.store(State::Free as u8, Release);
                 freed += 1;
                 found.undone += 1;

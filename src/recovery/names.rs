@@ -27,26 +27,32 @@ use crate::process::pin::REAPER;
 use crate::sync::{AcqRel, Acquire, Release};
 use crate::trace;
 
-/// Whether a dead lane published the blocks of this intent and did not link them.
+/// Whether a dead lane published `block`, one of those of this intent, and did not link it.
 ///
-/// Final, once it is dead: nobody else links them. The caller keeps the blocks from being taken; the
+/// Final, once it is dead: nobody else links them. The caller keeps the block from being taken; the
 /// array pin of the dead keeps entries and arrays.
-pub fn unlinked(arena: &Arena, intent: Intent) -> bool {
+pub fn unlinked(arena: &Arena, intent: Intent, block: u64) -> bool {
+    // Linked and destroyed since: then its destroyer sees to it, or that one's recovery.
+    let is_whole =
+        |object| ObjectHeader::at(arena, object).is_some_and(|header| header.life().is_whole());
+    let leads = |entry| arena.word(entry).map(|word| word.load(Acquire));
     match intent {
         Intent::Link { entry, object } => {
-            let leads = arena.word(entry).map(|word| word.load(Acquire));
-            // Linked and destroyed since: then its destroyer sees to it, or that one's recovery.
-            let is_whole =
-                ObjectHeader::at(arena, object).is_some_and(|header| header.life().is_whole());
-            leads != Some(Value::Live(object).word()) && is_whole
+            leads(entry) != Some(Value::Live(object).word()) && is_whole(object)
         }
-        Intent::Intern { entry, array, slot, .. } => {
+        Intent::Intern { entry, object, array, slot } => {
             let Some(array) = Array::at(arena, array) else { return true };
             let word = Slot::of(array.slot(slot).load(Acquire));
-            let leads = matches!(word, Slot::Entry { entry: leads, .. } if leads == entry);
+            let is_there = matches!(word, Slot::Entry { entry: there, .. } if there == entry);
             // In a damaged segment another slot may lead to it than the journal says.
             let key = || Entry::at(arena, entry)?.key(arena).map(|key| key.hash);
-            !leads && key().is_none_or(|hash| !array.has(hash, entry))
+            let is_linked = is_there || key().is_some_and(|hash| array.has(hash, entry));
+            // An entry that a helper gave back may stand there again, another's by now, for another
+            // object: it says which. In this order, as who destroys writes the life first.
+            !is_linked
+                || block == object
+                    && leads(entry) != Some(Value::Live(object).word())
+                    && is_whole(object)
         }
         Intent::Grow { array, new } => {
             Array::at(arena, array).map(|array| array.next().load(Acquire)) != Some(new)
@@ -132,7 +138,7 @@ impl Names<'_> {
             _ => return Ok(Vec::new()),
         };
         self.while_it_stands(of, intent, [object, leads], || {
-            if unlinked(self.heap.arena, intent) {
+            if unlinked(self.heap.arena, intent, object) {
                 return Ok(Vec::new());
             }
             self.parts_of(object)
