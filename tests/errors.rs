@@ -608,7 +608,7 @@ fn a_limit_of_address_space() {
 fn what_memory_refused_stands_behind_what_an_object_was_refused_for() {
     use std::error::Error as _;
     let alloc = AllocError::TooLarge { asked: 2, capacity: 1 };
-    let error = ObjectError::Alloc(alloc.clone());
+    let error = ObjectError::Alloc(alloc);
     assert_eq!(error.source().and_then(|source| source.downcast_ref()), Some(&alloc));
     assert!(ObjectError::InvalidName { bytes: 0 }.source().is_none());
 }

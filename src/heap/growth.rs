@@ -429,6 +429,28 @@ mod tests {
     }
 
     #[test]
+    fn room_that_no_set_shows_is_found_by_the_words() {
+        let segment = new();
+        let (gap, _used) = (run(&segment, 20), run(&segment, 10));
+        segment.deallocate(gap).unwrap();
+        let arena = &segment.attached().arena;
+        let (first, free) = (UnitIndex::containing(gap.to_bits()), arena.set(SetId::Free));
+        let hide = || arena.units().for_each(|unit| free.remove(unit.0 as usize));
+        segment
+            .with_names(|names| {
+                for len in [1, 2, 7, 20] {
+                    hide();
+                    assert_eq!(names.heap.claim_by_words(len), Ok(Some(first)), "{len} units");
+                    names.heap.free_units(first, len);
+                }
+                hide();
+                assert_eq!(names.heap.claim_by_words(21), Ok(None));
+                Ok(())
+            })
+            .unwrap();
+    }
+
+    #[test]
     fn hints_that_were_lost_are_made_anew() {
         let segment = new();
         let freed = run(&segment, 150);

@@ -318,7 +318,7 @@ impl<'a> Names<'a> {
 mod tests {
     use crate::layout::oldest_of;
     use crate::names::Names;
-    use crate::names::array::{Array, SMALLEST};
+    use crate::names::array::{Array, SMALLEST, Slot};
     use crate::names::entry::{Key, Space};
     use crate::sync::Acquire;
     use crate::{Options, Segment};
@@ -399,6 +399,8 @@ mod tests {
                 names.make_room(current).unwrap();
                 segment.construct(&name, 7usize).unwrap();
                 assert_eq!(names.current().unwrap().offset, current.offset, "it moves still");
+                let is_empty = |slot| current.slot(slot).load(Acquire) == Slot::Empty.word();
+                assert!((0..current.len()).any(is_empty), "one slot of its path was closed");
                 let mut met = Vec::new();
                 names.for_each(|entry, _| met.push(entry.offset)).unwrap();
                 let count = met.len();

@@ -303,7 +303,8 @@ pub fn build(
         Loom => {
             let loom = crate::loom::mended(crate::root()?)?;
             let loom = loom.to_str().context("a path of UTF-8")?;
-            command.args(["build", "--release"]).current_dir(tree.join("loom-tests"));
+            command.args(["build", "--release", "--bin", "loom-tests"]);
+            command.current_dir(tree.join("loom-tests"));
             command.arg("--config").arg(format!("patch.crates-io.loom.path={loom:?}"));
             command.arg("--target-dir").arg(target("loom"));
             command.env("RUSTFLAGS", format!("{flags} --cfg loom"));
