@@ -10,6 +10,7 @@ mod common;
 use common::{Name, Process, arg, hear, role, say};
 use sharena::lock::{Cause, Condvar, LockResult, Mutex, MutexGuard, PoisonError, WaitError};
 use sharena::{Options, Segment, Shareable};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 const MOMENT: Duration = Duration::from_millis(20);
@@ -225,6 +226,10 @@ fn a_notice_that_went_to_the_dead_is_not_lost() {
             }
             assert_eq!(taker.join().unwrap(), round);
         });
+        // It had the first one, and ended just after it was looked whether it has.
+        if hatch.lock().0 {
+            hatch.take();
+        }
     }
 }
 
@@ -239,17 +244,19 @@ fn who_waits_hears_of_a_death_inside() {
     let segment = Segment::create(&name, 1 << 20).unwrap();
     let hatch = segment.construct("hatch", Hatch::new()).unwrap();
     let hatch = &*hatch;
-    let (holds, hears) = std::sync::mpsc::channel();
+    let is_waiting = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        let taker = scope.spawn(move || {
+        let taker = scope.spawn(|| {
             let guard = hatch.value.lock().unwrap();
-            holds.send(()).unwrap();
-            let waits = hatch.changed.wait(guard);
-            let error = waits.unwrap_err();
+            is_waiting.store(true, SeqCst);
+            let error = hatch.changed.wait(guard).unwrap_err();
             (error.cause(), *error.into_inner())
         });
-        // The victim has the mutex after the taker, who gives it up to wait.
-        hears.recv().unwrap();
+        // It waits when it has given the lock back: a death before that would be no news to it.
+        while !is_waiting.load(SeqCst) {
+            std::thread::yield_now();
+        }
+        drop(hatch.lock());
         let mut victim = Process::start(test, "victim", &[&name, "die inside"]);
         assert_eq!(victim.listen(), "ready");
         victim.kill();
