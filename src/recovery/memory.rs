@@ -188,7 +188,7 @@ impl Heap<'_> {
         };
         // The run is no slab under our label, so all that is looked at must be pinned.
         Names { heap: *self }.while_it_stands(lane, intent, [block, leads], || {
-            self.arena.unit_word(head).load(Acquire) == word && unlinked(self.arena, intent)
+            self.arena.unit_word(head).load(Acquire) == word && unlinked(self.arena, intent, block)
         })
     }
 
@@ -272,9 +272,9 @@ impl Heap<'_> {
         };
         let cut = class.cut();
         let mut freed = 0;
-        for (block, _, intent) in other.as_ref().unwrap_or(helped).suspects() {
+        for (start, _, intent) in other.as_ref().unwrap_or(helped).suspects() {
             let first = head.offset() + u64::from(cut.start);
-            let Some(at) = block.checked_sub(first).and_then(|at| u32::try_from(at).ok()) else {
+            let Some(at) = start.checked_sub(first).and_then(|at| u32::try_from(at).ok()) else {
                 continue;
             };
             let index = at / cut.size;
@@ -283,7 +283,8 @@ impl Heap<'_> {
             }
             let state = self.state(SlabBlock { head, class, index });
             // Relaxed: the dead one's last store, which the kernel's word is behind, or a free.
-            if state.load(Relaxed) == State::Published as u8 && unlinked(self.arena, intent) {
+            if state.load(Relaxed) == State::Published as u8 && unlinked(self.arena, intent, start)
+            {
                 state.store(State::Free as u8, Release);
                 freed += 1;
                 found.undone += 1;

@@ -21,26 +21,32 @@ use crate::names::{Names, Refused};
 use crate::process::journal::Intent;
 use crate::sync::{AcqRel, Acquire, Release};
 
-/// Whether a dead lane published the blocks of this intent and did not link them.
+/// Whether a dead lane published `block`, one of those of this intent, and did not link it.
 ///
-/// Final, once it is dead: nobody else links them. The caller keeps the blocks from being taken; the
+/// Final, once it is dead: nobody else links them. The caller keeps the block from being taken; the
 /// array pin of the dead keeps entries and arrays.
-pub fn unlinked(arena: &Arena, intent: Intent) -> bool {
+pub fn unlinked(arena: &Arena, intent: Intent, block: u64) -> bool {
+    // Linked and destroyed since: then its destroyer sees to it, or that one's recovery.
+    let is_whole =
+        |object| ObjectHeader::at(arena, object).is_some_and(|header| header.life().is_whole());
+    let leads = |entry| arena.word(entry).map(|word| word.load(Acquire));
     match intent {
         Intent::Link { entry, object } => {
-            let leads = arena.word(entry).map(|word| word.load(Acquire));
-            // Linked and destroyed since: then its destroyer sees to it, or that one's recovery.
-            let is_whole =
-                ObjectHeader::at(arena, object).is_some_and(|header| header.life().is_whole());
-            leads != Some(Value::Live(object).word()) && is_whole
+            leads(entry) != Some(Value::Live(object).word()) && is_whole(object)
         }
-        Intent::Intern { entry, array, slot, .. } => {
+        Intent::Intern { entry, object, array, slot } => {
             let Some(array) = Array::at(arena, array) else { return true };
             let word = Slot::of(array.slot(slot).load(Acquire));
-            let leads = matches!(word, Slot::Entry { entry: leads, .. } if leads == entry);
+            let is_there = matches!(word, Slot::Entry { entry: there, .. } if there == entry);
             // In a damaged segment another slot may lead to it than the journal says.
             let key = || Entry::at(arena, entry)?.key(arena).map(|key| key.hash);
-            !leads && key().is_none_or(|hash| !array.has(hash, entry))
+            let is_linked = is_there || key().is_some_and(|hash| array.has(hash, entry));
+            // An entry that a helper gave back may stand there again, another's by now, for another
+            // object: it says which. In this order, as who destroys writes the life first.
+            !is_linked
+                || block == object
+                    && leads(entry) != Some(Value::Live(object).word())
+                    && is_whole(object)
         }
         Intent::Grow { array, new } => {
             Array::at(arena, array).map(|array| array.next().load(Acquire)) != Some(new)
@@ -143,5 +149,65 @@ impl Names<'_> {
         }
         pins.unpin(record, hazard);
         Ok(())
+    }
+}
+
+#[cfg(all(test, not(loom), not(sharena_shuttle)))]
+mod tests {
+    use super::*;
+    use crate::Options;
+    use crate::names::entry::{Key, Space};
+
+    #[test]
+    fn an_entry_links_the_object_that_it_names_and_no_other() {
+        let segment = Options::new().capacity(1 << 20).create_anonymous().unwrap();
+        segment.construct("linked", 1u64).unwrap();
+        segment.construct("other", 2u64).unwrap();
+        segment
+            .with_names(|names| {
+                let arena = names.heap.arena;
+                let find = |name: &str| {
+                    let key = Key::new(arena, Space::Named, name.as_bytes());
+                    let pinned = names.find(&key).unwrap().unwrap();
+                    names.unpin(pinned.hazard);
+                    pinned.object
+                };
+                let (object, other) = (find("linked"), find("other"));
+                let array = Array::at(arena, arena.header().names_current.load(Acquire)).unwrap();
+                let leads_to = |slot: &u64| {
+                    let Slot::Entry { entry, .. } = Slot::of(array.slot(*slot).load(Acquire))
+                    else {
+                        return None;
+                    };
+                    let is_it = Entry::at(arena, entry)?.value() == Value::Live(object);
+                    is_it.then_some((entry, *slot))
+                };
+                let (entry, slot) = (0..array.len()).find_map(|slot| leads_to(&slot)).unwrap();
+                // As a journal says it whose entry stood there, was given back, and is another's now.
+                let array = array.offset;
+                let intent = |object, slot| Intent::Intern { entry, object, array, slot };
+                assert!(unlinked(arena, intent(other, slot), other), "the entry names another");
+                assert!(!unlinked(arena, intent(other, slot), entry), "the entry is somebody's");
+                for slot in [slot, slot + 1] {
+                    assert!(
+                        !unlinked(arena, intent(object, slot), object),
+                        "whatever slot it says"
+                    );
+                    assert!(!unlinked(arena, intent(object, slot), entry));
+                }
+                Ok((object, entry, array, slot))
+            })
+            .and_then(|(object, entry, array, slot)| {
+                segment.destroy::<u64>("linked")?;
+                segment.with_names(|names| {
+                    let intent = Intent::Intern { entry, object, array, slot };
+                    assert!(
+                        !unlinked(names.heap.arena, intent, object),
+                        "its destroyer sees to it"
+                    );
+                    Ok(())
+                })
+            })
+            .unwrap();
     }
 }
