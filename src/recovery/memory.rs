@@ -18,7 +18,6 @@
 //! that the dead had not linked from one that the first helper had taken since.
 
 use super::Recovered;
-use super::names::unlinked;
 use crate::arena::Arena;
 use crate::heap::Heap;
 use crate::heap::slab::SlabBlock;
@@ -187,8 +186,9 @@ impl Heap<'_> {
             Intent::Destroy { .. } | Intent::Reap { .. } => return Ok(false),
         };
         // The run is no slab under our label, so all that is looked at must be pinned.
-        Names { heap: *self }.while_it_stands(lane, intent, [block, leads], || {
-            self.arena.unit_word(head).load(Acquire) == word && unlinked(self.arena, intent, block)
+        let names = Names { heap: *self };
+        names.while_it_stands(lane, intent, [block, leads], || {
+            self.arena.unit_word(head).load(Acquire) == word && names.unlinked(intent, block)
         })
     }
 
@@ -270,7 +270,7 @@ impl Heap<'_> {
             Some(tenure) if tenure != helped.tenure => Some(Dead::of(self.arena, tenure)),
             _ => None,
         };
-        let cut = class.cut();
+        let (names, cut) = (Names { heap: *self }, class.cut());
         let mut freed = 0;
         for (start, _, intent) in other.as_ref().unwrap_or(helped).suspects() {
             let first = head.offset() + u64::from(cut.start);
@@ -283,8 +283,7 @@ impl Heap<'_> {
             }
             let state = self.state(SlabBlock { head, class, index });
             // Relaxed: the dead one's last store, which the kernel's word is behind, or a free.
-            if state.load(Relaxed) == State::Published as u8 && unlinked(self.arena, intent, start)
-            {
+            if state.load(Relaxed) == State::Published as u8 && names.unlinked(intent, start) {
                 state.store(State::Free as u8, Release);
                 freed += 1;
                 found.undone += 1;

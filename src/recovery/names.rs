@@ -2,7 +2,7 @@
 //!
 //! | journal | died before | died after | decided |
 //! |---|---|---|---|
-//! | Link, Intern, Grow | its CAS: the blocks are free again | its CAS: it took effect | when the slab is swept ([`unlinked`]) |
+//! | Link, Intern, Grow | its CAS: the blocks are free again | its CAS: it took effect | when the slab is swept ([`unlinked`](Names::unlinked)) |
 //! | Destroy | the life word's CAS: nothing happened | it: unlink, Limbo | by [`finish`](Names::finish) |
 //! | Reap | | slot Frozen, entry in Limbo | by [`finish`](Names::finish) |
 //!
@@ -12,7 +12,6 @@
 //! recovery closes the journals *before* it clears the pins of the dead. If the journal still stands,
 //! the pins of the dead stood until ours did.
 
-use crate::arena::Arena;
 use crate::heap::unit::{LaneId, State};
 use crate::layout::{oldest_of, oldest_word};
 use crate::names::array::{Array, Slot};
@@ -21,41 +20,56 @@ use crate::names::{Names, Refused};
 use crate::process::journal::Intent;
 use crate::sync::{AcqRel, Acquire, Release};
 
-/// Whether a dead lane published `block`, one of those of this intent, and did not link it.
-///
-/// Final, once it is dead: nobody else links them. The caller keeps the block from being taken; the
-/// array pin of the dead keeps entries and arrays.
-pub fn unlinked(arena: &Arena, intent: Intent, block: u64) -> bool {
-    // Linked and destroyed since: then its destroyer sees to it, or that one's recovery.
-    let is_whole =
-        |object| ObjectHeader::at(arena, object).is_some_and(|header| header.life().is_whole());
-    let leads = |entry| arena.word(entry).map(|word| word.load(Acquire));
-    match intent {
-        Intent::Link { entry, object } => {
-            leads(entry) != Some(Value::Live(object).word()) && is_whole(object)
-        }
-        Intent::Intern { entry, object, array, slot } => {
-            let Some(array) = Array::at(arena, array) else { return true };
-            let word = Slot::of(array.slot(slot).load(Acquire));
-            let is_there = matches!(word, Slot::Entry { entry: there, .. } if there == entry);
-            // In a damaged segment another slot may lead to it than the journal says.
-            let key = || Entry::at(arena, entry)?.key(arena).map(|key| key.hash);
-            let is_linked = is_there || key().is_some_and(|hash| array.has(hash, entry));
-            // An entry that a helper gave back may stand there again, another's by now, for another
-            // object: it says which. In this order, as who destroys writes the life first.
-            !is_linked
-                || block == object
-                    && leads(entry) != Some(Value::Live(object).word())
-                    && is_whole(object)
-        }
-        Intent::Grow { array, new } => {
-            Array::at(arena, array).map(|array| array.next().load(Acquire)) != Some(new)
-        }
-        Intent::Destroy { .. } | Intent::Reap { .. } => false,
-    }
-}
-
 impl Names<'_> {
+    /// Whether a dead lane published `block`, one of those of this intent, and did not link it.
+    ///
+    /// Final, once it is dead: nobody else links them. The caller keeps the block from being taken; the
+    /// array pin of the dead keeps arrays, and the entries that slots lead to.
+    pub(super) fn unlinked(&self, intent: Intent, block: u64) -> bool {
+        let arena = self.heap.arena;
+        // Linked and destroyed since: then its destroyer sees to it, or that one's recovery. In this
+        // order, as who destroys writes the life first, and then the entry.
+        let names_another = |entry, object| {
+            let leads = arena.word(entry).map(|word| word.load(Acquire));
+            leads != Some(Value::Live(object).word())
+                && ObjectHeader::at(arena, object).is_some_and(|header| header.life().is_whole())
+        };
+        match intent {
+            Intent::Link { entry, object } => names_another(entry, object),
+            Intent::Intern { entry, object, array, slot } => {
+                let Some(array) = Array::at(arena, array) else { return true };
+                let word = Slot::of(array.slot(slot).load(Acquire));
+                let is_there = matches!(word, Slot::Entry { entry: there, .. } if there == entry);
+                if !is_there && !self.stands_elsewhere(entry, array) {
+                    return true;
+                }
+                // An entry that a helper gave back may stand there again, another's by now, for another
+                // object: it says which.
+                block == object && names_another(entry, object)
+            }
+            Intent::Grow { array, new } => {
+                Array::at(arena, array).map(|array| array.next().load(Acquire)) != Some(new)
+            }
+            Intent::Destroy { .. } | Intent::Reap { .. } => false,
+        }
+    }
+
+    /// Whether a slot of `array` leads to `entry` that is not the journal's, as may be in a damaged segment.
+    fn stands_elsewhere(&self, entry: u64, array: Array<'_>) -> bool {
+        let (arena, pins, record) = (self.heap.arena, &self.heap.lane.pins, self.record());
+        // No slot is known to lead to it, so nothing keeps its memory but this. Without a pin to spare it is
+        // as the journal says.
+        let Some(hazard) = pins.pin(record, entry) else { return false };
+        // Behind the pin's fence: in use still, and so backed until it is let go.
+        let place = crate::heap::locate(arena, entry).filter(|place| place.start == entry);
+        let state = place.and_then(|place| crate::heap::state_of(arena, &place));
+        let key = || Entry::at(arena, entry)?.key(arena).map(|key| key.hash);
+        let stands =
+            state == Some(State::Published) && key().is_some_and(|hash| array.has(hash, entry));
+        pins.unpin(record, hazard);
+        stands
+    }
+
     /// Finishes what the open journal of the dead lane `of` says was begun and others may finish;
     /// whether there was something to do.
     ///
@@ -186,14 +200,11 @@ mod tests {
                 // As a journal says it whose entry stood there, was given back, and is another's now.
                 let array = array.offset;
                 let intent = |object, slot| Intent::Intern { entry, object, array, slot };
-                assert!(unlinked(arena, intent(other, slot), other), "the entry names another");
-                assert!(!unlinked(arena, intent(other, slot), entry), "the entry is somebody's");
+                assert!(names.unlinked(intent(other, slot), other), "the entry names another");
+                assert!(!names.unlinked(intent(other, slot), entry), "the entry is somebody's");
                 for slot in [slot, slot + 1] {
-                    assert!(
-                        !unlinked(arena, intent(object, slot), object),
-                        "whatever slot it says"
-                    );
-                    assert!(!unlinked(arena, intent(object, slot), entry));
+                    assert!(!names.unlinked(intent(object, slot), object), "whatever slot it says");
+                    assert!(!names.unlinked(intent(object, slot), entry));
                 }
                 Ok((object, entry, array, slot))
             })
@@ -201,10 +212,7 @@ mod tests {
                 segment.destroy::<u64>("linked")?;
                 segment.with_names(|names| {
                     let intent = Intent::Intern { entry, object, array, slot };
-                    assert!(
-                        !unlinked(names.heap.arena, intent, object),
-                        "its destroyer sees to it"
-                    );
+                    assert!(!names.unlinked(intent, object), "its destroyer sees to it");
                     Ok(())
                 })
             })
