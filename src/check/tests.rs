@@ -15,6 +15,9 @@ use crate::{Offset, Options};
 use core::alloc::Layout;
 use core::mem::{forget, offset_of};
 
+mod journals;
+mod moved;
+
 /// A segment with something of everything in it.
 struct Busy {
     segment: Segment,

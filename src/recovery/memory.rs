@@ -110,7 +110,7 @@ impl Heap<'_> {
                     }
                 }
                 Unit::Run { len, lane, state: State::Published }
-                    if dead.has(lane) && self.was_never_linked(unit, word, dead)? =>
+                    if dead.has(lane) && self.was_never_linked(unit, word, lane, dead)? =>
                 {
                     found.undone += 1;
                     self.finish_freeing(unit, word, len, found);
@@ -177,9 +177,15 @@ impl Heap<'_> {
     }
 
     /// Whether a published run is one that the dead were about to link, and had not.
-    fn was_never_linked(&self, head: UnitIndex, word: u64, dead: &Dead) -> Result<bool, Refused> {
-        let suspect = dead.suspects().find(|(block, ..)| *block == head.offset());
-        let Some((block, lane, intent)) = suspect else { return Ok(false) };
+    fn was_never_linked(
+        &self,
+        head: UnitIndex,
+        word: u64,
+        lane: LaneId,
+        dead: &Dead,
+    ) -> Result<bool, Refused> {
+        let suspect = dead.suspects().find(|(block, of, _)| (*block, *of) == (head.offset(), lane));
+        let Some((block, _, intent)) = suspect else { return Ok(false) };
         let leads = match intent {
             Intent::Link { entry, .. } => entry,
             Intent::Intern { array, .. } | Intent::Grow { array, .. } => array,
@@ -272,7 +278,9 @@ impl Heap<'_> {
         };
         let (names, cut) = (Names { heap: *self }, class.cut());
         let mut freed = 0;
-        for (start, _, intent) in other.as_ref().unwrap_or(helped).suspects() {
+        // A lane links blocks of its own slabs.
+        let of_lane = |(_, lane, _): &(u64, LaneId, Intent)| *lane == of;
+        for (start, _, intent) in other.as_ref().unwrap_or(helped).suspects().filter(of_lane) {
             let first = head.offset() + u64::from(cut.start);
             let Some(at) = start.checked_sub(first).and_then(|at| u32::try_from(at).ok()) else {
                 continue;

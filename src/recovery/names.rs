@@ -37,7 +37,8 @@ impl Names<'_> {
         match intent {
             Intent::Link { entry, object } => names_another(entry, object),
             Intent::Intern { entry, object, array, slot } => {
-                let Some(array) = Array::at(arena, array) else { return true };
+                // Pinned by the dead, so it is there, unless the journal is damaged: then better a leak.
+                let Some(array) = Array::at(arena, array) else { return false };
                 let word = Slot::of(array.slot(slot).load(Acquire));
                 let is_there = matches!(word, Slot::Entry { entry: there, .. } if there == entry);
                 if !is_there && !self.stands_elsewhere(entry, array) {
@@ -48,7 +49,7 @@ impl Names<'_> {
                 block == object && names_another(entry, object)
             }
             Intent::Grow { array, new } => {
-                Array::at(arena, array).map(|array| array.next().load(Acquire)) != Some(new)
+                Array::at(arena, array).is_some_and(|array| array.next().load(Acquire) != new)
             }
             Intent::Destroy { .. } | Intent::Reap { .. } => false,
         }
