@@ -12,6 +12,15 @@ pub fn units_for(bytes: usize) -> u32 {
 }
 
 impl Heap<'_> {
+    /// A head's length is the truth about its tails.
+    ///
+    /// A covered tail becomes uncovered only by a head that frees its tails first: whoever reads the
+    /// head uncovered finds the tail changed, and its CAS fails.
+    pub fn is_covered(&self, tail: UnitIndex, back: u32) -> bool {
+        let head = tail.0.checked_sub(back).filter(|head| *head >= self.arena.first_unit().0);
+        head.and_then(|head| self.arena.unit(UnitIndex(head))).is_some_and(|it| it.length() > back)
+    }
+
     /// A PRIVATE run of `len` units.
     pub fn allocate_run(&self, len: u32) -> Result<u64, Exhausted> {
         self.lane.made_runs.set(true);

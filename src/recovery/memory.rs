@@ -145,15 +145,6 @@ impl Heap<'_> {
         }
     }
 
-    /// A head's length is the truth about its tails.
-    ///
-    /// A covered tail becomes uncovered only by a head that frees its tails first: whoever reads the
-    /// head uncovered finds the tail changed, and its CAS fails.
-    fn is_covered(&self, tail: UnitIndex, back: u32) -> bool {
-        let head = tail.0.checked_sub(back).filter(|head| *head >= self.arena.first_unit().0);
-        head.and_then(|head| self.arena.unit(UnitIndex(head))).is_some_and(|it| it.length() > back)
-    }
-
     /// Takes over a run or slab that `word` says is going, or a private run: of several helpers one
     /// goes on. The head is the memory of what is left to do, so it goes last.
     fn finish_freeing(&self, head: UnitIndex, word: u64, len: u32, found: &mut Recovered) {
