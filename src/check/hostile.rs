@@ -227,3 +227,18 @@ fn a_journal_takes_no_blocks_of_other_lanes() {
     let report = segment.check().unwrap();
     assert!(report.is_clean(), "{report}");
 }
+
+#[test]
+fn closing_gives_back_no_more_units_than_there_are() {
+    let segment = Options::new().capacity(1 << 20).create_anonymous().unwrap();
+    let arena = &segment.attached().arena;
+    let private = segment.own_slice(300_000, |_| 0u8).unwrap();
+    let head = UnitIndex::containing(segment.offset_of(private.as_ptr()).unwrap().to_bits());
+    core::mem::forget(private);
+    let run = Unit::Run { len: 1 << 26, lane: LaneId(1), state: State::Private };
+    assert!(matches!(arena.unit(head), Some(Unit::Run { lane: LaneId(1), .. })));
+    arena.unit_word(head).store(run.word(), Relaxed);
+    let file = segment.as_fd().try_clone_to_owned().unwrap();
+    drop(segment);
+    assert!(finds(&Segment::open_fd(file).unwrap(), FindingKind::Extent));
+}

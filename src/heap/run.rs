@@ -31,9 +31,13 @@ impl Heap<'_> {
         Ok(head.offset())
     }
 
-    /// Gives back a run whose head's word is still `expected`; false: somebody else has freed it.
+    /// Gives back a run whose head's word is still `expected`; false: somebody else has freed it, or it is
+    /// damaged and ends beyond the frontier.
     pub fn free_run(&self, head: UnitIndex, expected: Unit) -> bool {
         let len = expected.length();
+        if u64::from(head.0) + u64::from(len) > u64::from(self.arena.frontier().0) {
+            return false;
+        }
         let freeing = Unit::Freeing { len, lane: self.lane.id() };
         // Acquire pairs with the Release of whoever gave it this state: his use of it is before.
         let mine = self.arena.unit_word(head).compare_exchange(
