@@ -14,6 +14,7 @@ mod any_bytes;
 mod heap;
 #[cfg(test)]
 mod hostile;
+mod journals;
 mod lanes;
 mod names;
 mod parts;
@@ -167,7 +168,8 @@ kinds! {
     LaneOwner => "lane-owner",
     /// A lane that no thread uses has no hazard and pins no array.
     Hazard => "hazard",
-    /// A lane that no thread uses has its journal closed; an open one says what there is.
+    /// A lane that no thread uses has its journal closed; an open one says what there is, and that of
+    /// a dead process what recovery can finish or undo without harm to anything else.
     Journal => "journal",
     /// A unit's word is one of those that are written; that of a unit that was never in use is 0.
     UnitWord => "unit-word",
@@ -194,12 +196,13 @@ kinds! {
     /// The sets name units in use only. (That one names a unit that is something else is a note.)
     ForeignHint => "foreign-hint",
     /// The arrays of names follow each other from the oldest to the newest, the current one among
-    /// them, each in a published block large enough.
+    /// them, each in a published block large enough; those before the current one were moved whole.
     Array => "array",
     /// A slot leads to an entry in a published block large enough, once in its array, and shows the
     /// top bits of its hash.
     Slot => "slot",
-    /// A search for a name comes by the slot that leads to its entry.
+    /// A search for a name comes by the slot that leads to its entry, also in the array to which that
+    /// was moved.
     Path => "path",
     /// An entry has the hash of its name, which is one that can be given.
     Entry => "entry",
@@ -288,6 +291,7 @@ impl Segment {
             pass.check_names();
             pass.check_units();
             pass.check_parts();
+            pass.check_journals();
             pass.check_sets();
             pass.report_dead();
             pass.check_accounting()?;
@@ -339,8 +343,8 @@ struct Pass<'a> {
     announced: HashMap<u64, LaneId>,
     arrays: HashSet<u64>,
     entries: HashSet<u64>,
-    /// Objects that a name leads to.
-    objects: HashSet<u64>,
+    /// Objects that a name leads to, and its entry.
+    objects: HashMap<u64, u64>,
     /// Parts that were met in the units, and their bytes.
     parts: Vec<(u64, u64)>,
     /// Blocks that hang on objects, and on which.
@@ -367,7 +371,7 @@ impl<'a> Pass<'a> {
             announced: HashMap::new(),
             arrays: HashSet::new(),
             entries: HashSet::new(),
-            objects: HashSet::new(),
+            objects: HashMap::new(),
             parts: Vec::new(),
             reached: HashMap::new(),
             free: 0,

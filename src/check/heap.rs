@@ -64,7 +64,10 @@ impl Pass<'_> {
                 Unit::Freeing { lane, .. } => {
                     self.unfinished(FindingKind::Claim, unit, lane, "giving it back")
                 }
-                Unit::Tail { lane, .. } if !is_covered => {
+                // One that is being given back may have others' units between its head and this.
+                Unit::Tail { lane, back }
+                    if !is_covered && !self.names.heap.is_covered(unit, back) =>
+                {
                     self.unfinished(
                         FindingKind::Claim,
                         unit,

@@ -179,3 +179,66 @@ fn a_lane_begins_with_a_record_at_rest() {
     let report = segment.check().unwrap();
     assert!(report.is_clean(), "{report}");
 }
+
+#[test]
+fn a_journal_takes_no_blocks_of_other_lanes() {
+    use crate::process::journal::Intent;
+    use crate::process::lane::LaneOwner;
+    use crate::process::participant::{ParticipantId, ParticipantWord};
+    let long = |i: usize| i as u8;
+    // By a thread that has ended: nobody acts upon what is damaged below.
+    let make = move || {
+        let segment = Options::new().capacity(1 << 20).create_anonymous().unwrap();
+        drop(segment.construct("other", 2u64).unwrap());
+        let small = segment.construct("small", 1u64).unwrap().offset().to_bits() - 16;
+        let run = segment.construct_slice("run", 300_000, long).unwrap().offset().to_bits() - 16;
+        let file = segment.as_fd().try_clone_to_owned().unwrap();
+        core::mem::forget(segment);
+        (file, small, run)
+    };
+    let (file, small, run) = std::thread::spawn(make).join().unwrap();
+    let segment = Segment::open_fd(file).unwrap();
+    let arena = &segment.attached().arena;
+    let current = arena.header().names_current.load(Relaxed);
+    let array = crate::names::array::Array::at(arena, current).unwrap();
+    let mut entries = array.entries_in_slots(arena).map(|entry| entry.ok().unwrap());
+    let entry = entries.find(|entry| entry.name() == b"other").unwrap().offset;
+    // What the dead one has is of a lane of its own.
+    let [slab, head] = [small, run].map(UnitIndex::containing);
+    let lane = LaneId(10);
+    let class = ClassId::of(24, 16).unwrap();
+    arena.unit_word(slab).store(Unit::Slab { class, lane, slot: 0 }.word(), Relaxed);
+    let len = arena.unit(head).unwrap().length();
+    let published = Unit::Run { len, lane, state: State::Published };
+    arena.unit_word(head).store(published.word(), Relaxed);
+    // Two more lanes of the same process say that they were about to link blocks of that one.
+    let owner = LaneOwner::Active(ParticipantId(0).since(0)).word();
+    arena.lane(lane).owner.store(owner, Relaxed);
+    for (lane, object) in [(11, small), (12, run)] {
+        arena.lane(LaneId(lane)).owner.store(owner, Relaxed);
+        arena.lane(LaneId(lane)).journal.open(Intent::Link { entry, object });
+    }
+    arena.header().lanes_high.store(13, Relaxed);
+    arena.participants()[0].word.store(ParticipantWord::Dead { counter: 0 }.word(), Relaxed);
+    assert_eq!(segment.recover().unwrap().lanes, 3);
+    assert_eq!(*segment.find::<u64>("small").unwrap().unwrap(), 1);
+    let run = segment.find_slice::<u8>("run").unwrap().unwrap();
+    assert!(run.iter().enumerate().all(|(i, byte)| *byte == long(i)));
+    let report = segment.check().unwrap();
+    assert!(report.is_clean(), "{report}");
+}
+
+#[test]
+fn closing_gives_back_no_more_units_than_there_are() {
+    let segment = Options::new().capacity(1 << 20).create_anonymous().unwrap();
+    let arena = &segment.attached().arena;
+    let private = segment.own_slice(300_000, |_| 0u8).unwrap();
+    let head = UnitIndex::containing(segment.offset_of(private.as_ptr()).unwrap().to_bits());
+    core::mem::forget(private);
+    let run = Unit::Run { len: 1 << 26, lane: LaneId(1), state: State::Private };
+    assert!(matches!(arena.unit(head), Some(Unit::Run { lane: LaneId(1), .. })));
+    arena.unit_word(head).store(run.word(), Relaxed);
+    let file = segment.as_fd().try_clone_to_owned().unwrap();
+    drop(segment);
+    assert!(finds(&Segment::open_fd(file).unwrap(), FindingKind::Extent));
+}

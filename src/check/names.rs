@@ -19,6 +19,8 @@ type Known<'a> = HashMap<u64, Entry<'a>>;
 /// A walk over the slots of an array.
 struct Walk<'w, 'a> {
     array: &'w Array<'a>,
+    /// Its successor.
+    to: Option<&'w Array<'a>>,
     /// Entries met in it.
     here: HashSet<u64>,
     /// The last slot before the present one at which searches end; `None`: there is none, or (in an
@@ -66,6 +68,7 @@ impl<'a> Pass<'a> {
             let text = "the current array of names does not follow the oldest one";
             self.damage(FindingKind::Array, FindingPlace::Offset(current), text);
         }
+        let place = chain.arrays.iter().position(|array| array.offset == current);
         let mut known = Known::new();
         for (number, array) in chain.arrays.iter().enumerate() {
             self.looked.arrays += 1;
@@ -74,8 +77,15 @@ impl<'a> Pass<'a> {
             // died halfway.
             let is_reaped = number == 0 && (chain.reaping.is_some() || array.offset != current);
             self.check_array(array, is_reaped);
+            if place.is_some_and(|place| number < place) && !array.all_done() {
+                let text =
+                    "names that stand in this array were not moved, though another is current";
+                self.damage(FindingKind::Array, FindingPlace::Offset(array.offset), text);
+            }
+            self.check_closed(array, place.is_some_and(|place| number > place), current);
             let mut walk = Walk {
                 array,
+                to: chain.arrays.get(number + 1),
                 here: HashSet::new(),
                 gap: (!is_reaped).then(|| last_gap(array)).flatten(),
             };
@@ -120,10 +130,39 @@ impl<'a> Pass<'a> {
         }
     }
 
+    /// Paths are closed where names are moved away: out of the current array, once it has a successor, and
+    /// out of those before it.
+    fn check_closed(&mut self, array: &Array<'_>, is_after_current: bool, current: u64) {
+        let is_frozen = |slot: &u64| array.slot(*slot).load(Acquire) == Slot::Frozen.word();
+        let frozen = (0..array.len()).find(is_frozen);
+        // Behind the look at the slots: the successor is hung there first.
+        let has_next = array.next().load(Acquire) != 0;
+        let is_still = self.arena.header().names_current.load(Acquire) == current;
+        if is_after_current && has_next && is_still {
+            let text = "another array follows it, though it is not current yet";
+            self.damage(FindingKind::Array, FindingPlace::Offset(array.offset), text);
+        }
+        if let Some(slot) = frozen.filter(|_| !has_next || is_after_current && is_still) {
+            let text =
+                format!("slot {slot} of the array at {:#x} is closed too early", array.offset);
+            self.damage(FindingKind::Slot, FindingPlace::Offset(array.offset), text);
+        }
+    }
+
     fn check_slot(&mut self, walk: &mut Walk<'_, 'a>, slot: u64, known: &mut Known<'a>) {
         let (arena, array) = (self.arena, walk.array);
+        let moved_to = walk.to.filter(|_| array.was_moved(slot));
         let word = array.slot(slot).load(Acquire);
-        let Slot::Entry { tag: found, entry: offset } = Slot::of(word) else { return };
+        let Slot::Entry { tag: found, entry: offset } = Slot::of(word) else {
+            if moved_to.is_some() && word == Slot::Empty.word() {
+                let text = format!(
+                    "slot {slot} of the array at {:#x} is open still, though what is around it was moved",
+                    array.offset
+                );
+                self.damage(FindingKind::Slot, FindingPlace::Offset(array.offset), text);
+            }
+            return;
+        };
         let place = FindingPlace::Offset(offset);
         let block = locate(arena, offset).filter(|place| place.start == offset);
         let is_published =
@@ -169,6 +208,12 @@ impl<'a> Pass<'a> {
         } else if walk.is_cut_off(slot, key.hash) {
             let text =
                 format!("no search comes by slot {slot} of the array at {:#x}", array.offset);
+            self.damage(FindingKind::Path, name, text);
+        } else if let Some(to) = moved_to
+            && !to.has(key.hash, offset)
+            && entry.value() != Value::Dead
+        {
+            let text = format!("it was moved to the array at {:#x}, but is not there", to.offset);
             self.damage(FindingKind::Path, name, text);
         }
         self.check_entry(entry, &key, known);
@@ -228,7 +273,7 @@ impl<'a> Pass<'a> {
             );
             return;
         };
-        if !self.objects.insert(object) {
+        if self.objects.insert(object, entry.offset).is_some() {
             let text = format!("its object, at {object:#x}, has another name, too");
             self.damage(FindingKind::TwoNames, name, text);
             return;
@@ -269,7 +314,7 @@ impl<'a> Pass<'a> {
     ) {
         if self.arrays.contains(&offset)
             || self.entries.contains(&offset)
-            || self.objects.contains(&offset)
+            || self.objects.contains_key(&offset)
         {
             return;
         }

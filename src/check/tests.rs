@@ -15,6 +15,9 @@ use crate::{Offset, Options};
 use core::alloc::Layout;
 use core::mem::{forget, offset_of};
 
+mod journals;
+mod moved;
+
 /// A segment with something of everything in it.
 struct Busy {
     segment: Segment,
@@ -512,6 +515,28 @@ fn what_is_under_way_is_a_note() {
     {
         assert!(report.notes.iter().any(|note| note.kind == kind), "{kind:?}: {report}");
     }
+}
+
+#[test]
+fn what_is_given_back_may_have_units_of_others_in_it_already() {
+    let busy = busy();
+    let (head, lane) = (busy.raw_run, busy.parked);
+    assert_eq!(busy.arena().unit(head).map(Unit::length), Some(4));
+    let whose = LaneOwner::Active(ParticipantId(0).since(0)).word();
+    let others = Unit::Run { len: 1, lane: LaneId(1), state: State::Raw };
+    // Its maker is gone, and who goes on with it after that one's death has come to the second tail.
+    let plants = [
+        set(busy.owner(lane), whose),
+        busy.unit(head, Unit::Freeing { len: 4, lane }),
+        busy.unit(head.plus(1), others),
+        busy.unit(head.plus(2), Unit::Tail { back: 2, lane: NOT_TAKEN }),
+        busy.unit(head.plus(3), Unit::Tail { back: 3, lane: NOT_TAKEN }),
+    ];
+    plants.iter().for_each(|plant| (plant.apply)());
+    let report = busy.segment.check().unwrap();
+    plants.iter().rev().for_each(|plant| (plant.undo)());
+    assert!(report.is_clean(), "{report}");
+    assert!(report.notes.iter().any(|note| note.kind == FindingKind::Claim), "{report}");
 }
 
 #[test]

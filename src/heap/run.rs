@@ -12,6 +12,15 @@ pub fn units_for(bytes: usize) -> u32 {
 }
 
 impl Heap<'_> {
+    /// A head's length is the truth about its tails.
+    ///
+    /// A covered tail becomes uncovered only by a head that frees its tails first: whoever reads the
+    /// head uncovered finds the tail changed, and its CAS fails.
+    pub fn is_covered(&self, tail: UnitIndex, back: u32) -> bool {
+        let head = tail.0.checked_sub(back).filter(|head| *head >= self.arena.first_unit().0);
+        head.and_then(|head| self.arena.unit(UnitIndex(head))).is_some_and(|it| it.length() > back)
+    }
+
     /// A PRIVATE run of `len` units.
     pub fn allocate_run(&self, len: u32) -> Result<u64, Exhausted> {
         self.lane.made_runs.set(true);
@@ -22,9 +31,13 @@ impl Heap<'_> {
         Ok(head.offset())
     }
 
-    /// Gives back a run whose head's word is still `expected`; false: somebody else has freed it.
+    /// Gives back a run whose head's word is still `expected`; false: somebody else has freed it, or it is
+    /// damaged and ends beyond the frontier.
     pub fn free_run(&self, head: UnitIndex, expected: Unit) -> bool {
         let len = expected.length();
+        if u64::from(head.0) + u64::from(len) > u64::from(self.arena.frontier().0) {
+            return false;
+        }
         let freeing = Unit::Freeing { len, lane: self.lane.id() };
         // Acquire pairs with the Release of whoever gave it this state: his use of it is before.
         let mine = self.arena.unit_word(head).compare_exchange(

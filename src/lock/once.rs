@@ -45,6 +45,7 @@ unsafe impl<T: Shareable> Shareable for OnceLock<T> {
         T::describe(out)?;
         out.write_str(">")
     }
+    // SAFETY: of the caller what the trait asks.
     unsafe fn is_valid(at: *const Self) -> bool {
         // SAFETY: the caller vouches for the bytes; of the word each value is one, and it changes by
         // atomics. The value is looked at only when it is complete: then it changes no more. What is
@@ -69,7 +70,8 @@ impl<T: Shareable> OnceLock<T> {
     /// The value, made by `make` if there is none; of several callers at once exactly one makes it, and the
     /// others wait for it. If `make` panics, the next makes it.
     ///
-    /// It must not be called, on the same one, from within `make`: that waits for ever.
+    /// It must not be called, on the same one, from within `make`: that waits for ever. Nor may a child that
+    /// `make` forks return from it: it would say that its parent is done.
     pub fn get_or_init(&self, make: impl FnOnce() -> T) -> &T {
         match self.get_or_init_until(None, make) {
             Ok(value) => value,

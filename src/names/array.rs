@@ -207,12 +207,20 @@ impl<'a> Array<'a> {
         (unsafe { &*self.done.add((chunk / 64) as usize) }, 1 << (chunk % 64))
     }
 
-    /// Whether each chunk was moved. Acquire: then each move is visible.
+    /// Whether each chunk was moved.
     pub fn all_done(&self) -> bool {
-        (0..self.chunks()).all(|chunk| {
-            let (word, bit) = self.done(chunk);
-            word.load(Acquire) & bit != 0
-        })
+        (0..self.chunks()).all(|chunk| self.is_done(chunk))
+    }
+
+    /// Whether the chunk with this slot was moved.
+    pub fn was_moved(&self, slot: u64) -> bool {
+        self.is_done(slot / CHUNK)
+    }
+
+    /// Acquire: then each move is visible.
+    fn is_done(&self, chunk: u64) -> bool {
+        let (word, bit) = self.done(chunk);
+        word.load(Acquire) & bit != 0
     }
 
     /// The entries in the slots, each once; `Err` with the slot's number: nothing can be there.

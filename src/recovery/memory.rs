@@ -18,7 +18,6 @@
 //! that the dead had not linked from one that the first helper had taken since.
 
 use super::Recovered;
-use super::names::unlinked;
 use crate::arena::Arena;
 use crate::heap::Heap;
 use crate::heap::size_class::ClassId;
@@ -141,7 +140,7 @@ impl Heap<'_> {
                     }
                 }
                 Unit::Run { len, lane, state: State::Published }
-                    if dead.has(lane) && self.was_never_linked(unit, word, dead)? =>
+                    if dead.has(lane) && self.was_never_linked(unit, word, lane, dead)? =>
                 {
                     found.undone += 1;
                     self.finish_freeing(unit, word, len, found);
@@ -176,15 +175,6 @@ impl Heap<'_> {
         }
     }
 
-    /// A head's length is the truth about its tails.
-    ///
-    /// A covered tail becomes uncovered only by a head that frees its tails first: whoever reads the
-    /// head uncovered finds the tail changed, and its CAS fails.
-    fn is_covered(&self, tail: UnitIndex, back: u32) -> bool {
-        let head = tail.0.checked_sub(back).filter(|head| *head >= self.arena.first_unit().0);
-        head.and_then(|head| self.arena.unit(UnitIndex(head))).is_some_and(|it| it.length() > back)
-    }
-
     /// Takes over a run or slab that `word` says is going, or a private run: of several helpers one
     /// goes on. The head is the memory of what is left to do, so it goes last.
     fn finish_freeing(&self, head: UnitIndex, word: u64, len: u32, found: &mut Recovered) {
@@ -208,18 +198,24 @@ impl Heap<'_> {
     }
 
     /// Whether a published run is one that the dead were about to link, and had not.
-    fn was_never_linked(&self, head: UnitIndex, word: u64, dead: &Dead) -> Result<bool, Refused> {
-        let suspect = dead.suspects().find(|(block, ..)| *block == head.offset());
-        let Some((block, lane, intent)) = suspect else { return Ok(false) };
+    fn was_never_linked(
+        &self,
+        head: UnitIndex,
+        word: u64,
+        lane: LaneId,
+        dead: &Dead,
+    ) -> Result<bool, Refused> {
+        let suspect = dead.suspects().find(|(block, of, _)| (*block, *of) == (head.offset(), lane));
+        let Some((block, _, intent)) = suspect else { return Ok(false) };
         let leads = match intent {
             Intent::Link { entry, .. } => entry,
             Intent::Intern { array, .. } | Intent::Grow { array, .. } => array,
             Intent::Destroy { .. } | Intent::Reap { .. } | Intent::Fall { .. } => return Ok(false),
         };
         // The run is no slab under our label, so all that is looked at must be pinned.
-        Names { heap: *self }.while_it_stands(lane, intent, [block, leads], || {
-            Ok(self.arena.unit_word(head).load(Acquire) == word
-                && unlinked(self.arena, intent, block))
+        let names = Names { heap: *self };
+        names.while_it_stands(lane, intent, [block, leads], || {
+            Ok(self.arena.unit_word(head).load(Acquire) == word && names.unlinked(intent, block))
         })
     }
 
@@ -255,7 +251,7 @@ impl Heap<'_> {
                 self.state(block).store(State::Free as u8, Release);
             }
         }
-        freed += self.free_never_linked(head, class, helped, found);
+        freed += self.free_never_linked(head, mine, helped, found);
         found.blocks += freed;
         found.bytes += freed * u64::from(cut.size);
 
@@ -288,17 +284,20 @@ impl Heap<'_> {
     fn free_never_linked(
         &self,
         head: UnitIndex,
-        class: ClassId,
+        mine: Unit,
         helped: &Dead,
         found: &mut Recovered,
     ) -> u64 {
+        let Unit::Sweep { class, of, .. } = mine else { unreachable!("it is being swept") };
+        let names = Names { heap: *self };
         let mut freed = 0;
-        for (start, _, intent) in helped.suspects() {
+        // A lane links blocks of its own slabs.
+        let of_lane = |(_, lane, _): &(u64, LaneId, Intent)| *lane == of;
+        for (start, _, intent) in helped.suspects().filter(of_lane) {
             let Some(block) = block_of(head, class, start) else { continue };
             let state = self.state(block);
             // Relaxed: the dead one's last store, which the kernel's word is behind, or a free.
-            if state.load(Relaxed) == State::Published as u8 && unlinked(self.arena, intent, start)
-            {
+            if state.load(Relaxed) == State::Published as u8 && names.unlinked(intent, start) {
                 state.store(State::Free as u8, Release);
                 freed += 1;
                 found.undone += 1;

@@ -2,7 +2,7 @@
 //!
 //! | journal | died before | died after | decided |
 //! |---|---|---|---|
-//! | Link, Intern, Grow | its CAS: the blocks are free again | its CAS: it took effect | when the slab is swept ([`unlinked`]) |
+//! | Link, Intern, Grow | its CAS: the blocks are free again | its CAS: it took effect | when the slab is swept ([`unlinked`](Names::unlinked)) |
 //! | Destroy | the life word's CAS: nothing happened | it: unlink, Limbo | by [`finish`](Names::finish) |
 //! | Reap | | slot Frozen, entry in Limbo | by [`finish`](Names::finish) |
 //! | Fall | the life word's CAS: nothing happened | it: the parts that are left go, then the object | by [`finish`](Names::finish) |
@@ -16,7 +16,6 @@
 //! recovery closes the journals *before* it clears the pins of the dead. If the journal still stands,
 //! the pins of the dead stood until ours did.
 
-use crate::arena::Arena;
 use crate::heap::unit::{LaneId, State};
 use crate::layout::{oldest_of, oldest_word};
 use crate::names::array::{Array, Slot};
@@ -27,41 +26,57 @@ use crate::process::pin::REAPER;
 use crate::sync::{AcqRel, Acquire, Release};
 use crate::trace;
 
-/// Whether a dead lane published `block`, one of those of this intent, and did not link it.
-///
-/// Final, once it is dead: nobody else links them. The caller keeps the block from being taken; the
-/// array pin of the dead keeps entries and arrays.
-pub fn unlinked(arena: &Arena, intent: Intent, block: u64) -> bool {
-    // Linked and destroyed since: then its destroyer sees to it, or that one's recovery.
-    let is_whole =
-        |object| ObjectHeader::at(arena, object).is_some_and(|header| header.life().is_whole());
-    let leads = |entry| arena.word(entry).map(|word| word.load(Acquire));
-    match intent {
-        Intent::Link { entry, object } => {
-            leads(entry) != Some(Value::Live(object).word()) && is_whole(object)
-        }
-        Intent::Intern { entry, object, array, slot } => {
-            let Some(array) = Array::at(arena, array) else { return true };
-            let word = Slot::of(array.slot(slot).load(Acquire));
-            let is_there = matches!(word, Slot::Entry { entry: there, .. } if there == entry);
-            // In a damaged segment another slot may lead to it than the journal says.
-            let key = || Entry::at(arena, entry)?.key(arena).map(|key| key.hash);
-            let is_linked = is_there || key().is_some_and(|hash| array.has(hash, entry));
-            // An entry that a helper gave back may stand there again, another's by now, for another
-            // object: it says which. In this order, as who destroys writes the life first.
-            !is_linked
-                || block == object
-                    && leads(entry) != Some(Value::Live(object).word())
-                    && is_whole(object)
-        }
-        Intent::Grow { array, new } => {
-            Array::at(arena, array).map(|array| array.next().load(Acquire)) != Some(new)
-        }
-        Intent::Destroy { .. } | Intent::Reap { .. } | Intent::Fall { .. } => false,
-    }
-}
-
 impl Names<'_> {
+    /// Whether a dead lane published `block`, one of those of this intent, and did not link it.
+    ///
+    /// Final, once it is dead: nobody else links them. The caller keeps the block from being taken; the
+    /// array pin of the dead keeps arrays, and the entries that slots lead to.
+    pub(super) fn unlinked(&self, intent: Intent, block: u64) -> bool {
+        let arena = self.heap.arena;
+        // Linked and destroyed since: then its destroyer sees to it, or that one's recovery. In this
+        // order, as who destroys writes the life first, and then the entry.
+        let names_another = |entry, object| {
+            let leads = arena.word(entry).map(|word| word.load(Acquire));
+            leads != Some(Value::Live(object).word())
+                && ObjectHeader::at(arena, object).is_some_and(|header| header.life().is_whole())
+        };
+        match intent {
+            Intent::Link { entry, object } => names_another(entry, object),
+            Intent::Intern { entry, object, array, slot } => {
+                // Pinned by the dead, so it is there, unless the journal is damaged: then better a leak.
+                let Some(array) = Array::at(arena, array) else { return false };
+                let word = Slot::of(array.slot(slot).load(Acquire));
+                let is_there = matches!(word, Slot::Entry { entry: there, .. } if there == entry);
+                if !is_there && !self.stands_elsewhere(entry, array) {
+                    return true;
+                }
+                // An entry that a helper gave back may stand there again, another's by now, for another
+                // object: it says which.
+                block == object && names_another(entry, object)
+            }
+            Intent::Grow { array, new } => {
+                Array::at(arena, array).is_some_and(|array| array.next().load(Acquire) != new)
+            }
+            Intent::Destroy { .. } | Intent::Reap { .. } | Intent::Fall { .. } => false,
+        }
+    }
+
+    /// Whether a slot of `array` leads to `entry` that is not the journal's, as may be in a damaged segment.
+    fn stands_elsewhere(&self, entry: u64, array: Array<'_>) -> bool {
+        let (arena, pins, record) = (self.heap.arena, &self.heap.lane.pins, self.record());
+        // No slot is known to lead to it, so nothing keeps its memory but this. Without a pin to spare it is
+        // as the journal says.
+        let Some(hazard) = pins.pin(record, entry) else { return false };
+        // Behind the pin's fence: in use still, and so backed until it is let go.
+        let place = crate::heap::locate(arena, entry).filter(|place| place.start == entry);
+        let state = place.and_then(|place| crate::heap::state_of(arena, &place));
+        let key = || Entry::at(arena, entry)?.key(arena).map(|key| key.hash);
+        let stands =
+            state == Some(State::Published) && key().is_some_and(|hash| array.has(hash, entry));
+        pins.unpin(record, hazard);
+        stands
+    }
+
     /// Finishes what the open journal of the dead lane `of` says was begun and others may finish;
     /// whether there was something to do.
     ///
@@ -138,7 +153,7 @@ impl Names<'_> {
             _ => return Ok(Vec::new()),
         };
         self.while_it_stands(of, intent, [object, leads], || {
-            if unlinked(self.heap.arena, intent, object) {
+            if self.unlinked(intent, object) {
                 return Ok(Vec::new());
             }
             self.parts_of(object)
@@ -182,5 +197,59 @@ impl Names<'_> {
         }
         pins.unpin(record, hazard);
         Ok(())
+    }
+}
+
+#[cfg(all(test, not(loom), not(sharena_shuttle)))]
+mod tests {
+    use super::*;
+    use crate::Options;
+    use crate::names::entry::{Key, Space};
+
+    #[test]
+    fn an_entry_links_the_object_that_it_names_and_no_other() {
+        let segment = Options::new().capacity(1 << 20).create_anonymous().unwrap();
+        segment.construct("linked", 1u64).unwrap();
+        segment.construct("other", 2u64).unwrap();
+        segment
+            .with_names(|names| {
+                let arena = names.heap.arena;
+                let find = |name: &str| {
+                    let key = Key::new(arena, Space::Named, name.as_bytes());
+                    let pinned = names.find(&key).unwrap().unwrap();
+                    names.unpin(pinned.hazard);
+                    pinned.object
+                };
+                let (object, other) = (find("linked"), find("other"));
+                let array = Array::at(arena, arena.header().names_current.load(Acquire)).unwrap();
+                let leads_to = |slot: &u64| {
+                    let Slot::Entry { entry, .. } = Slot::of(array.slot(*slot).load(Acquire))
+                    else {
+                        return None;
+                    };
+                    let is_it = Entry::at(arena, entry)?.value() == Value::Live(object);
+                    is_it.then_some((entry, *slot))
+                };
+                let (entry, slot) = (0..array.len()).find_map(|slot| leads_to(&slot)).unwrap();
+                // As a journal says it whose entry stood there, was given back, and is another's now.
+                let array = array.offset;
+                let intent = |object, slot| Intent::Intern { entry, object, array, slot };
+                assert!(names.unlinked(intent(other, slot), other), "the entry names another");
+                assert!(!names.unlinked(intent(other, slot), entry), "the entry is somebody's");
+                for slot in [slot, slot + 1] {
+                    assert!(!names.unlinked(intent(object, slot), object), "whatever slot it says");
+                    assert!(!names.unlinked(intent(object, slot), entry));
+                }
+                Ok((object, entry, array, slot))
+            })
+            .and_then(|(object, entry, array, slot)| {
+                segment.destroy::<u64>("linked")?;
+                segment.with_names(|names| {
+                    let intent = Intent::Intern { entry, object, array, slot };
+                    assert!(!names.unlinked(intent, object), "its destroyer sees to it");
+                    Ok(())
+                })
+            })
+            .unwrap();
     }
 }

@@ -241,3 +241,12 @@ pub fn pattern(seed: u64, index: usize) -> u8 {
     let mixed = (seed ^ index as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     (mixed >> 40) as u8
 }
+
+/// Asserts that the text has the words, and returns what it is of.
+pub fn says<E: std::fmt::Display>(error: E, words: &[&str]) -> E {
+    let text = error.to_string();
+    for word in words {
+        assert!(text.contains(word), "{word:?} is not in: {text}");
+    }
+    error
+}

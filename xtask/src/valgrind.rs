@@ -14,12 +14,14 @@ const MEMCHECK: [&str; 4] = ["valgrind", "--quiet", "--error-exitcode=9", "--fai
 /// What memcheck must report: a byte of memory that was freed is read.
 const LATE_READ: &str = "fn main() {
     let at = vec![7u8; 16].as_ptr();
+    // SAFETY: none, on purpose: this is what must be seen.
     println!(\"{}\", unsafe { at.add(3).read_volatile() });
 }
 ";
 /// What it must not.
 const READ: &str = "fn main() {
     let bytes = vec![7u8; 16];
+    // SAFETY: the fourth of sixteen bytes.
     println!(\"{}\", unsafe { bytes.as_ptr().add(3).read_volatile() });
 }
 ";

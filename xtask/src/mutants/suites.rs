@@ -114,6 +114,7 @@ pub const SUITES: &[Suite] = &[
     Suite { name: "tests/recovery", program: Test("recovery"), args: &[] },
     Suite { name: "tests/status", program: Test("status"), args: &[] },
     Suite { name: "tests/errors", program: Test("errors"), args: &[] },
+    Suite { name: "tests/refusals", program: Test("refusals"), args: &[] },
     Suite { name: "tests/processes", program: Test("processes"), args: &[] },
     Suite { name: "unit tests, any bytes", program: Lib, args: &["any_bytes", "nothing_false"] },
     Suite { name: "tests/property", program: Test("property"), args: &[] },

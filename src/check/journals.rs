@@ -1,0 +1,169 @@
+//! Checks of what the journals of the dead say: recovery acts on it, so it must fit what is there.
+//!
+//! As long as a journal is open, the pins of its lane stand, and what it names is kept by them: the
+//! arrays, the entries that slots lead to, a pinned object. A block that was about to be linked is in
+//! a slab or run of the lane; once that is another's, the journal says nothing of it any more.
+
+use super::{FindingKind, Pass, Standing};
+use crate::heap::unit::{LaneId, State, Unit};
+use crate::heap::{PlaceKind, locate, state_of};
+use crate::layout::oldest_word;
+use crate::names::array::{Array, Slot};
+use crate::names::entry::{Entry, ObjectHeader, Value};
+use crate::process::journal::Intent;
+use crate::sync::Acquire;
+
+impl Pass<'_> {
+    /// After the names and the units: what leads where is known.
+    pub(super) fn check_journals(&mut self) {
+        for (lane, record) in self.arena.lanes() {
+            let Some(Ok(intent)) = record.journal.read() else { continue };
+            if !matches!(self.standing(lane), Standing::Dead(_)) {
+                continue;
+            }
+            let fits = match intent {
+                Intent::Link { entry, object } => {
+                    self.is_interned(entry) && self.may_be_linked(lane, object, entry)
+                }
+                Intent::Intern { entry, object, array, slot } => {
+                    self.is_in_chain(array, slot)
+                        && self.may_be_interned(lane, entry, array, slot)
+                        && self.may_be_linked(lane, object, entry)
+                }
+                Intent::Grow { array, new } => {
+                    self.is_in_chain(array, 0) && self.may_be_hung(lane, array, new)
+                }
+                Intent::Destroy { entry, object } => {
+                    (entry == 0 || self.is_interned(entry)) && self.may_be_destroyed(object, entry)
+                }
+                Intent::Reap { entry, array, slot } => self.may_be_reaped(lane, entry, array, slot),
+                Intent::Fall { object, part, .. } => self.may_fall(lane, object, part),
+            };
+            // It may have been recovered meanwhile; the journal is closed before the pins are cleared.
+            if !fits && record.journal.read() == Some(Ok(intent)) {
+                let text = format!("what its journal says does not fit what is there: {intent:x?}");
+                self.damage(FindingKind::Journal, lane, text);
+            }
+        }
+    }
+
+    fn is_interned(&self, entry: u64) -> bool {
+        self.entries.contains(&entry)
+    }
+
+    /// Whether an array is at `array`, one of the table, with a slot of this number.
+    fn is_in_chain(&self, array: u64, slot: u64) -> bool {
+        self.arrays.contains(&array)
+            && Array::at(self.arena, array).is_some_and(|array| slot < array.len())
+    }
+
+    /// Whether the block at `offset` is still in a slab or run of `lane`, so that nobody else had it.
+    fn is_still_of(&self, lane: LaneId, offset: u64) -> bool {
+        let Some(place) = locate(self.arena, offset) else { return false };
+        let head = match place.kind {
+            PlaceKind::Slab(block, _) => block.head,
+            PlaceKind::Run(head, _) => head,
+        };
+        match self.arena.unit(head) {
+            Some(Unit::Slab { lane: of, .. } | Unit::Sweep { of, .. }) => of == lane,
+            Some(Unit::Run { lane: of, .. }) => of == lane,
+            _ => false,
+        }
+    }
+
+    /// An object that is not linked, or by `entry`.
+    fn may_be_linked(&self, lane: LaneId, object: u64, entry: u64) -> bool {
+        if !self.is_still_of(lane, object) {
+            return true;
+        }
+        let has_name =
+            || ObjectHeader::at(self.arena, object).is_some_and(|header| header.life().named);
+        !self.arrays.contains(&object)
+            && !self.entries.contains(&object)
+            && self.objects.get(&object).is_none_or(|leads| *leads == entry)
+            && (self.state(object) != Some(State::Published) || has_name())
+    }
+
+    /// An entry that no slot leads to, or this one.
+    fn may_be_interned(&self, lane: LaneId, entry: u64, array: u64, slot: u64) -> bool {
+        if !self.is_still_of(lane, entry) {
+            return true;
+        }
+        let is_there = || {
+            let view = Array::at(self.arena, array).expect("it is in the chain");
+            matches!(Slot::of(view.slot(slot).load(Acquire)), Slot::Entry { entry: there, .. } if there == entry)
+        };
+        !self.arrays.contains(&entry)
+            && !self.objects.contains_key(&entry)
+            && (!self.entries.contains(&entry) || is_there())
+    }
+
+    /// An array that does not belong to the table, or is the successor of `array`.
+    fn may_be_hung(&self, lane: LaneId, array: u64, new: u64) -> bool {
+        let is_there =
+            || Array::at(self.arena, array).is_some_and(|array| array.next().load(Acquire) == new);
+        !self.is_still_of(lane, new)
+            || !self.entries.contains(&new)
+                && !self.objects.contains_key(&new)
+                && (!self.arrays.contains(&new) || is_there())
+    }
+
+    /// An object that `entry` leads to, or none does.
+    fn may_be_destroyed(&self, object: u64, entry: u64) -> bool {
+        !self.arrays.contains(&object)
+            && !self.entries.contains(&object)
+            && self.objects.get(&object).is_none_or(|leads| *leads == entry)
+            && matches!(self.state(object), Some(State::Published | State::Limbo | State::Doomed))
+    }
+
+    /// An object that nothing leads to, and a part that hangs on no other. If the object does not say that
+    /// the lane lets it fall, nothing is done.
+    fn may_fall(&self, lane: LaneId, object: u64, part: u64) -> bool {
+        let Some(header) = ObjectHeader::at(self.arena, object) else { return false };
+        let life = header.life();
+        if !life.is_falling || life.retired_by != lane {
+            return true;
+        }
+        let is_in_use = |offset: u64| {
+            self.arrays.contains(&offset)
+                || self.entries.contains(&offset)
+                || self.objects.contains_key(&offset)
+        };
+        !is_in_use(object)
+            && matches!(self.state(object), Some(State::Limbo | State::Doomed))
+            && (part == 0
+                || !is_in_use(part) && self.reached.get(&part).is_none_or(|on| *on == object))
+    }
+
+    /// A dead entry of the oldest array that stands there alone. If the root does not say that the
+    /// lane gives back that array, nothing is done.
+    fn may_be_reaped(&self, lane: LaneId, entry: u64, array: u64, slot: u64) -> bool {
+        if self.arena.header().names_oldest.load(Acquire) != oldest_word(array, lane.0) {
+            return true;
+        }
+        let (Some(view), Some(dead)) = (Array::at(self.arena, array), Entry::at(self.arena, entry))
+        else {
+            return false;
+        };
+        let stands_on = || {
+            let next = Array::at(self.arena, view.next().load(Acquire));
+            next.zip(dead.key(self.arena)).is_none_or(|(next, key)| next.has(key.hash, entry))
+        };
+        let is_there = || match Slot::of(view.slot(slot).load(Acquire)) {
+            Slot::Entry { entry: there, .. } => there == entry,
+            Slot::Frozen => true,
+            Slot::Empty => false,
+        };
+        slot < view.len()
+            && is_there()
+            && dead.value() == Value::Dead
+            && matches!(self.state(entry), Some(State::Published | State::Limbo))
+            && !stands_on()
+    }
+
+    /// The state of the block that begins at `offset`.
+    fn state(&self, offset: u64) -> Option<State> {
+        let place = locate(self.arena, offset).filter(|place| place.start == offset)?;
+        state_of(self.arena, &place)
+    }
+}

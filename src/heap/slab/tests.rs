@@ -1,0 +1,331 @@
+use super::*;
+use crate::attached::with_lane;
+use crate::heap::{PlaceKind, locate};
+use crate::{Options, Segment};
+
+#[test]
+fn eight_bytes_are_told_apart() {
+    use State::{Doomed, Free, Limbo, Part, Private, Published, Raw};
+    let states = [Free, Private, Published, Limbo, Raw, Part, Doomed];
+    for (i, low) in states.into_iter().enumerate() {
+        for (j, high) in states.into_iter().enumerate() {
+            let bytes = u64::from_le_bytes([low as u8, 1, 1, 2, high as u8, 6, 2, low as u8]);
+            let expect = |state: State| {
+                u8::from(low == state) | u8::from(high == state) << 4 | u8::from(low == state) << 7
+            };
+            assert_eq!(classify(bytes), (expect(State::Free), expect(State::Limbo)), "{i} {j}");
+        }
+    }
+}
+
+#[test]
+fn blocks_are_in_a_row_if_each_is_the_next_one_up_or_down() {
+    let up: Vec<u64> = (0..9).map(|i| 4096 + i * 48).collect();
+    let down: Vec<u64> = (0..9).map(|i| 4096 - i * 48).collect();
+    assert_eq!(in_a_row::<8>(&up, 16, 48), Some(16));
+    assert_eq!(in_a_row::<8>(&down, 23, 48), Some(16));
+    assert_eq!(in_a_row::<8>(&up[..7], 16, 48), None, "too few");
+    for index in [15, 17, 22] {
+        assert_eq!(in_a_row::<8>(&up, index, 48), None, "states that are not aligned");
+    }
+    assert_eq!((in_a_row::<8>(&up, 23, 48), in_a_row::<8>(&down, 16, 48)), (None, None));
+    assert_eq!(in_a_row::<8>(&up, 16, 64), None);
+    for swapped in [(1, 2), (3, 6), (0, 7)] {
+        let mut blocks = up.clone();
+        blocks.swap(swapped.0, swapped.1);
+        assert_eq!(in_a_row::<8>(&blocks, 16, 48), None, "{swapped:?} stand elsewhere");
+    }
+    let mut last = up;
+    last[7] += 48;
+    assert_eq!(in_a_row::<8>(&last, 16, 48), None);
+}
+
+/// A segment of which so many units are in use.
+fn with_used(units: usize) -> Segment {
+    let segment = Options::new().capacity(64 << 20).create_anonymous().unwrap();
+    let layout = core::alloc::Layout::from_size_align(units * UNIT, 8).unwrap();
+    segment.allocate(layout).unwrap();
+    segment
+}
+
+/// So many blocks, as a thread that allocates gets them.
+fn taken(heap: &Heap<'_>, class: ClassId, count: u32) -> Vec<u64> {
+    (0..count).map(|_| heap.take_or_refill(class).unwrap()).collect()
+}
+
+#[test]
+fn a_refill_of_fresh_blocks_is_one_row_as_long_as_the_magazine_takes() {
+    let mut seen = 0;
+    for segment in (5..9).map(with_used) {
+        let arena = &segment.attached().arena;
+        with_lane(segment.attached(), |lane| {
+            for class in ClassId::all().filter(|class| class.cut().span == 1) {
+                let (cut, magazine) = (class.cut(), lane.magazine(class));
+                Heap { arena, lane }.refill(class).unwrap();
+                let (count, first) = (magazine.at_hand(), magazine.pop().unwrap());
+                // Whole groups, where it takes more than one.
+                let (group, unit) = (GROUP as u32, UnitIndex::containing(first));
+                let (full, end) = if cut.magazine < group {
+                    (cut.magazine, cut.count)
+                } else {
+                    (cut.magazine - cut.magazine % group, cut.count - cut.count % group)
+                };
+                let from = first_group(class, unit, cut.groups()) as u32 * group;
+                if from + full <= end {
+                    assert_eq!(count, full, "{class}, from block {from} of {}", cut.count);
+                    assert_eq!(magazine.room(), cut.magazine, "{class}: on the stack");
+                    seen += 1;
+                }
+            }
+        })
+        .unwrap();
+    }
+    assert!(seen > 80, "{seen} refills with room for a row");
+}
+
+#[test]
+fn neighbours_in_the_midst_of_a_group_are_a_row_too() {
+    let segment = with_used(5);
+    let arena = &segment.attached().arena;
+    let class = ClassId::of(1024, 8).unwrap();
+    with_lane(segment.attached(), |lane| {
+        let (heap, magazine) = (Heap { arena, lane }, lane.magazine(class));
+        let count = class.cut().count as usize;
+        assert_eq!(count, GROUP);
+        let blocks: Vec<u64> = taken(&heap, class, count as u32);
+        let midst = &blocks[20..50];
+        midst.iter().for_each(|block| assert!(Heap::free_own(lane, *block, State::Private)));
+        heap.flush_all(class);
+        heap.refill(class).unwrap();
+        assert_eq!((magazine.at_hand(), magazine.room()), (30, class.cut().magazine));
+        let again: Vec<u64> = (0..30).map(|_| Heap::take(lane, class).unwrap()).collect();
+        assert_eq!(again, midst);
+    })
+    .unwrap();
+}
+
+#[test]
+fn neighbours_with_gaps_come_one_by_one_and_nothing_between_them() {
+    let segment = with_used(5);
+    let arena = &segment.attached().arena;
+    let class = ClassId::of(1024, 8).unwrap();
+    with_lane(segment.attached(), |lane| {
+        let (heap, magazine) = (Heap { arena, lane }, lane.magazine(class));
+        let blocks = taken(&heap, class, GROUP as u32);
+        for indices in [vec![10, 12], vec![0, 2], vec![20, 21, 63], vec![1, 2, 4, 5], vec![33]] {
+            let mut wanted: Vec<u64> = indices.iter().map(|i| blocks[*i]).collect();
+            wanted.iter().for_each(|block| assert!(magazine.push(*block)));
+            heap.flush_all(class);
+            heap.refill(class).unwrap();
+            let mut found = Vec::from_iter(core::iter::from_fn(|| magazine.pop()));
+            found.sort_unstable();
+            wanted.sort_unstable();
+            assert_eq!(found, wanted, "{indices:?}");
+        }
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_refill_takes_more_than_it_must_only_where_that_goes_on_in_the_row() {
+    let segment = with_used(5);
+    let arena = &segment.attached().arena;
+    let class = ClassId::of(64, 8).unwrap();
+    with_lane(segment.attached(), |lane| {
+        let (heap, magazine) = (Heap { arena, lane }, lane.magazine(class));
+        let mut blocks = taken(&heap, class, class.cut().count);
+        blocks.sort_unstable();
+        let group = |group: usize| group * GROUP..(group + 1) * GROUP;
+        let refill = |from: core::ops::Range<usize>| {
+            let free: Vec<u64> = [&blocks[from], &blocks[group(3)], &blocks[group(4)]].concat();
+            let mut book = lane.book().borrow_mut();
+            let notes = &mut book.classes[class.index()];
+            assert!(heap.free_in_slab(class, notes, &free).is_empty());
+            notes.slots[0].as_mut().unwrap().pending = 1 << 2;
+            assert!(heap.take_ready(class, notes));
+            let count = magazine.at_hand();
+            drop(book);
+            let at_hand = core::iter::from_fn(|| magazine.pop()).collect::<Vec<_>>();
+            assert_eq!(at_hand.len() as u32, count);
+            // The next one begins as this one did.
+            let mut book = lane.book().borrow_mut();
+            let rest = book.classes[class.index()].slots[0].as_mut().unwrap();
+            for group in [3, 4] {
+                if core::mem::take(&mut rest.known_free[group]) != 0 {
+                    heap.mark_private(
+                        arena.states(rest.unit, class).wrapping_add(group * GROUP),
+                        u64::MAX,
+                    );
+                    rest.outstanding += GROUP as u32;
+                }
+            }
+            count as usize
+        };
+        assert_eq!(refill(2 * GROUP + 10..2 * GROUP + 30), 20, "a row that ends in the midst");
+        assert_eq!(refill(2 * GROUP + 10..3 * GROUP), 3 * GROUP - 10, "one that goes on");
+    })
+    .unwrap();
+}
+
+#[test]
+fn what_a_lane_gives_back_to_a_slab_is_in_its_notes_by_group() {
+    let segment = with_used(5);
+    let arena = &segment.attached().arena;
+    let class = ClassId::of(64, 8).unwrap();
+    with_lane(segment.attached(), |lane| {
+        let heap = Heap { arena, lane };
+        let blocks = taken(&heap, class, class.cut().count);
+        heap.flush_all(class);
+        let mut book = lane.book().borrow_mut();
+        let notes = &mut book.classes[class.index()];
+        let mut back = |blocks: &[u64]| {
+            notes.slots[0].as_mut().unwrap().pending = 0;
+            assert!(heap.free_in_slab(class, notes, blocks).is_empty());
+            notes.slots[0].as_ref().unwrap().pending
+        };
+        let mut blocks = blocks;
+        blocks.sort_unstable();
+        assert_eq!(back(&blocks[70..71]), 1 << 1);
+        assert_eq!(back(&[blocks[0], blocks[200], blocks[130]]), 1 << 0 | 1 << 3 | 1 << 2);
+        assert_eq!(back(&blocks[64 * 5..64 * 7]), 1 << 5 | 1 << 6);
+        assert_eq!(back(&blocks[64 * 8..64 * 8 + 8]), 1 << 8);
+    })
+    .unwrap();
+}
+
+#[test]
+fn the_first_to_free_into_a_slab_rings_for_its_group_and_the_others_leave_it_at_that() {
+    let segment = with_used(5);
+    let arena = &segment.attached().arena;
+    let class = ClassId::of(64, 8).unwrap();
+    with_lane(segment.attached(), |lane| {
+        let heap = Heap { arena, lane };
+        let mut blocks = taken(&heap, class, class.cut().count);
+        blocks.sort_unstable();
+        blocks.iter().for_each(|block| Heap::set_state(arena, *block, State::Raw));
+        let bell = &arena.lane(lane.id()).bells[class.index()];
+        let doorbell = arena.doorbell(UnitIndex::containing(blocks[0]));
+        let free = |index: usize| {
+            let (segment, block) = (&segment, blocks[index]);
+            let block = crate::Offset::from_bits(block).unwrap();
+            std::thread::scope(|scope| {
+                scope.spawn(move || segment.deallocate(block).unwrap()).join().unwrap();
+            });
+            (bell.swap(0, Acquire), doorbell.load(Acquire))
+        };
+        assert_eq!(free(70), (1, 1 << 1));
+        assert_eq!(free(71), (0, 1 << 1));
+        assert_eq!(free(200), (0, 1 << 1 | 1 << 3));
+        doorbell.swap(0, Acquire);
+        assert_eq!(free(0), (1, 1 << 0));
+        let mut book = lane.book().borrow_mut();
+        let notes = &mut book.classes[class.index()];
+        notes.slots[0].as_mut().unwrap().pending = 0;
+        bell.fetch_or(1, Release);
+        heap.answer_bells(class, notes);
+        assert_eq!(notes.slots[0].as_ref().unwrap().pending, 1 << 0, "this group alone");
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_late_ring_of_an_empty_slab_does_not_make_two_of_it() {
+    let segment = with_used(5);
+    let arena = &segment.attached().arena;
+    let class = ClassId::of(1024, 8).unwrap();
+    with_lane(segment.attached(), |lane| {
+        let heap = Heap { arena, lane };
+        let block = heap.take_or_refill(class).unwrap();
+        assert!(lane.magazine(class).push(block));
+        heap.flush_all(class);
+        let mut book = lane.book().borrow_mut();
+        let notes = &mut book.classes[class.index()];
+        assert_eq!(notes.empties, 1);
+        arena.doorbell(UnitIndex::containing(block)).fetch_or(1, AcqRel);
+        arena.lane(lane.id()).bells[class.index()].fetch_or(1, Release);
+        heap.answer_bells(class, notes);
+        assert_eq!((notes.empties, notes.owned().count()), (1, 1));
+    })
+    .unwrap();
+}
+
+#[test]
+fn after_a_recovery_the_next_refill_looks_at_all_slabs() {
+    let class = ClassId::of(1024, 8).unwrap();
+    for nth in [0, 1, 4] {
+        let segment = with_used(5);
+        let arena = &segment.attached().arena;
+        with_lane(segment.attached(), |lane| {
+            let heap = Heap { arena, lane };
+            let take = || heap.take_or_refill(class).unwrap();
+            let count = class.cut().count;
+            let blocks = taken(&heap, class, 6 * count);
+            let hide = |index: u32| {
+                let place = locate(arena, blocks[index as usize]).unwrap();
+                let PlaceKind::Slab(block, _) = place.kind else { panic!() };
+                heap.state(block).store(State::Free as u8, Release);
+                blocks[index as usize]
+            };
+            let lost = [hide(nth * count + 7), hide(nth * count + 9)];
+            arena.header().sweep_epoch.fetch_add(1, Release);
+            assert_eq!([take(), take()], lost, "of slab {nth}");
+        })
+        .unwrap();
+    }
+}
+
+#[test]
+fn the_first_free_block_of_an_orphan_shows_it() {
+    let segment = with_used(5);
+    let arena = &segment.attached().arena;
+    let class = ClassId::of(1024, 8).unwrap();
+    let fill = || {
+        let layout = core::alloc::Layout::new::<[u64; 128]>();
+        (0..class.cut().count).map(|_| segment.allocate(layout).unwrap()).collect::<Vec<_>>()
+    };
+    let blocks = std::thread::scope(|scope| scope.spawn(fill).join().unwrap());
+    let unit = UnitIndex::containing(blocks[0].to_bits());
+    let is_shown = || arena.set(SetId::Orphans(class)).shows(unit.0 as usize);
+    while arena.unit(unit) != Some(Unit::Orphan { class }) {
+        std::thread::yield_now(); // its thread is ending
+    }
+    assert!(!is_shown(), "it is full");
+    segment.deallocate(blocks[3]).unwrap();
+    assert!(is_shown());
+    let again = segment.allocate(core::alloc::Layout::new::<[u64; 128]>()).unwrap();
+    assert_eq!((again, is_shown()), (blocks[3], false));
+}
+
+#[test]
+fn a_block_whose_freer_told_nobody_is_found_before_the_lane_has_three_times_its_slabs() {
+    let class = ClassId::of(1024, 8).unwrap();
+    for (slabs, nth) in [(1, 0), (2, 0), (2, 1), (5, 0), (5, 3), (5, 4), (6, 2)] {
+        let segment = with_used(5);
+        let arena = &segment.attached().arena;
+        with_lane(segment.attached(), |lane| {
+            let heap = Heap { arena, lane };
+            let take = || heap.take_or_refill(class).unwrap();
+            let blocks = taken(&heap, class, slabs * class.cut().count);
+            // f1, and nothing after it: the freer is stopped.
+            let lost = blocks[(nth * class.cut().count + 7) as usize];
+            let PlaceKind::Slab(block, _) = locate(arena, lost).unwrap().kind else { panic!() };
+            heap.state(block).store(State::Free as u8, Release);
+            let mut more = (0..2 * slabs * class.cut().count).map(|_| take());
+            assert!(more.any(|block| block == lost), "of slab {nth} of {slabs}");
+        })
+        .unwrap();
+    }
+}
+
+#[test]
+fn the_first_group_is_one_that_was_announced() {
+    for class in ClassId::all() {
+        let groups = class.cut().groups();
+        for unit in (0..200).map(UnitIndex) {
+            for pending in [groups, groups & 0x5555_5555_5555_5555, 1] {
+                let first = first_group(class, unit, pending);
+                assert_eq!(pending >> first & 1, 1, "{class}, {unit}, {pending:#x}");
+            }
+        }
+    }
+}
