@@ -116,7 +116,7 @@ impl Pass<'_> {
             && matches!(self.state(object), Some(State::Published | State::Limbo | State::Doomed))
     }
 
-    /// An object that nothing leads to, and a part that hangs on no other. If the object does not say that
+    /// An object that is not published, and a part that hangs on no other. If the object does not say that
     /// the lane lets it fall, nothing is done.
     fn may_fall(&self, lane: LaneId, object: u64, part: u64) -> bool {
         let Some(header) = ObjectHeader::at(self.arena, object) else { return false };
@@ -124,15 +124,12 @@ impl Pass<'_> {
         if !life.is_falling || life.retired_by != lane {
             return true;
         }
-        let is_in_use = |offset: u64| {
-            self.arrays.contains(&offset)
-                || self.entries.contains(&offset)
-                || self.objects.contains_key(&offset)
-        };
-        !is_in_use(object)
-            && matches!(self.state(object), Some(State::Limbo | State::Doomed))
-            && (part == 0
-                || !is_in_use(part) && self.reached.get(&part).is_none_or(|on| *on == object))
+        let is_in_use = self.arrays.contains(&part)
+            || self.entries.contains(&part)
+            || self.objects.contains_key(&part);
+        matches!(self.state(object), Some(State::Limbo | State::Doomed))
+            && !is_in_use
+            && self.reached.get(&part).is_none_or(|on| *on == object)
     }
 
     /// A dead entry of the oldest array that stands there alone. If the root does not say that the

@@ -165,3 +165,30 @@ fn a_journal_says_nothing_of_blocks_that_are_others() {
     plants.iter().for_each(|plant| (plant.undo)());
     assert!(report.damages().all(|finding| finding.kind != FindingKind::Journal), "{report}");
 }
+
+#[test]
+fn an_object_that_falls_takes_parts_of_no_other_along() {
+    let busy = busy();
+    let tree = crate::collections::Box::new_in(7u64, &busy.segment);
+    busy.segment.construct("tree", tree).unwrap();
+    let root = busy.object("tree");
+    let part = crate::word::Word::from_bits(busy.word_at(root + 16).load(Relaxed)).offset();
+    let Things { entry, object, other_object, array, .. } = things(&busy);
+    let lane = busy.parked;
+    let fall = |part| Intent::Fall { object, word_at: 0, part };
+    let falls =
+        |is_falling| busy.life(object, move |life| Life { is_falling, retired_by: lane, ..life });
+    let doomed = || set_byte(busy.state(object), State::Doomed as u8);
+    let unlinked = || set(busy.word_at(entry), 0);
+    for part in [0, busy.raw_block] {
+        assert!(!is_damage(&busy, fall(part), &[falls(true), doomed(), unlinked()]), "{part:#x}");
+    }
+    assert!(
+        !is_damage(&busy, fall(part), &[falls(false), doomed(), unlinked()]),
+        "nothing is done"
+    );
+    assert!(is_damage(&busy, fall(0), &[falls(true), unlinked()]), "it is published");
+    for part in [part, entry, other_object, array] {
+        assert!(is_damage(&busy, fall(part), &[falls(true), doomed(), unlinked()]), "{part:#x}");
+    }
+}
