@@ -88,6 +88,8 @@ struct EntryHead {
 pub struct Entry<'a> {
     head: &'a EntryHead,
     name: *const u8,
+    /// As it was when it was looked at whether the name lies in the segment.
+    name_len: usize,
     pub offset: u64,
 }
 
@@ -122,16 +124,11 @@ impl<'a> Entry<'a> {
         }
         // SAFETY: inside units that may be touched, aligned; the words are atomics.
         let head = unsafe { &*arena.at(offset).cast::<EntryHead>() };
-        let entry =
-            Entry { head, name: arena.at(offset).wrapping_add(size_of::<EntryHead>()), offset };
-        let len = entry.name_len();
-        (len <= MAX_NAME && arena.holds(offset, (size_of::<EntryHead>() + len) as u64))
-            .then_some(entry)
-    }
-
-    #[inline]
-    fn name_len(&self) -> usize {
-        (self.meta() & 0x3fff) as usize
+        let name = arena.at(offset).wrapping_add(size_of::<EntryHead>());
+        // Relaxed: as in `meta`.
+        let name_len = (head.meta.load(Relaxed) & 0x3fff) as usize;
+        (name_len <= MAX_NAME && arena.holds(offset, (size_of::<EntryHead>() + name_len) as u64))
+            .then_some(Entry { head, name, name_len, offset })
     }
 
     /// Relaxed: written before the entry was published, which the slot's Acquire showed.
@@ -153,7 +150,7 @@ impl<'a> Entry<'a> {
     pub fn name(&self) -> &'a [u8] {
         // SAFETY: `at` checked that the bytes lie in the segment; they do not change while the array
         // is pinned.
-        unsafe { core::slice::from_raw_parts(self.name, self.name_len()) }
+        unsafe { core::slice::from_raw_parts(self.name, self.name_len) }
     }
 
     #[inline]
@@ -314,6 +311,17 @@ mod tests {
                 assert_eq!((other.space(), other.value()), (Some(space), Value::Dead));
                 assert!(other.key(arena).is_none(), "the hash is that of another space");
             }
+        });
+    }
+
+    #[test]
+    fn a_name_stays_in_the_segment_whatever_becomes_of_its_length() {
+        with_block(|arena, block| {
+            let entry =
+                Entry::write(arena, block, &Key::new(arena, Space::Named, b"name"), Value::Absent);
+            entry.head.meta.store(entry.meta() + 0x3000, Relaxed);
+            assert_eq!(entry.name(), b"name");
+            assert!(entry.key(arena).is_none(), "it is another's by now");
         });
     }
 
