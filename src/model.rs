@@ -8,7 +8,7 @@
 
 mod locks;
 
-pub use locks::{Fellow, Lock, Notice, Pass, Task};
+pub use locks::{AtGate, Count, Fellow, Gate, Lock, Notice, Pass, Task};
 
 use crate::arena::Arena;
 use crate::heap::lane::Lane;

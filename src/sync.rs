@@ -117,12 +117,13 @@ facade_atomic!(
 const GHOST: &str = "a destructor of a dead thread does more than store";
 
 impl AtomicU64 {
+    #[cfg(loom)]
     pub fn new(value: u64) -> Self {
         Self(world::AtomicU64::new(value))
     }
     #[cfg(not(loom))]
-    pub const fn zero() -> Self {
-        Self(world::AtomicU64::new(0))
+    pub const fn new(value: u64) -> Self {
+        Self(world::AtomicU64::new(value))
     }
     #[inline(always)]
     pub fn swap(&self, value: u64, order: Ordering) -> u64 {

@@ -6,7 +6,7 @@
 use crate::harness::{Cells, Death, Model, each_death, explore};
 use loom::model::Builder;
 use loom::thread::spawn;
-use sharena::model::{Fellow, Lock, Notice, Pass, Task, World};
+use sharena::model::{AtGate, Count, Fellow, Gate, Lock, Notice, Pass, Task, World};
 use std::rc::Rc;
 
 pub fn models() -> Vec<Model> {
@@ -113,6 +113,58 @@ pub fn models() -> Vec<Model> {
             3,
             Some(1),
             |b| each_death(b, holder_dies),
+        ),
+        model(
+            "lock/semaphore",
+            "each who waits has one of those that were released",
+            3,
+            Some(2),
+            |b| explore(b, || takers(2)),
+        ),
+        model(
+            "lock/semaphore-late-sleeper",
+            "who clears the mark of sleepers forgets none who went to sleep since it looked",
+            4,
+            Some(2),
+            |b| explore(b, late_taker),
+        ),
+        model(
+            "lock/semaphore-taker-dies",
+            "one who waits dies; the other has the one that is left, though it was woken for the dead",
+            3,
+            Some(1),
+            |b| each_death(b, taker_dies),
+        ),
+        model(
+            "lock/semaphore-releaser-dies",
+            "who waits has one, or hears of the death of who was to release it",
+            2,
+            Some(3),
+            |b| each_death(b, releaser_dies),
+        ),
+        model(
+            "lock/barrier",
+            "who passes sees what the others did before, each time",
+            2,
+            None,
+            |b| explore(b, || meetings(2, 1)),
+        ),
+        model("lock/barrier-three", "the same with three", 3, Some(2), |b| {
+            explore(b, || meetings(3, 1));
+        }),
+        model(
+            "lock/barrier-one-dies",
+            "the others all pass with the dead one, or each hears of the death; mended, it lets those who are left pass",
+            3,
+            Some(1),
+            |b| each_death(b, partner_dies),
+        ),
+        model(
+            "lock/barrier-mended",
+            "who sleeps while another mends the barrier does not take that for passing it",
+            3,
+            Some(2),
+            |b| explore(b, mended_beside_a_sleeper),
         ),
     ]
 }
@@ -398,4 +450,159 @@ fn holder_dies(death: &Death) {
     heir.recover();
     others.into_iter().for_each(|other| other.join().unwrap());
     assert!(world.fellow(HEIR).try_acquire(&pass).is_some(), "the permit of the dead is lost");
+}
+
+fn takers(takers: u16) {
+    let (world, count, cells) = (World::new(1), Count::new(), Cells::new(1));
+    let takers: Vec<_> = (1..=takers)
+        .map(|participant| {
+            let (fellow, count, cells) = (world.fellow(participant), count.clone(), cells.clone());
+            spawn(move || {
+                assert!(fellow.take(&count, 0), "nobody died");
+                assert_eq!(cells.read(0), 7, "what was done before it was released");
+            })
+        })
+        .collect();
+    cells.write(0, 7);
+    for _ in 0..takers.len() {
+        count.add();
+    }
+    takers.into_iter().for_each(|taker| taker.join().unwrap());
+    assert!(!count.try_take(), "one is left over");
+}
+
+/// One may be taken by who does not sleep, while who released it finds nobody asleep: two sleep by the time
+/// that he takes the mark away.
+fn late_taker() {
+    let (world, count) = (World::new(1), Count::new());
+    let sleepers = [1, 2].map(|participant| {
+        let (fellow, count) = (world.fellow(participant), count.clone());
+        spawn(move || assert!(fellow.take(&count, 0), "nobody died"))
+    });
+    let its_count = count.clone();
+    let quick = spawn(move || {
+        if its_count.try_take() {
+            its_count.add();
+        }
+    });
+    count.add();
+    count.add();
+    quick.join().unwrap();
+    sleepers.into_iter().for_each(|sleeper| sleeper.join().unwrap());
+    assert!(!count.try_take(), "one is left over");
+}
+
+fn taker_dies(death: &Death) {
+    let (world, count) = (World::new(1), Count::new());
+    let heir = world.worker_of(HEIR, 1);
+    let (mortal, taker) = (world.fellow(MORTAL), world.fellow(1));
+    let its_count = count.clone();
+    // It goes on waiting when it hears of a death: there is one for it.
+    let waits = spawn(move || {
+        let mut deaths = 0;
+        while !taker.take(&its_count, deaths) {
+            deaths = Fellow::deaths_in(taker.news());
+        }
+    });
+    let its_count = count.clone();
+    let releases = spawn(move || (0..2).for_each(|_| its_count.add()));
+    death.of(MORTAL, &world, || mortal.take(&count, 0));
+    heir.recover();
+    waits.join().unwrap();
+    releases.join().unwrap();
+}
+
+fn releaser_dies(death: &Death) {
+    let (world, count) = (World::new(1), Count::new());
+    let heir = world.worker_of(HEIR, 1);
+    let (mortal, taker) = (world.fellow(MORTAL), world.fellow(1));
+    let its_count = count.clone();
+    let waits = spawn(move || taker.take(&its_count, 0));
+    let done = death.of(MORTAL, &world, || {
+        mortal.step();
+        count.add();
+    });
+    heir.recover();
+    let got = waits.join().unwrap();
+    assert!(got || done.is_none(), "there was one, and it heard of a death instead");
+}
+
+/// Each counts in a cell of its own how often it came, and sees that the others came as often.
+fn meet(fellow: &Fellow, gate: &Gate, cells: &Cells, me: usize, all: usize, rounds: u64) -> u64 {
+    let mut led = 0;
+    for round in 1..=rounds {
+        cells.write(me, round);
+        let came = fellow.meet(gate, 0);
+        assert!(matches!(came, AtGate::Last | AtGate::Passed), "nobody died");
+        led += u64::from(came == AtGate::Last);
+        (0..all).for_each(|other| assert!(cells.read(other) >= round, "{other} has not come"));
+        // Nobody comes again before all have looked.
+        fellow.meet(gate, 0);
+    }
+    led
+}
+
+fn meetings(threads: u16, rounds: u64) {
+    let all = usize::from(threads);
+    let (world, gate, cells) = (World::new(1), Gate::new(threads), Cells::new(all));
+    let others: Vec<_> = (1..threads)
+        .map(|participant| {
+            let (fellow, gate, cells) = (world.fellow(participant), gate.clone(), cells.clone());
+            spawn(move || meet(&fellow, &gate, &cells, usize::from(participant), all, rounds))
+        })
+        .collect();
+    let mine = meet(&world.fellow(0), &gate, &cells, 0, all, rounds);
+    let led = others.into_iter().map(|other| other.join().unwrap()).sum::<u64>() + mine;
+    assert_eq!(led, rounds, "one leads, each time");
+}
+
+fn partner_dies(death: &Death) {
+    let (world, gate, cells) = (World::new(1), Gate::new(3), Cells::new(3));
+    let heir = world.worker_of(HEIR, 1);
+    let mortal = world.fellow(MORTAL);
+    let others = [1, 2].map(|me| {
+        let (fellow, gate, cells) = (world.fellow(me), gate.clone(), cells.clone());
+        spawn(move || {
+            let (mine, its) = (usize::from(me), usize::from(3 - me));
+            let mut came = fellow.meet(&gate, 0);
+            if matches!(came, AtGate::Broken(_)) {
+                cells.write(mine, 1);
+                gate.mend(came, 2);
+                came = fellow.meet(&gate, Fellow::deaths_in(fellow.news()));
+            }
+            assert!(matches!(came, AtGate::Last | AtGate::Passed), "nobody else died");
+            let was_mended = cells.read(mine) == 1 || cells.read(its) == 1;
+            assert!(was_mended || cells.read(0) == 1, "it opened without the one that died");
+            was_mended
+        })
+    });
+    death.of(MORTAL, &world, || {
+        cells.write(0, 1);
+        mortal.step();
+        mortal.meet(&gate, 0)
+    });
+    heir.recover();
+    let mended = others.map(|other| other.join().unwrap());
+    assert_eq!(mended[0], mended[1], "one passed, and the other was told of a death");
+}
+
+/// One hears of a death from before, mends, and comes again, while the other, which has not heard, waits.
+fn mended_beside_a_sleeper() {
+    let (world, gate) = (World::new(1), Gate::new(3));
+    let sleeper = world.fellow(1);
+    let its_gate = gate.clone();
+    let waits = spawn(move || {
+        let came = sleeper.meet(&its_gate, 0);
+        // Or it comes when all is over.
+        if !matches!(came, AtGate::Broken(_)) {
+            return came;
+        }
+        assert!(!its_gate.mend(came, 7), "it was mended");
+        sleeper.meet(&its_gate, 0)
+    });
+    let mine = world.fellow(0);
+    let broken = mine.meet(&gate, 1); // as if one had died that it knows of
+    assert!(gate.mend(broken, 2));
+    let came = [mine.meet(&gate, 0), waits.join().unwrap()];
+    assert!(came.contains(&AtGate::Last) && came.contains(&AtGate::Passed), "{came:?}");
 }

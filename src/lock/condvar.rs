@@ -1,6 +1,6 @@
 //! [`Condvar`]: waiting, without a lock, until something that a lock guards is so.
 
-use crate::lock::error::{LockResult, PoisonError};
+use crate::lock::error::{LockResult, PoisonError, SomeoneDied};
 use crate::lock::mutex::MutexGuard;
 use crate::lock::news::Deaths;
 use crate::lock::party::news_of;
@@ -67,9 +67,7 @@ impl<G> fmt::Display for WaitError<G> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             WaitError::Poisoned(error) => error.fmt(f),
-            WaitError::SomeoneDied(_) => {
-                f.write_str("a process died, and what was waited for is not so")
-            }
+            WaitError::SomeoneDied(_) => SomeoneDied.fmt(f),
         }
     }
 }

@@ -110,6 +110,18 @@ impl fmt::Display for TimedOut {
 
 impl Error for TimedOut {}
 
+/// A process of the segment has died, and what was waited for is not so.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SomeoneDied;
+
+impl fmt::Display for SomeoneDied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a process died, and what was waited for is not so")
+    }
+}
+
+impl Error for SomeoneDied {}
+
 /// Why [`Mutex::try_lock`](super::Mutex::try_lock) gave no clean guard.
 pub enum TryLockError<G> {
     /// The lock was taken, and something is to be said.

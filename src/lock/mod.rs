@@ -52,6 +52,8 @@
 //! - In a child made by fork its parent's guards do nothing, and must not be used, as all references.
 
 #[cfg(not(loom))]
+mod barrier;
+#[cfg(not(loom))]
 mod condvar;
 #[cfg(not(loom))]
 mod error;
@@ -67,17 +69,23 @@ mod permits;
 #[cfg(not(loom))]
 pub(crate) mod place;
 pub(crate) mod raw;
+pub(crate) mod raw_barrier;
 pub(crate) mod raw_once;
 pub(crate) mod raw_permits;
+pub(crate) mod raw_semaphore;
+#[cfg(not(loom))]
+mod semaphore;
 pub(crate) mod signal;
 pub(crate) mod word;
 
 #[cfg(not(loom))]
 pub use self::{
+    barrier::{Barrier, BarrierError, BarrierWaitResult, Broken},
     condvar::{Condvar, WaitError, WaitTimeoutResult},
-    error::{Cause, LockResult, PoisonError, TimedOut, TryLockError, TryLockResult},
+    error::{Cause, LockResult, PoisonError, SomeoneDied, TimedOut, TryLockError, TryLockResult},
     mutex::{Mutex, MutexGuard},
     news::Deaths,
     once::OnceLock,
     permits::{Permit, Permits},
+    semaphore::Semaphore,
 };

@@ -61,7 +61,7 @@ impl<const N: usize> Permits<N> {
     /// All of them free.
     pub const fn new() -> Permits<N> {
         const { assert!(N > 0, "without a permit everybody would wait for ever") };
-        Permits { signal: Signal::new(), slots: [const { AtomicU64::zero() }; N] }
+        Permits { signal: Signal::new(), slots: [const { AtomicU64::new(0) }; N] }
     }
 
     fn raw(&self) -> RawPermits<'_> {

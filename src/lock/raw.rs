@@ -61,7 +61,7 @@ pub struct Held;
 impl RawMutex {
     #[cfg(not(loom))]
     pub const fn new() -> RawMutex {
-        RawMutex(AtomicU64::zero())
+        RawMutex(AtomicU64::new(0))
     }
 
     #[cfg(loom)]

@@ -26,7 +26,7 @@ pub struct RawOnce(AtomicU64);
 impl RawOnce {
     #[cfg(not(loom))]
     pub const fn new() -> RawOnce {
-        RawOnce(AtomicU64::zero())
+        RawOnce(AtomicU64::new(0))
     }
 
     #[cfg(loom)]

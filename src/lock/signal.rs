@@ -51,7 +51,7 @@ pub enum Ended {
 impl Signal {
     #[cfg(not(loom))]
     pub const fn new() -> Signal {
-        Signal(AtomicU64::zero())
+        Signal(AtomicU64::new(0))
     }
 
     #[cfg(loom)]

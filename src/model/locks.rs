@@ -3,8 +3,10 @@
 use super::World;
 use crate::lock::party::{Party, deaths_in, news_of};
 use crate::lock::raw::{RawMutex, Taken};
+use crate::lock::raw_barrier::{NotPassed, Passed, RawBarrier};
 use crate::lock::raw_once::RawOnce;
 use crate::lock::raw_permits::RawPermits;
+use crate::lock::raw_semaphore::RawSemaphore;
 use crate::lock::signal::Signal;
 use crate::lock::word::Who;
 use crate::process::participant::{ParticipantId, ParticipantRecord, ParticipantWord};
@@ -66,6 +68,53 @@ impl Pass {
 
     fn raw(&self) -> RawPermits<'_> {
         RawPermits { slots: &self.slots, signal: &self.signal }
+    }
+}
+
+/// A semaphore.
+pub struct Count(RawSemaphore);
+
+impl Count {
+    /// With a count of 0.
+    pub fn new() -> Rc<Count> {
+        Rc::new(Count(RawSemaphore::new(0)))
+    }
+
+    /// Takes one, if there is one.
+    pub fn try_take(&self) -> bool {
+        self.0.try_acquire().is_ok()
+    }
+
+    /// Adds one.
+    pub fn add(&self) {
+        self.0.release(1).expect("a small count");
+    }
+}
+
+/// A barrier.
+pub struct Gate(RawBarrier);
+
+/// What came of waiting at a [`Gate`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AtGate {
+    /// It opened, and this one was the last to come.
+    Last,
+    /// It opened.
+    Passed,
+    /// Somebody died: to be mended.
+    Broken(crate::lock::raw_barrier::Round),
+}
+
+impl Gate {
+    /// For so many.
+    pub fn new(parties: u16) -> Rc<Gate> {
+        Rc::new(Gate(RawBarrier::new(parties)))
+    }
+
+    /// Begins anew for so many, if it is the first to do so.
+    pub fn mend(&self, broken: AtGate, parties: u16) -> bool {
+        let AtGate::Broken(round) = broken else { panic!("it was passed") };
+        self.0.mend(round, parties)
     }
 }
 
@@ -173,5 +222,20 @@ impl Fellow {
     /// Gives it back.
     pub fn release(&self, pass: &Pass) {
         pass.raw().release(0, self.me());
+    }
+
+    /// Takes one, waiting for it; false: there is none, and `deaths` is not how many have died.
+    pub fn take(&self, count: &Count, deaths: u64) -> bool {
+        count.0.acquire(self, None, |news| deaths_in(news) != deaths).is_ok()
+    }
+
+    /// Waits for the others at `gate`, unless `deaths` is not how many have died.
+    pub fn meet(&self, gate: &Gate, deaths: u64) -> AtGate {
+        match gate.0.wait(self, None, |news| deaths_in(news) != deaths) {
+            Ok(Passed::Last) => AtGate::Last,
+            Ok(Passed::WithOthers) => AtGate::Passed,
+            Err(NotPassed::SomeoneDied(round)) => AtGate::Broken(round),
+            Err(NotPassed::TimedOut) => unreachable!("it has no time"),
+        }
     }
 }
