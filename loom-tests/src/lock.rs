@@ -474,7 +474,7 @@ fn takers(takers: u16) {
 /// One may be taken by who does not sleep, while who released it finds nobody asleep: two sleep by the time
 /// that he takes the mark away.
 fn late_taker() {
-    let (world, count) = (World::new(1), Count::new());
+    let (world, count) = (World::new(1), Count::marked());
     let sleepers = [1, 2].map(|participant| {
         let (fellow, count) = (world.fellow(participant), count.clone());
         spawn(move || assert!(fellow.take(&count, 0), "nobody died"))

@@ -28,7 +28,7 @@
 use crate::lock::party::{Party, Patience, news_of};
 use crate::lock::raw::Held;
 use crate::sync::futex::{self, Moment, Woken, low_half};
-use crate::sync::{AcqRel, Acquire, AtomicU64, Relaxed};
+use crate::sync::{AcqRel, AtomicU64, Relaxed};
 
 const SLEEPERS: u64 = 1;
 const ONE: u64 = 2;
@@ -54,6 +54,12 @@ impl RawSemaphore {
     #[cfg(loom)]
     pub fn new(count: u32) -> RawSemaphore {
         RawSemaphore(AtomicU64::new(u64::from(count) * ONE))
+    }
+
+    /// A count of 0, as who has waited and gone leaves it.
+    #[cfg(loom)]
+    pub fn marked() -> RawSemaphore {
+        RawSemaphore(AtomicU64::new(SLEEPERS))
     }
 
     /// The count. The high half, which only damage can have changed, is nothing to anybody.
@@ -84,7 +90,7 @@ impl RawSemaphore {
         let mut patience = Patience::until(until);
         loop {
             let news = news_of(party);
-            let word = self.0.load(Acquire);
+            let word = self.0.load(Relaxed);
             if count_in(word) != 0 {
                 if self.take(word).is_ok() {
                     return Ok(());

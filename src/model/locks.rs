@@ -80,6 +80,11 @@ impl Count {
         Rc::new(Count(RawSemaphore::new(0)))
     }
 
+    /// With a count of 0, and marked as if somebody slept.
+    pub fn marked() -> Rc<Count> {
+        Rc::new(Count(RawSemaphore::marked()))
+    }
+
     /// Takes one, if there is one.
     pub fn try_take(&self) -> bool {
         self.0.try_acquire().is_ok()
