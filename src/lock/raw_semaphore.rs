@@ -124,7 +124,7 @@ impl RawSemaphore {
         let now = loop {
             let count = count_in(word).checked_add(more).filter(|count| *count <= MOST);
             let count = count.ok_or(TooMany)?;
-            let next = u64::from(count) * ONE | word & SLEEPERS;
+            let next = (u64::from(count) * ONE) | (word & SLEEPERS);
             // Release pairs with who takes it.
             match self.0.compare_exchange(word, next, AcqRel, Relaxed) {
                 Ok(_) => break next,
