@@ -3,6 +3,9 @@
 //! As long as a journal is open, the pins of its lane stand, and what it names is kept by them: the
 //! arrays, the entries that slots lead to, a pinned object. A block that was about to be linked is in
 //! a slab or run of the lane; once that is another's, the journal says nothing of it any more.
+//!
+//! It may be recovered while it is looked at. So nothing here rests on two looks being alike: what is read
+//! is kept from being given back by pins of our own, and a journal that has changed by then is not judged.
 
 use super::{FindingKind, Pass, Standing};
 use crate::heap::unit::{LaneId, State, Unit};
@@ -11,14 +14,26 @@ use crate::layout::oldest_word;
 use crate::names::array::{Array, Slot};
 use crate::names::entry::{Entry, ObjectHeader, Value};
 use crate::process::journal::Intent;
+use crate::stats::look::Arrays;
 use crate::sync::Acquire;
 
 impl Pass<'_> {
     /// After the names and the units: what leads where is known.
     pub(super) fn check_journals(&mut self) {
+        let chain = Arrays::pin(self.names);
         for (lane, record) in self.arena.lanes() {
             let Some(Ok(intent)) = record.journal.read() else { continue };
             if !matches!(self.standing(lane), Standing::Dead(_)) {
+                continue;
+            }
+            let stands = || record.journal.read() == Some(Ok(intent));
+            self.looker.hold(match intent {
+                Intent::Destroy { object, .. } | Intent::Fall { object, .. } => object,
+                Intent::Reap { entry, .. } => entry,
+                Intent::Link { .. } | Intent::Intern { .. } | Intent::Grow { .. } => 0,
+            });
+            // Behind the hazard's fence: it stood while the dead one's own pin did, so that is backed still.
+            if !stands() {
                 continue;
             }
             let fits = match intent {
@@ -26,12 +41,12 @@ impl Pass<'_> {
                     self.is_interned(entry) && self.may_be_linked(lane, object, entry)
                 }
                 Intent::Intern { entry, object, array, slot } => {
-                    self.is_in_chain(array, slot)
+                    is_in(&chain, array, slot)
                         && self.may_be_interned(lane, entry, array, slot)
                         && self.may_be_linked(lane, object, entry)
                 }
                 Intent::Grow { array, new } => {
-                    self.is_in_chain(array, 0) && self.may_be_hung(lane, array, new)
+                    is_in(&chain, array, 0) && self.may_be_hung(lane, array, new)
                 }
                 Intent::Destroy { entry, object } => {
                     (entry == 0 || self.is_interned(entry)) && self.may_be_destroyed(object, entry)
@@ -39,8 +54,8 @@ impl Pass<'_> {
                 Intent::Reap { entry, array, slot } => self.may_be_reaped(lane, entry, array, slot),
                 Intent::Fall { object, part, .. } => self.may_fall(lane, object, part),
             };
-            // It may have been recovered meanwhile; the journal is closed before the pins are cleared.
-            if !fits && record.journal.read() == Some(Ok(intent)) {
+            // Recovered meanwhile? The journal is closed before the pins are cleared.
+            if !fits && stands() {
                 let text = format!("what its journal says does not fit what is there: {intent:x?}");
                 self.damage(FindingKind::Journal, lane, text);
             }
@@ -51,14 +66,10 @@ impl Pass<'_> {
         self.entries.contains(&entry)
     }
 
-    /// Whether an array is at `array`, one of the table, with a slot of this number.
-    fn is_in_chain(&self, array: u64, slot: u64) -> bool {
-        self.arrays.contains(&array)
-            && Array::at(self.arena, array).is_some_and(|array| slot < array.len())
-    }
-
     /// Whether the block at `offset` is still in a slab or run of `lane`, so that nobody else had it.
     fn is_still_of(&self, lane: LaneId, offset: u64) -> bool {
+        // Behind its fence: what is the lane's still stays backed as long as it is held.
+        self.looker.hold(offset);
         let Some(place) = locate(self.arena, offset) else { return false };
         let head = match place.kind {
             PlaceKind::Slab(block, _) => block.head,
@@ -90,8 +101,8 @@ impl Pass<'_> {
             return true;
         }
         let is_there = || {
-            let view = Array::at(self.arena, array).expect("it is in the chain");
-            matches!(Slot::of(view.slot(slot).load(Acquire)), Slot::Entry { entry: there, .. } if there == entry)
+            let found = self.slot(array, slot);
+            matches!(found, Some(Slot::Entry { entry: there, .. }) if there == entry)
         };
         !self.arrays.contains(&entry)
             && !self.objects.contains_key(&entry)
@@ -146,16 +157,21 @@ impl Pass<'_> {
             let next = Array::at(self.arena, view.next().load(Acquire));
             next.zip(dead.key(self.arena)).is_none_or(|(next, key)| next.has(key.hash, entry))
         };
-        let is_there = || match Slot::of(view.slot(slot).load(Acquire)) {
-            Slot::Entry { entry: there, .. } => there == entry,
-            Slot::Frozen => true,
-            Slot::Empty => false,
+        let is_there = match self.slot(array, slot) {
+            Some(Slot::Entry { entry: there, .. }) => there == entry,
+            Some(Slot::Frozen) => true,
+            Some(Slot::Empty) | None => false,
         };
-        slot < view.len()
-            && is_there()
+        is_there
             && dead.value() == Value::Dead
             && matches!(self.state(entry), Some(State::Published | State::Limbo))
             && !stands_on()
+    }
+
+    /// What is in a slot; `None`: there is no such array, or slot.
+    fn slot(&self, array: u64, slot: u64) -> Option<Slot> {
+        let array = Array::at(self.arena, array).filter(|array| slot < array.len())?;
+        Some(Slot::of(array.slot(slot).load(Acquire)))
     }
 
     /// The state of the block that begins at `offset`.
@@ -163,4 +179,9 @@ impl Pass<'_> {
         let place = locate(self.arena, offset).filter(|place| place.start == offset)?;
         state_of(self.arena, &place)
     }
+}
+
+/// Whether an array of the table is at `array`, with a slot of this number.
+fn is_in(chain: &Arrays<'_>, array: u64, slot: u64) -> bool {
+    chain.arrays.iter().any(|it| it.offset == array && slot < it.len())
 }

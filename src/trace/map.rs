@@ -318,6 +318,8 @@ impl Tracer {
 
     /// Something of which only its own code knows which bytes are values.
     pub fn opaque<T: Shareable>(&mut self) {
+        /// # Safety
+        /// As of [`Shareable::is_valid`].
         unsafe fn check<T: Shareable>(at: *const u8) -> bool {
             // SAFETY: what the caller vouches for, of a `T`.
             unsafe { T::is_valid(at.cast()) }
