@@ -14,6 +14,8 @@ use crate::layout::oldest_word;
 use crate::names::array::{Array, Slot};
 use crate::names::entry::{Entry, ObjectHeader, Value};
 use crate::process::journal::Intent;
+use crate::process::lane::LaneRecord;
+use crate::process::pin::REAPER;
 use crate::stats::look::Arrays;
 use crate::sync::Acquire;
 
@@ -54,6 +56,7 @@ impl Pass<'_> {
                 Intent::Reap { entry, array, slot } => self.may_be_reaped(lane, entry, array, slot),
                 Intent::Fall { object, part, .. } => self.may_fall(lane, object, part),
             };
+            let fits = fits && has_pins(record, intent);
             // Recovered meanwhile? The journal is closed before the pins are cleared.
             if !fits && stands() {
                 let text = format!("what its journal says does not fit what is there: {intent:x?}");
@@ -178,6 +181,19 @@ impl Pass<'_> {
     fn state(&self, offset: u64) -> Option<State> {
         let place = locate(self.arena, offset).filter(|place| place.start == offset)?;
         state_of(self.arena, &place)
+    }
+}
+
+/// Whether the lane keeps what its journal rests on.
+fn has_pins(record: &LaneRecord, intent: Intent) -> bool {
+    let keeps = |offset| record.hazards.iter().any(|hazard| hazard.load(Acquire) == offset);
+    match intent {
+        Intent::Link { .. } | Intent::Intern { .. } | Intent::Grow { .. } => {
+            record.array.load(Acquire) != 0
+        }
+        Intent::Destroy { object, .. } => keeps(object),
+        Intent::Fall { object, .. } => keeps(object | REAPER),
+        Intent::Reap { .. } => true, // the root says that it is at the array
     }
 }
 

@@ -1,21 +1,24 @@
 //! Parts: each hangs on one object, and on nothing else.
 
-use super::{FindingKind, FindingPlace, Pass, Severity};
-use crate::heap::unit::State;
-use crate::heap::{locate, state_of};
+use super::{FindingKind, FindingPlace, Pass, Severity, Standing};
+use crate::heap::unit::{State, Unit};
+use crate::heap::{PlaceKind, locate, state_of};
 use crate::names::entry::ObjectHeader;
+use crate::process::journal::Intent;
+use crate::process::lane::{LaneOwner, LaneRecord};
+use crate::sync::Acquire;
 use std::collections::hash_map::Entry;
 
 impl Pass<'_> {
-    /// Goes over what hangs on the object at `object`, which the looker holds; `is_still`: it is what
-    /// it was when it was found.
-    pub(super) fn check_tree(&mut self, object: u64, is_still: impl Fn() -> bool) {
+    /// Goes over what hangs on the object at `object`, which the looker holds; `falls`: some of that may
+    /// be gone; `is_still`: it is what it was when it was found.
+    pub(super) fn check_tree(&mut self, object: u64, falls: bool, is_still: impl Fn() -> bool) {
         let life = ObjectHeader::at(self.arena, object).map(ObjectHeader::life);
         if !life.is_some_and(|life| life.has_parts) {
             return;
         }
         // Without a pin to spare nothing is said of it, and so of its parts that they are lost.
-        let Ok((parts, whole)) = self.names.check_parts_of(object) else { return };
+        let Ok((parts, whole)) = self.names.check_parts_of(object, falls) else { return };
         if let Err(what) = whole
             && is_still()
         {
@@ -23,6 +26,10 @@ impl Pass<'_> {
             self.damage(FindingKind::Part, place, format!("of what hangs on this object, {what}"));
         }
         for part in parts {
+            if self.is_left_private(object, part) && is_still() {
+                let text = "it hangs on an object, but is private to a process that is not about to link that";
+                self.damage(FindingKind::Part, FindingPlace::Offset(part), text);
+            }
             match self.reached.entry(part) {
                 Entry::Vacant(vacant) => {
                     vacant.insert(object);
@@ -37,6 +44,34 @@ impl Pass<'_> {
         }
     }
 
+    /// Whether a part of an object is PRIVATE without being about to be marked: recovery of its process
+    /// would free it.
+    fn is_left_private(&self, object: u64, part: u64) -> bool {
+        let holder = || {
+            let place = locate(self.arena, part).filter(|place| place.start == part)?;
+            (state_of(self.arena, &place) == Some(State::Private)).then_some(())?;
+            match place.kind {
+                PlaceKind::Slab(_, Unit::Slab { lane, .. } | Unit::Sweep { of: lane, .. })
+                | PlaceKind::Run(_, Unit::Run { lane, .. }) => Some(lane),
+                _ => None,
+            }
+        };
+        let tenure_of = |record: &LaneRecord| {
+            LaneOwner::of(record.owner.load(Acquire)).and_then(LaneOwner::tenure)
+        };
+        let Some(lane) = holder() else { return false };
+        let its = self.arena.lanes().find(|(id, _)| *id == lane).and_then(|(_, it)| tenure_of(it));
+        let links = |record: &LaneRecord| match record.journal.read() {
+            Some(Ok(Intent::Link { object: at, .. } | Intent::Intern { object: at, .. })) => {
+                at == object && tenure_of(record) == its
+            }
+            _ => false,
+        };
+        let is_about_to = its.is_some() && self.arena.lanes().any(|(_, record)| links(record));
+        // Looked at again, as it may just have been marked.
+        !is_about_to && holder() == Some(lane)
+    }
+
     /// A part in the units.
     pub(super) fn found_part(&mut self, part: u64, bytes: u64) {
         self.looked.parts += 1;
@@ -46,10 +81,14 @@ impl Pass<'_> {
     /// A destroyed object that has not fallen yet: its parts still hang on it.
     pub(super) fn check_doomed(&mut self, object: u64) {
         self.looker.hold(object);
-        let place = locate(self.arena, object).filter(|place| place.start == object);
+        let arena = self.arena;
+        let is_doomed = || {
+            let place = locate(arena, object).filter(|place| place.start == object);
+            place.and_then(|place| state_of(arena, &place)) == Some(State::Doomed)
+        };
         // Behind the hazard's fence: as long as we hold it nobody lets it fall, or somebody is at it.
-        if place.and_then(|place| state_of(self.arena, &place)) == Some(State::Doomed) {
-            self.check_tree(object, || false);
+        if is_doomed() {
+            self.check_tree(object, true, is_doomed);
         }
     }
 
@@ -59,10 +98,17 @@ impl Pass<'_> {
             .into_iter()
             .filter(|(part, _)| !self.reached.contains_key(part))
             .collect();
-        let severity = if self.dead.is_empty() { Severity::Damage } else { Severity::Leftover };
         for (part, bytes) in lost {
             let text = format!("a part of {bytes} bytes hangs on no object");
-            self.add(severity, FindingKind::Part, FindingPlace::Offset(part), text);
+            let place = FindingPlace::Offset(part);
+            match self.announced.get(&part).map(|lane| self.standing(*lane)) {
+                // The one that it is just giving back.
+                Some(Standing::Live(_)) => self.note(FindingKind::Part, place, text),
+                Some(Standing::Dead(_)) => {
+                    self.add(Severity::Leftover, FindingKind::Part, place, text);
+                }
+                Some(Standing::Nobody) | None => self.damage(FindingKind::Part, place, text),
+            }
         }
     }
 }

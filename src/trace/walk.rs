@@ -281,6 +281,7 @@ impl<'a> Tree<'a> {
 struct List<F> {
     accepts: F,
     trusts: bool,
+    resumes: bool,
     parts: Vec<u64>,
 }
 
@@ -295,13 +296,16 @@ impl<F: Fn(Option<State>) -> bool> Walker for List<F> {
     fn trusts(&self) -> bool {
         self.trusts
     }
+    fn resumes(&self) -> bool {
+        self.resumes
+    }
 }
 
 impl Tree<'_> {
     /// The parts of a value that safe code of this process made and has alone; all are PRIVATE.
     pub fn own_parts(&self) -> Result<Vec<u64>, Fault> {
         let accepts = |state| state == Some(State::Private);
-        let mut list = List { accepts, trusts: true, parts: Vec::new() };
+        let mut list = List { accepts, trusts: true, resumes: false, parts: Vec::new() };
         self.walk(&mut list)?;
         Ok(list.parts)
     }
@@ -310,7 +314,7 @@ impl Tree<'_> {
     /// those that a walk comes to.
     fn parts(&self) -> Vec<u64> {
         let accepts = |state| matches!(state, Some(State::Private | State::Part));
-        let mut list = List { accepts, trusts: false, parts: Vec::new() };
+        let mut list = List { accepts, trusts: false, resumes: false, parts: Vec::new() };
         let _ = self.walk(&mut list);
         list.parts.sort_unstable();
         list.parts
@@ -355,10 +359,11 @@ impl<'a> Names<'a> {
         Ok(tree.map_or(Vec::new(), |tree| tree.parts()))
     }
 
-    /// What hangs on an object that is held, and what of it does not fit.
+    /// What hangs on an object that is held, and what of it does not fit; `falls`: some may be gone.
     pub fn check_parts_of(
         &self,
         object: u64,
+        falls: bool,
     ) -> Result<(Vec<u64>, Result<(), &'static str>), Refused> {
         let fingerprint = ObjectHeader::at(self.heap.arena, object)
             .map_or(0, |header| header.fingerprint.load(Relaxed));
@@ -366,7 +371,7 @@ impl<'a> Names<'a> {
         let tree = map.as_ref().and_then(|map| Tree::of(self.heap.arena, map, object));
         let Some(tree) = tree else { return Ok((Vec::new(), Err("there is no map of its type"))) };
         let accepts = |state| matches!(state, Some(State::Private | State::Part));
-        let mut list = List { accepts, trusts: false, parts: Vec::new() };
+        let mut list = List { accepts, trusts: false, resumes: falls, parts: Vec::new() };
         let walked = tree.walk(&mut list).map_err(|fault| match fault {
             Fault::Foreign => "a block is of another segment",
             Fault::Damaged(what) => what,
