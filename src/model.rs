@@ -9,7 +9,7 @@
 mod locks;
 mod queue;
 
-pub use locks::{AtGate, Count, Fellow, Gate, Lock, Notice, Pass, Task};
+pub use locks::{AtGate, Count, Fellow, Gate, Happening, Lock, Notice, Pass, Task};
 pub use queue::{Job, NotPushed, NothingThere, Ring};
 
 use crate::arena::Arena;
