@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 const MOMENT: Duration = Duration::from_millis(20);
-const LONG: Duration = Duration::from_secs(30);
+const LONG: Duration = Duration::from_secs(5);
 const ROUNDS: u64 = 300;
 
 #[derive(Shareable)]
@@ -90,21 +90,6 @@ fn every_wait_has_a_form_that_ends() {
     }
 }
 
-/// Who waits when it is set passes, though it is reset before he can look.
-#[test]
-fn a_short_moment_is_enough_for_all_who_wait() {
-    let segment = anonymous();
-    let hall = segment.construct("hall", Hall::new()).unwrap();
-    let all = &hall.all;
-    std::thread::scope(|scope| {
-        let waits = [0, 1, 2].map(|_| scope.spawn(|| all.wait_for(LONG)));
-        std::thread::sleep(5 * MOMENT);
-        all.set();
-        all.reset();
-        waits.into_iter().for_each(|waits| assert_eq!(waits.join().unwrap(), Ok(())));
-    });
-}
-
 fn be_in() {
     let segment = Segment::open(&arg(0)).unwrap();
     let hall = segment.find::<Hall>("hall").unwrap().unwrap();
@@ -120,6 +105,10 @@ fn be_in() {
             say("ready");
             hall.one.wait();
             hall.passed.fetch_add(1, SeqCst);
+        }
+        "wait for all" => {
+            say("ready");
+            assert_eq!(hall.all.wait_for(LONG), Ok(()));
         }
         "die" => {
             say("ready");
@@ -167,6 +156,22 @@ fn who_waits_for_the_dead_is_told() {
         });
         hall.one.set();
         assert_eq!(hall.one.wait_while_alive(&deaths), Ok(()), "it is set all the same");
+    });
+}
+
+/// Who waits when it is set passes, though it is reset before he can look.
+#[test]
+fn who_is_stopped_as_it_is_set_passes() {
+    in_hall("who_is_stopped_as_it_is_set_passes", |_, hall, start| {
+        let mut waits = start("wait for all");
+        assert_eq!(waits.listen(), "ready");
+        std::thread::sleep(MOMENT);
+        waits.signal(libc::SIGSTOP);
+        std::thread::sleep(MOMENT);
+        hall.all.set();
+        hall.all.reset();
+        waits.signal(libc::SIGCONT);
+        waits.finish();
     });
 }
 
