@@ -25,7 +25,7 @@ type Value<T> = UnsafeCell<MaybeUninit<T>>;
 ///
 /// # When a process dies
 /// - **Pushing**: the value is in the queue, or never was. It is in nobody's way.
-/// - **Receiving** by [`recv`](Self::recv): it had returned the value, or another receives that.
+/// - **Receiving** by [`recv`](Self::recv): it has the value, which dies with it, or another receives that.
 /// - **At a job**, received by [`recv_job`](Self::recv_job) and not [acknowledged](Delivery::done): another
 ///   receives it, and can ask: [`Delivery::is_redelivered`].
 ///
@@ -201,7 +201,7 @@ impl<T: Shareable, const N: usize> Queue<T, N> {
 
     /// Receives what is next, if there is something. Lock-free.
     ///
-    /// Dead inside: another receives it.
+    /// Dead inside: another receives it, or nobody, as if it had been received before.
     ///
     /// # Errors
     /// [`TryRecvError`].

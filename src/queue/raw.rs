@@ -217,10 +217,21 @@ impl Had {
 /// What a sweep found.
 enum Swept {
     Had(Had),
-    /// Nothing for the caller; whether other processes have something.
+    /// Nothing for the caller, and what is in so many cells other processes have.
     Nothing {
-        others_have: bool,
+        others: usize,
     },
+}
+
+/// Of whom a sweep asks not only whether the kernel has given up all that was his, but also what takes longer to
+/// say and is said sooner after a death.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Thoroughly {
+    /// Of all: somebody is dead.
+    All,
+    /// Of who has something as the `n`th of the other processes.
+    One(usize),
+    Nobody,
 }
 
 #[cfg(not(loom))]
@@ -333,6 +344,7 @@ impl<V, const N: usize> RawQueue<V, N> {
                     }
                 }
                 (0 | 1, _) => Self::help(&self.tail, tail),
+                _ if self.tail.0.load(Acquire) != tail => {} // what was seen is of another lap
                 _ => return Err(Refused::Full),
             }
         }
@@ -422,7 +434,7 @@ impl<V, const N: usize> RawQueue<V, N> {
     /// Takes what is next, if there is something: until it is done it is the caller's to read.
     #[inline]
     pub fn try_pop(&self, party: &impl Party) -> Result<Had, Nothing> {
-        self.pop_by(party, news_of(party), false)
+        self.pop_by(party, news_of(party), None)
     }
 
     /// The same, waiting until then at most.
@@ -437,38 +449,52 @@ impl<V, const N: usize> RawQueue<V, N> {
     #[cold]
     fn pop_slow(&self, party: &impl Party, until: Option<Moment>) -> Result<Had, Nothing> {
         let mut patience = Patience::until(until);
-        let mut thoroughly = false;
+        // Whose turn it is to be asked for, after a slice in which nothing was heard.
+        let (mut turn, mut is_turn) = (0, false);
         loop {
             let news = news_of(party);
             let seen = self.common.items.mark();
             // Partner: `made_ready`, and the one behind a claim.
             fence(SeqCst);
-            match self.pop_by(party, news, thoroughly) {
+            match self.pop_by(party, news, is_turn.then_some(&mut turn)) {
                 Err(Nothing::Empty) if !patience.is_over() => {}
                 done => return done,
             }
             let woken = patience.sleep(party, self.common.items.heard(seen), news);
-            thoroughly = woken == Woken::TimedOut;
-            if thoroughly {
+            is_turn = woken == Woken::TimedOut;
+            if is_turn {
                 party.look_for_dead();
             }
         }
     }
 
-    /// A look at all that could be had; `news` are from before it. `thoroughly`: asks for the dead as one who
-    /// was told nothing for a while.
+    /// A look at all that could be had; `news` are from before it. `turn`, of one who was told nothing for a while:
+    /// he asks for the dead himself, for one of those who have something at a time.
     #[inline(always)]
-    fn pop_by(&self, party: &impl Party, news: u64, thoroughly: bool) -> Result<Had, Nothing> {
+    fn pop_by(
+        &self,
+        party: &impl Party,
+        news: u64,
+        turn: Option<&mut usize>,
+    ) -> Result<Had, Nothing> {
         let me = party.me();
+        let thoroughly = turn.is_some();
         // Acquire pairs with `give_back`: the sweep sees the cell.
         let returned = self.common.returned.load(Acquire);
         // Relaxed: whoever wrote them had looked at all cells behind that news.
         let is_swept = self.common.swept_deaths.load(Relaxed) == news
             && self.common.swept_returned.load(Relaxed) == returned;
         if !is_swept || thoroughly {
-            match self.sweep(party, me) {
+            let ask = match &turn {
+                Some(turn) if is_swept => Thoroughly::One(**turn),
+                _ => Thoroughly::All,
+            };
+            match self.sweep(party, me, ask) {
                 Swept::Had(had) => return Ok(had),
-                Swept::Nothing { .. } => {
+                Swept::Nothing { others } => {
+                    if let Some(turn) = turn {
+                        *turn = if *turn + 1 < others { *turn + 1 } else { 0 };
+                    }
                     // Relaxed: an older note in the place of a newer one costs a sweep.
                     self.common.swept_deaths.store(news, Relaxed);
                     self.common.swept_returned.store(returned, Relaxed);
@@ -501,6 +527,7 @@ impl<V, const N: usize> RawQueue<V, N> {
                     }
                 }
                 (0, Kind::Reading | Kind::Full) | (1, _) => Self::help(&self.head, head),
+                _ if self.head.0.load(Acquire) != head => {} // what was seen is of another lap
                 _ if was_closed => return self.last(party, me),
                 _ if self.is_closed() => {
                     was_closed = true;
@@ -535,34 +562,37 @@ impl<V, const N: usize> RawQueue<V, N> {
     /// Of a queue that is closed and to which nothing will come: what comes back to it, if anything may.
     #[cold]
     fn last(&self, party: &impl Party, me: Who) -> Result<Had, Nothing> {
-        match self.sweep(party, me) {
+        match self.sweep(party, me, Thoroughly::Nobody) {
             Swept::Had(had) => Ok(had),
-            Swept::Nothing { others_have: true } => Err(Nothing::Empty),
-            Swept::Nothing { others_have: false } => Err(Nothing::Closed),
+            Swept::Nothing { others: 0 } => Err(Nothing::Closed),
+            Swept::Nothing { others: _ } => Err(Nothing::Empty),
         }
     }
 
     /// q9
     #[cold]
-    fn sweep(&self, party: &impl Party, me: Who) -> Swept {
-        let mut others_have = false;
+    fn sweep(&self, party: &impl Party, me: Who, ask: Thoroughly) -> Swept {
+        let mut others = 0;
         for cell in 0..N {
             let seen = self.look(cell);
             let is_mine = match seen.kind() {
                 Kind::Full => seen.is_again(),
                 Kind::Reading if seen.who() == me => false,
-                // Thoroughly: somebody is dead, and what he had may be asked for before the kernel has
-                // given up all that was his.
-                Kind::Reading => party.is_dead(seen.who(), true),
+                Kind::Reading => {
+                    let thoroughly = ask == Thoroughly::All || ask == Thoroughly::One(others);
+                    party.is_dead(seen.who(), thoroughly)
+                }
                 Kind::Empty | Kind::Writing => false,
             };
             let reading = State::of(Kind::Reading, seen.lap()).by(me).again();
             if is_mine && self.change(cell, seen, reading) {
                 return Swept::Had(Had { cell, state: reading });
             }
-            others_have |= is_mine || seen.kind() == Kind::Reading && seen.who() != me;
+            // Lost, it is another's.
+            let is_others = is_mine || seen.kind() == Kind::Reading && seen.who() != me;
+            others += usize::from(is_others);
         }
-        Swept::Nothing { others_have }
+        Swept::Nothing { others }
     }
 
     /// q8: acknowledges what the caller had, which is gone by that.
