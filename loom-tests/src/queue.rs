@@ -44,6 +44,13 @@ pub fn models() -> Vec<Model> {
             |b| explore(b, items_out_of_order),
         ),
         model(
+            "queue/laps-go-by",
+            "who tries while something is always there has it, though the ring comes round meanwhile",
+            2,
+            Some(2),
+            |b| explore(b, laps_go_by),
+        ),
+        model(
             "queue/closed-wakes",
             "closing wakes who waits for room, and who waits for something",
             3,
@@ -264,6 +271,27 @@ fn items_out_of_order() {
     let mut had = poppers.map(|popper| popper.join().unwrap());
     had.sort_unstable();
     assert_eq!(had, [1, 2], "each once");
+}
+
+/// One of two places is full at any time, and the next that is to be had.
+fn laps_go_by() {
+    let (world, line) = (World::new(1), Line::<2>::new());
+    let [mine, other] = [0, 1].map(|participant| world.fellow(participant));
+    for value in [1, 2] {
+        line.push(&mine, value).expect("there is room");
+    }
+    let its = line.clone();
+    let goes_round = in_thread(move || {
+        for _ in 0..3 {
+            if let Ok(job) = its.ring.try_take(&other) {
+                its.done(job);
+                its.push(&other, 3).expect("nobody closes it");
+            }
+        }
+    });
+    let job = line.ring.try_take(&mine).expect("something is always there");
+    line.done(job);
+    goes_round.join().unwrap();
 }
 
 fn closed_wakes() {
