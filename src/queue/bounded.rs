@@ -60,6 +60,14 @@ type Value<T> = UnsafeCell<MaybeUninit<T>>;
 /// # Ok(())
 /// # }
 /// ```
+///
+/// What has blocks of its own would take them along if who received it died. It stays where it is, and an
+/// [`Offset`](crate::Offset) is sent:
+///
+/// ```compile_fail
+/// # use sharena::{collections::Vec, queue::Queue};
+/// let queue = Queue::<Vec<u64>, 4>::new();
+/// ```
 #[repr(C)]
 pub struct Queue<T, const N: usize> {
     raw: RawQueue<Value<T>, N>,
@@ -75,11 +83,14 @@ unsafe impl<T: Shareable, const N: usize> Sync for Queue<T, N> {}
 // of the bytes is one of this type: before a value is given out it is looked at.
 unsafe impl<T: Shareable, const N: usize> Shareable for Queue<T, N> {
     const NAME: u64 = LayoutHash::of_name("Queue").parameter::<T>().word(N as u64).finish();
-    const FINGERPRINT: u64 = LayoutHash::of_type::<Self>()
-        .field("raw", offset_of!(Self, raw), u64::FINGERPRINT)
-        .field("values", RawQueue::<Value<T>, N>::VALUES, T::FINGERPRINT)
-        .word(N as u64)
-        .finish();
+    const FINGERPRINT: u64 = {
+        let () = Self::MAKES_SENSE;
+        LayoutHash::of_type::<Self>()
+            .field("raw", offset_of!(Self, raw), u64::FINGERPRINT)
+            .field("values", RawQueue::<Value<T>, N>::VALUES, T::FINGERPRINT)
+            .word(N as u64)
+            .finish()
+    };
     const ANY_BITS: bool = true;
     fn describe(out: &mut dyn fmt::Write) -> fmt::Result {
         out.write_str("Queue<")?;
@@ -93,15 +104,15 @@ unsafe impl<T: Shareable, const N: usize> Shareable for Queue<T, N> {
 }
 
 impl<T: Shareable, const N: usize> Queue<T, N> {
+    /// Asked for by whoever makes one, and whoever finds one.
+    const MAKES_SENSE: () = {
+        assert!(N > 0, "a queue without a place");
+        assert!(!T::HAS_BLOCKS, "what is in a queue has no blocks of its own: send an `Offset`");
+    };
+
     /// An empty one.
     pub const fn new() -> Queue<T, N> {
-        const {
-            assert!(N > 0, "a queue without a place");
-            assert!(
-                !T::HAS_BLOCKS,
-                "a value that dies with its process would take its blocks along"
-            );
-        }
+        let () = Self::MAKES_SENSE;
         Queue { raw: RawQueue::new() }
     }
 
