@@ -65,6 +65,13 @@ pub fn models() -> Vec<Model> {
             |b| explore(b, closed_is_final),
         ),
         model(
+            "queue/closed-is-final-for-two",
+            "the same of two who push, when who closes takes",
+            3,
+            Some(2),
+            |b| explore(b, closed_is_final_for_two),
+        ),
+        model(
             "queue/given-back",
             "what is given back is had again, and says so; it is waited for though the queue is closed",
             2,
@@ -320,6 +327,21 @@ fn closed_is_final() {
     let pushed = pushes.join().unwrap().into_iter().filter(Result::is_ok).count() as u64;
     let had: Vec<u64> = pops.join().unwrap().into_iter().map(|(value, _)| value).collect();
     assert_eq!(had, (1..=pushed).collect::<Vec<_>>(), "pushed, and not had");
+}
+
+fn closed_is_final_for_two() {
+    let (world, line) = (World::new(1), Line::<2>::new());
+    let pushers = [1, 2].map(|participant| {
+        let (fellow, line) = (world.fellow(participant), line.clone());
+        in_thread(move || line.push(&fellow, participant.into()).map(|()| u64::from(participant)))
+    });
+    line.ring.close();
+    let mut had: Vec<u64> =
+        line.pop_until_closed(&world.fellow(0)).into_iter().map(|(value, _)| value).collect();
+    had.sort_unstable();
+    let pushed: Vec<u64> =
+        pushers.into_iter().filter_map(|pusher| pusher.join().unwrap().ok()).collect();
+    assert_eq!(had, pushed, "pushed, and not had");
 }
 
 fn given_back() {
