@@ -88,13 +88,9 @@ pub fn models() -> Vec<Model> {
             Some(1),
             |b| each_death(b, |death| pusher_dies(death, false)),
         ),
-        model(
-            "queue/pusher-dies-at-closing",
-            "the same beside one who closes",
-            3,
-            Some(1),
-            |b| each_death(b, |death| pusher_dies(death, true)),
-        ),
+        model("queue/pusher-dies-at-closing", "the same beside one who closes", 3, Some(1), |b| {
+            each_death(b, |death| pusher_dies(death, true))
+        }),
         model(
             "queue/popper-dies",
             "what a dead one had and did not acknowledge another has, and is told; nothing else twice",
