@@ -3,7 +3,7 @@
 //! As for locks, the kernel of these models has no time. Behind the words of each place lies a plain cell, the
 //! value: loom reports two who have it at once, or one who does not see what was written, as a race.
 
-use crate::harness::{Cells, Death, Model, each_death, explore};
+use crate::harness::{Cells, Death, Model, each_death, each_two_deaths, explore};
 use loom::model::Builder;
 use loom::thread::{JoinHandle, spawn};
 use sharena::model::{Fellow, Job, NotPushed, NothingThere, Ring, World};
@@ -118,6 +118,13 @@ pub fn models() -> Vec<Model> {
             2,
             Some(2),
             |b| each_death(b, pusher_dies_in_the_way),
+        ),
+        model(
+            "queue/both-die",
+            "one who pushes and one who takes die: nothing is lost, nothing had twice, no place is lost",
+            2,
+            Some(4),
+            |b| each_two_deaths(b, both_die),
         ),
     ]
 }
@@ -504,4 +511,43 @@ fn pusher_dies_in_the_way(death: &Death) {
     let last = world.fellow(HEIR);
     while line.pop(&last) != Ok(2) {}
     assert_eq!(pushes.join().unwrap(), Ok(()));
+}
+
+/// A value that is there, and one that a mortal pushes, while another mortal takes one.
+fn both_die(pushing: &Death, taking: &Death) {
+    const TAKER: u16 = 1;
+    let (world, line) = (World::new(1), Line::<2>::new());
+    let heir = world.worker_of(HEIR, 1);
+    let (pusher, taker) = (world.fellow(MORTAL), world.fellow(TAKER));
+    line.push(&pusher, 1).expect("there is room");
+    let acknowledges = Rc::new(Cell::new(None));
+    let (its, its_world, taking) = (line.clone(), world.clone(), taking.clone());
+    let acknowledged = acknowledges.clone();
+    let takes = in_thread(move || {
+        taking.of(TAKER, &its_world, || {
+            let job = its.ring.try_take(&taker).expect("one is there");
+            assert!(!job.is_again(), "nobody had it");
+            taker.step();
+            acknowledged.set(Some(its.read(&job)));
+            its.ring.done(job);
+        })
+    });
+    let pushed = Rc::new(Cell::new(false));
+    pushing.of(MORTAL, &world, || {
+        line.push(&pusher, 2).expect("nobody closes it");
+        pushed.set(true);
+        pusher.step();
+    });
+    let done = takes.join().unwrap();
+    heir.recover();
+    let left = line.drain(&world.fellow(HEIR));
+    for value in [1, 2] {
+        let times = left.iter().filter(|left| **left == value).count();
+        assert!(times <= 1, "had twice: {left:?}");
+        if acknowledges.get() == Some(value) {
+            assert!(times == 0 || done.is_none(), "acknowledged, and had again: {left:?}");
+        } else if value == 1 || pushed.get() {
+            assert_eq!(times, 1, "lost: {left:?}");
+        }
+    }
 }
