@@ -33,6 +33,7 @@ mod objects;
 mod offset;
 mod plain;
 mod process;
+pub mod queue;
 mod recovery;
 #[cfg(not(loom))]
 mod segment;

@@ -7,8 +7,10 @@
 //! Blocks are told apart by their offsets. Panics are the models' failures.
 
 mod locks;
+mod queue;
 
-pub use locks::{AtGate, Count, Fellow, Gate, Lock, Notice, Pass, Task};
+pub use locks::{AtGate, Count, Fellow, Gate, Happening, Lock, Notice, Pass, Task};
+pub use queue::{Job, NotPushed, NothingThere, Ring};
 
 use crate::arena::Arena;
 use crate::heap::lane::Lane;

@@ -35,6 +35,18 @@ pub fn fence(order: Ordering) {
     world::fence(order);
 }
 
+/// A full fence behind a read-modify-write of this thread, between that and a load.
+///
+/// On x86-64 a read-modify-write is a full barrier itself, so there the fence is for the compiler alone. Under
+/// Miri, which knows the language's memory model and no machine, it is the real one.
+#[inline(always)]
+pub fn fence_behind_rmw() {
+    #[cfg(all(target_arch = "x86_64", not(loom), not(miri)))]
+    core::sync::atomic::compiler_fence(SeqCst);
+    #[cfg(not(all(target_arch = "x86_64", not(loom), not(miri))))]
+    fence(SeqCst);
+}
+
 #[cfg(all(loom, not(sharena_shuttle)))]
 mod model {
     use super::world::{AtomicU64, Ordering::Relaxed};

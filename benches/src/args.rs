@@ -74,7 +74,8 @@ pub struct CollectionsArgs {
     /// Rounds that are counted; one more before them warms up.
     #[arg(long, default_value_t = 21, value_parser = clap::value_parser!(u32).range(1..))]
     pub rounds: u32,
-    /// Exits with 1 unless vectors take at most 1.5 times as long as std's, maps twice hashbrown's.
+    /// Exits with 1 unless vectors take at most 1.5 times as long as std's, maps twice hashbrown's, a
+    /// queue twice crossbeam's.
     #[arg(long)]
     pub gate: bool,
 }

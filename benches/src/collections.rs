@@ -1,18 +1,24 @@
-//! `collections`: those of sharena beside std's and hashbrown's, private and published.
+//! `collections`: those of sharena beside std's and hashbrown's, private and published; and the queue beside
+//! crossbeam's.
 
 use crate::args::CollectionsArgs;
 use anyhow::Result;
 use comfy_table::{CellAlignment, Table, presets};
+use crossbeam_queue::ArrayQueue;
 use hashbrown::HashMap as Peer;
 use sharena::collections::{HashMap, Vec as Shared};
+use sharena::queue::Queue;
 use sharena::{Options, Ref, Segment};
 use std::hint::black_box;
+use std::thread;
 use std::time::Instant;
 
 /// Elements of a vector, keys of a map.
 const MANY: u64 = 1 << 16;
 /// How often each work is done in a round.
 const TIMES: u64 = 8;
+/// Places of a queue.
+const PLACES: usize = 1024;
 
 /// Who does the work.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -33,13 +39,15 @@ struct Work {
 
 use Subject::{Peer as OfPeer, Private, Published};
 
-const WORKS: [Work; 6] = [
+const WORKS: [Work; 8] = [
     Work { name: "vec push", limit: 1.5, subjects: &[OfPeer, Private], run: push },
     Work { name: "vec iterate", limit: 1.5, subjects: &[OfPeer, Private, Published], run: iterate },
     Work { name: "vec index", limit: 1.5, subjects: &[OfPeer, Private, Published], run: index },
     Work { name: "map insert", limit: 2.0, subjects: &[OfPeer, Private], run: insert },
     Work { name: "map get", limit: 2.0, subjects: &[OfPeer, Private, Published], run: get },
     Work { name: "map miss", limit: 2.0, subjects: &[OfPeer, Private, Published], run: miss },
+    Work { name: "queue one to one", limit: 2.0, subjects: &[OfPeer, Published], run: one_to_one },
+    Work { name: "queue two to two", limit: 2.0, subjects: &[OfPeer, Published], run: two_to_two },
 ];
 
 /// What is read.
@@ -51,6 +59,8 @@ struct Stage<'s> {
     map: Peer<u64, u64>,
     shared_map: HashMap<u64, u64>,
     shown_map: Ref<'s, HashMap<u64, u64>>,
+    queue: ArrayQueue<u64>,
+    shown_queue: Ref<'s, Queue<u64, PLACES>>,
     /// In the order in which keys are looked up.
     keys: Vec<u64>,
 }
@@ -78,6 +88,8 @@ pub fn run(args: &CollectionsArgs) -> Result<bool> {
         map: (0..MANY).map(|i| (key(i), i)).collect(),
         shared_map: shared_map(),
         shown_map: segment.construct("map", shared_map())?,
+        queue: ArrayQueue::new(PLACES),
+        shown_queue: segment.construct("queue", Queue::new())?,
         keys,
     };
     let mut table = Table::new();
@@ -111,6 +123,7 @@ pub fn run(args: &CollectionsArgs) -> Result<bool> {
 fn name_of(work: &Work, subject: Subject) -> &'static str {
     match subject {
         OfPeer if work.name.starts_with("vec") => "std",
+        OfPeer if work.name.starts_with("queue") => "crossbeam",
         OfPeer => "hashbrown",
         Private => "private",
         Published => "published",
@@ -207,5 +220,51 @@ fn look_up(stage: &Stage<'_>, subject: Subject, beside: u64) {
         OfPeer => keys.filter_map(|key| stage.map.get(&key)).fold(0, |sum, i| sum ^ i),
         Private => keys.filter_map(|key| stage.shared_map.get(&key)).fold(0, |sum, i| sum ^ i),
         Published => keys.filter_map(|key| stage.shown_map.get(&key)).fold(0, |sum, i| sum ^ i),
+    });
+}
+
+fn one_to_one(stage: &Stage<'_>, subject: Subject) {
+    hand_on(stage, subject, 1);
+}
+
+fn two_to_two(stage: &Stage<'_>, subject: Subject) {
+    hand_on(stage, subject, 2);
+}
+
+/// So many threads push, and as many take. Nobody sleeps: crossbeam's queue cannot.
+fn hand_on(stage: &Stage<'_>, subject: Subject, threads: u64) {
+    if subject == OfPeer {
+        let queue = &stage.queue;
+        let push = |i| queue.push(i).is_ok();
+        between_threads(threads, push, || queue.pop().is_some());
+    } else {
+        let queue = &*stage.shown_queue;
+        let push = |i| queue.try_push(i).is_ok();
+        between_threads(threads, push, || queue.try_recv().is_ok());
+    }
+}
+
+fn between_threads(
+    threads: u64,
+    push: impl Fn(u64) -> bool + Sync,
+    take: impl Fn() -> bool + Sync,
+) {
+    let each = MANY / threads;
+    let until = |done: &dyn Fn() -> bool| {
+        let mut tries = 0u32;
+        while !done() {
+            tries += 1;
+            if tries.is_multiple_of(64) {
+                thread::yield_now();
+            } else {
+                core::hint::spin_loop();
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| (0..each).for_each(|i| until(&|| push(i))));
+            scope.spawn(|| (0..each).for_each(|_| until(&&take)));
+        }
     });
 }

@@ -6,7 +6,7 @@
 use crate::harness::{Cells, Death, Model, each_death, explore};
 use loom::model::Builder;
 use loom::thread::spawn;
-use sharena::model::{AtGate, Count, Fellow, Gate, Lock, Notice, Pass, Task, World};
+use sharena::model::{AtGate, Count, Fellow, Gate, Happening, Lock, Notice, Pass, Task, World};
 use std::rc::Rc;
 
 pub fn models() -> Vec<Model> {
@@ -165,6 +165,41 @@ pub fn models() -> Vec<Model> {
             3,
             Some(2),
             |b| explore(b, mended_beside_a_sleeper),
+        ),
+        model(
+            "lock/event-for-all",
+            "who waits when it is set passes, and sees what was done before, though it is reset at once",
+            3,
+            Some(3),
+            |b| explore(b, happens_for_all),
+        ),
+        model(
+            "lock/event-for-one",
+            "each time that it is set one passes, who sees what was done before",
+            3,
+            Some(2),
+            |b| explore(b, happens_for_one),
+        ),
+        model(
+            "lock/event-late-sleeper",
+            "who clears the mark of sleepers forgets none who went to sleep since it looked",
+            3,
+            Some(3),
+            |b| explore(b, late_waiter),
+        ),
+        model(
+            "lock/event-setter-dies",
+            "who waits passes, or hears of the death of who was to set it",
+            2,
+            Some(3),
+            |b| each_death(b, setter_dies),
+        ),
+        model(
+            "lock/event-waiter-dies",
+            "one who waits dies; the other passes, though the wake-up went to the dead",
+            3,
+            Some(2),
+            |b| each_death(b, waiter_dies),
         ),
     ]
 }
@@ -605,4 +640,107 @@ fn mended_beside_a_sleeper() {
     assert!(gate.mend(broken, 2));
     let came = [mine.meet(&gate, 0), waits.join().unwrap()];
     assert!(came.contains(&AtGate::Last) && came.contains(&AtGate::Passed), "{came:?}");
+}
+
+fn happens_for_all() {
+    let (world, event, cells) = (World::new(1), Happening::new(false), Cells::new(1));
+    let waits = [1, 2].map(|participant| {
+        let (fellow, event, cells) = (world.fellow(participant), event.clone(), cells.clone());
+        spawn(move || {
+            assert!(fellow.await_it(&event, 0), "nobody died");
+            assert_eq!(cells.read(0), 7, "what was done before it was set");
+        })
+    });
+    cells.write(0, 7);
+    event.set();
+    event.reset();
+    // Who comes later waits for the next time.
+    event.set();
+    waits.into_iter().for_each(|waits| waits.join().unwrap());
+    assert!(event.try_wait() && event.try_wait(), "it stays set");
+}
+
+fn happens_for_one() {
+    let (world, event, cells) = (World::new(1), Happening::new(true), Cells::new(1));
+    let passed = Happening::new(true);
+    let waits = [1, 2].map(|participant| {
+        let fellow = world.fellow(participant);
+        let (event, passed, cells) = (event.clone(), passed.clone(), cells.clone());
+        spawn(move || {
+            assert!(fellow.await_it(&event, 0), "nobody died");
+            cells.write(0, cells.read(0) + 1);
+            passed.set();
+        })
+    });
+    let mine = world.fellow(0);
+    for times in [1, 2] {
+        event.set();
+        assert!(mine.await_it(&passed, 0), "nobody died");
+        assert_eq!(cells.read(0), times, "one passes each time");
+    }
+    waits.into_iter().for_each(|waits| waits.join().unwrap());
+    assert!(!event.try_wait(), "it is reset by who passed");
+}
+
+/// It may be taken by one who does not sleep, while who set it finds nobody asleep; one sleeps by the time that he
+/// takes the mark away.
+fn late_waiter() {
+    let (world, event) = (World::new(1), Happening::marked());
+    let (fellow, its) = (world.fellow(1), event.clone());
+    let sleeps = spawn(move || assert!(fellow.await_it(&its, 0), "nobody died"));
+    let its = event.clone();
+    let quick = spawn(move || {
+        if its.try_wait() {
+            its.set();
+        }
+    });
+    event.set();
+    quick.join().unwrap();
+    sleeps.join().unwrap();
+    assert!(!event.try_wait(), "it was set for one");
+}
+
+fn setter_dies(death: &Death) {
+    let (world, event) = (World::new(1), Happening::new(true));
+    let heir = world.worker_of(HEIR, 1);
+    let (mortal, waiter) = (world.fellow(MORTAL), world.fellow(1));
+    let its = event.clone();
+    let waits = spawn(move || waiter.await_it(&its, 0));
+    let done = death.of(MORTAL, &world, || {
+        mortal.step();
+        event.set();
+    });
+    heir.recover();
+    let passed = waits.join().unwrap();
+    assert!(passed || done.is_none(), "it was set, and it heard of a death instead");
+}
+
+fn waiter_dies(death: &Death) {
+    let (world, event) = (World::new(1), Happening::new(true));
+    let heir = world.worker_of(HEIR, 1);
+    let (mortal, waiter) = (world.fellow(MORTAL), world.fellow(1));
+    let its = event.clone();
+    // It goes on waiting when it hears of a death. Who passes sets it for the other.
+    let waits = spawn(move || {
+        let mut deaths = 0;
+        while !waiter.await_it(&its, deaths) {
+            deaths = Fellow::deaths_in(waiter.news());
+        }
+        its.set();
+    });
+    let its = event.clone();
+    let sets = spawn(move || its.set());
+    let passed = Rc::new(std::cell::Cell::new(false));
+    death.of(MORTAL, &world, || {
+        mortal.await_it(&event, 0);
+        passed.set(true);
+        event.set();
+    });
+    heir.recover();
+    if passed.get() {
+        // What it had nobody else has.
+        event.set();
+    }
+    waits.join().unwrap();
+    sets.join().unwrap();
 }

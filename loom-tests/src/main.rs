@@ -19,6 +19,7 @@ mod lock;
 mod names;
 mod outcomes;
 mod process;
+mod queue;
 
 fn main() -> std::process::ExitCode {
     let models = [
@@ -29,6 +30,7 @@ fn main() -> std::process::ExitCode {
         process::models(),
         names::models(),
         lock::models(),
+        queue::models(),
     ];
     harness::main(models.concat())
 }

@@ -58,6 +58,8 @@ mod condvar;
 #[cfg(not(loom))]
 mod error;
 #[cfg(not(loom))]
+mod event;
+#[cfg(not(loom))]
 mod mutex;
 #[cfg(not(loom))]
 mod news;
@@ -70,6 +72,7 @@ mod permits;
 pub(crate) mod place;
 pub(crate) mod raw;
 pub(crate) mod raw_barrier;
+pub(crate) mod raw_event;
 pub(crate) mod raw_once;
 pub(crate) mod raw_permits;
 pub(crate) mod raw_semaphore;
@@ -83,6 +86,7 @@ pub use self::{
     barrier::{Barrier, BarrierError, BarrierWaitResult, Broken},
     condvar::{Condvar, WaitError, WaitTimeoutResult},
     error::{Cause, LockResult, PoisonError, SomeoneDied, TimedOut, TryLockError, TryLockResult},
+    event::Event,
     mutex::{Mutex, MutexGuard},
     news::Deaths,
     once::OnceLock,

@@ -91,6 +91,13 @@ impl Signal {
         self.0.fetch_or(SLEEPERS, AcqRel) | SLEEPERS
     }
 
+    /// Whether somebody may sleep. Relaxed: who asks has a full fence before it, and so does who marked, behind
+    /// that.
+    #[inline(always)]
+    pub fn is_marked(&self) -> bool {
+        self.0.load(Relaxed) & SLEEPERS != 0
+    }
+
     /// What to sleep on after `mark`.
     pub fn heard(&self, seen: u64) -> Heard<'_> {
         (&self.0, low_half(seen))

@@ -4,6 +4,7 @@ use super::World;
 use crate::lock::party::{Party, deaths_in, news_of};
 use crate::lock::raw::{RawMutex, Taken};
 use crate::lock::raw_barrier::{NotPassed, Passed, RawBarrier};
+use crate::lock::raw_event::RawEvent;
 use crate::lock::raw_once::RawOnce;
 use crate::lock::raw_permits::RawPermits;
 use crate::lock::raw_semaphore::RawSemaphore;
@@ -93,6 +94,36 @@ impl Count {
     /// Adds one.
     pub fn add(&self) {
         self.0.release(1).expect("a small count");
+    }
+}
+
+/// An event.
+pub struct Happening(RawEvent);
+
+impl Happening {
+    /// Not set; for one who waits, or for all.
+    pub fn new(is_for_one: bool) -> Rc<Happening> {
+        Rc::new(Happening(RawEvent::new(is_for_one)))
+    }
+
+    /// For one who waits, not set, and marked as if somebody slept.
+    pub fn marked() -> Rc<Happening> {
+        Rc::new(Happening(RawEvent::marked()))
+    }
+
+    /// Sets it.
+    pub fn set(&self) {
+        self.0.set();
+    }
+
+    /// Resets it.
+    pub fn reset(&self) {
+        self.0.reset();
+    }
+
+    /// Passes, if it is set.
+    pub fn try_wait(&self) -> bool {
+        self.0.try_wait().is_ok()
     }
 }
 
@@ -232,6 +263,11 @@ impl Fellow {
     /// Takes one, waiting for it; false: there is none, and `deaths` is not how many have died.
     pub fn take(&self, count: &Count, deaths: u64) -> bool {
         count.0.acquire(self, None, |news| deaths_in(news) != deaths).is_ok()
+    }
+
+    /// Waits until it is set; false: it is not, and `deaths` is not how many have died.
+    pub fn await_it(&self, event: &Happening, deaths: u64) -> bool {
+        event.0.wait(self, None, |news| deaths_in(news) != deaths).is_ok()
     }
 
     /// Waits for the others at `gate`, unless `deaths` is not how many have died.

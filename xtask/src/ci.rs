@@ -116,6 +116,11 @@ const STEPS: &[Step] = &[
         advice: "it says what was not as it should be: a value, or the news of a death",
     },
     Step {
+        name: "example: work_queue",
+        does: Cargo(&["run", "--release", "--example", "work_queue"]),
+        advice: "it says what was not as it should be: a job is lost, or done twice, or nobody was told",
+    },
+    Step {
         name: "models",
         does: Task(&["loom"]),
         advice: "run the model alone: `cargo xtask loom NAME`; it prints the interleaving that failed",

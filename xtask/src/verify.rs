@@ -73,6 +73,13 @@ const RUNGS: &[Rung] = &[
         cases: EXECUTIONS,
     },
     Rung {
+        name: "models of the queue",
+        law: "what is pushed is had once, or again and told; nobody sleeps for ever, wherever a death strikes",
+        short: Some(&["loom", "queue"]),
+        long: &["loom", "--long", "queue"],
+        cases: EXECUTIONS,
+    },
+    Rung {
         name: "scripts under shuttle",
         law: "many threads at everything leave exact accounts, by random schedules and PCT",
         short: Some(&["shuttle", "--iterations", "300"]),
