@@ -48,7 +48,7 @@ pub const MAX_CAPACITY: u64 = 1 << 44;
 
 pub const MAGIC: u64 = u64::from_le_bytes(*b"sharena\x01");
 /// Changes whenever the meaning of a byte of the segment does.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 pub const PAGE: u64 = 4096;
 
 /// Which set.

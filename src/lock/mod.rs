@@ -72,7 +72,9 @@ pub(crate) mod raw;
 pub(crate) mod raw_barrier;
 pub(crate) mod raw_once;
 pub(crate) mod raw_permits;
+pub(crate) mod raw_rwlock;
 pub(crate) mod raw_semaphore;
+pub(crate) mod read_slot;
 #[cfg(not(loom))]
 mod semaphore;
 pub(crate) mod signal;

@@ -198,13 +198,20 @@ impl Attached {
         // Acquire pairs with the CAS of who marked it, or gave the slot to the next.
         let seen = record.word.load(Acquire);
         let Some(word) = ParticipantWord::of(seen) else { return false };
-        if word.counter() != tenure.counter || !matches!(word, ParticipantWord::Live { .. }) {
+        let is_over = |word: ParticipantWord| {
+            word.counter() != tenure.counter || !matches!(word, ParticipantWord::Live { .. })
+        };
+        if is_over(word) {
             return true;
         }
         let Some(me) = self.participant() else { return false };
         let file = self.arena.mapping().file();
         if Judge::participant(file, me).is_dead(tenure.id, record, word) {
             self.mark_dead(tenure.id.0.into(), seen, word);
+            return true;
+        }
+        // It may be the next one in the slot that lives, who has nothing to do with what is waited for.
+        if ParticipantWord::of(record.word.load(Acquire)).is_some_and(is_over) {
             return true;
         }
         let own = &self.arena.participants()[usize::from(me.0)];
