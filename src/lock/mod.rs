@@ -76,6 +76,8 @@ pub(crate) mod raw_rwlock;
 pub(crate) mod raw_semaphore;
 pub(crate) mod read_slot;
 #[cfg(not(loom))]
+mod rwlock;
+#[cfg(not(loom))]
 mod semaphore;
 pub(crate) mod signal;
 pub(crate) mod word;
@@ -89,5 +91,6 @@ pub use self::{
     news::Deaths,
     once::OnceLock,
     permits::{Permit, Permits},
+    rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard},
     semaphore::Semaphore,
 };

@@ -10,8 +10,13 @@
 //! A lock that lies in no segment (it was not put there yet, or it is a static) is this process' alone, and
 //! works among its threads.
 
-use crate::attached::Attached;
+use crate::arena::Arena;
+use crate::attached::{Attached, with_lane};
+use crate::heap::lane::Lane;
+use crate::heap::unit::LaneId;
 use crate::lock::party::{self, Party};
+use crate::lock::raw_rwlock::{RawRwLock, Reader};
+use crate::lock::read_slot::{READS, ReadSlot};
 use crate::lock::word::Who;
 use crate::process::liveness::Judge;
 use crate::process::participant::ParticipantWord;
@@ -185,6 +190,33 @@ impl Party for Place<'_> {
     fn look_for_dead(&self) {
         if let Place::In(attached, _) = self {
             attached.look_for_dead();
+        }
+    }
+}
+
+impl Reader for Place<'_> {
+    #[inline(always)]
+    fn key(&self, lock: &RawRwLock) -> u64 {
+        self.arena().offset_of(ptr::from_ref(lock).cast())
+    }
+
+    #[inline(always)]
+    fn in_lane<R>(&self, act: impl FnOnce(LaneId, &[ReadSlot; READS]) -> R) -> Option<R> {
+        let Place::In(attached, _) = self else { return None };
+        let act = |lane: &Lane| {
+            if !lane.is_live() {
+                attached.revive(lane).ok()?; // a fork has wiped it
+            }
+            Some(act(lane.id(), &attached.arena.lane(lane.id()).reads))
+        };
+        with_lane(attached, act).ok().flatten()
+    }
+
+    #[inline(always)]
+    fn arena(&self) -> &Arena {
+        match self {
+            Place::Nowhere => unreachable!("who asks has seen that there are others"),
+            Place::In(attached, _) => &attached.arena,
         }
     }
 }
