@@ -62,7 +62,7 @@ fn it_is_sixteen_bytes_and_zeros() {
 #[test]
 fn many_read_or_one_writes() {
     let segment = anonymous();
-    let lock = segment.construct("l", RwLock::new(1)).unwrap();
+    let lock: &RwLock<_> = &segment.construct("l", RwLock::new(1)).unwrap();
     let elsewhere =
         |act: &(dyn Fn() -> bool + Sync)| thread::scope(|s| s.spawn(act).join().unwrap());
     let (one, other) = (lock.read().unwrap(), lock.try_read().unwrap());
@@ -223,7 +223,8 @@ fn who_writes_can_go_on_reading() {
 #[test]
 fn who_reads_may_read_again_beside_a_waiting_writer() {
     let segment = anonymous();
-    let [lock, other] = ["l", "other"].map(|name| segment.construct(name, RwLock::new(1)).unwrap());
+    let locks = ["l", "other"].map(|name| segment.construct(name, RwLock::new(1)).unwrap());
+    let [lock, other]: [&RwLock<_>; 2] = [&locks[0], &locks[1]];
     for is_behind in [false, true] {
         thread::scope(|scope| {
             // The first place of this thread is free again while the second is this lock's.
@@ -231,7 +232,7 @@ fn who_reads_may_read_again_beside_a_waiting_writer() {
             let first = lock.read().unwrap();
             drop(before);
             let writer = scope.spawn(|| lock.try_write_for(20 * SECOND).is_ok());
-            await_writer(&lock);
+            await_writer(lock);
             let second = lock.try_read().expect("it reads already");
             let third = lock.read().unwrap();
             drop(first);
@@ -248,6 +249,7 @@ fn more_locks_than_places_are_read_all_the_same() {
     let segment = anonymous();
     let locks: Vec<_> =
         (0..12).map(|i| segment.construct(&format!("l{i}"), RwLock::new(i)).unwrap()).collect();
+    let locks: Vec<&RwLock<usize>> = locks.iter().map(|lock| &**lock).collect();
     let guards: Vec<_> = locks.iter().map(|lock| lock.read().unwrap()).collect();
     assert!(guards.iter().enumerate().all(|(i, guard)| **guard == i));
     // By another thread: eight may be read beside us, and none written.
@@ -275,17 +277,18 @@ fn a_forgotten_guard_keeps_writers_out_as_long_as_its_process_is_attached() {
     let lock = segment.construct("l", RwLock::new(1)).unwrap();
     let second = Segment::open(&name).unwrap();
     let there = second.find::<RwLock<i32>>("l").unwrap().unwrap();
+    let (lock, inner): (&RwLock<_>, &RwLock<_>) = (&lock, &there);
     let in_thread =
         |act: &(dyn Fn() + Sync)| thread::scope(|scope| scope.spawn(act).join().unwrap());
-    in_thread(&|| mem::forget(there.read().unwrap()));
+    in_thread(&|| mem::forget(inner.read().unwrap()));
     assert!(is_refused(lock.try_write()), "it was forgotten, not given back");
     for _ in 0..2 {
         in_thread(&|| {
-            let again = there.read().unwrap();
+            let again = inner.read().unwrap();
             assert!(is_refused(lock.try_write()));
             drop(again);
             assert!(is_refused(lock.try_write()), "another's guard was given back");
-            drop(there.read().unwrap());
+            drop(inner.read().unwrap());
         });
         assert!(is_refused(lock.try_write()));
         let report = segment.check().unwrap();
@@ -349,7 +352,7 @@ fn a_process_may_have_a_segment_twice() {
 #[test]
 fn nobody_starves() {
     let segment = anonymous();
-    let lock = segment.construct("l", RwLock::new(0u64)).unwrap();
+    let lock: &RwLock<_> = &segment.construct("l", RwLock::new(0u64)).unwrap();
     let is_over = AtomicBool::new(false);
     let turns = |act: &(dyn Fn() + Sync), other: &dyn Fn() -> bool| {
         is_over.store(false, SeqCst);
@@ -547,7 +550,7 @@ fn who_dies_waiting_to_write_is_no_news() {
     }
     let name = Name::new(test);
     let segment = Segment::create(&name, 1 << 20).unwrap();
-    let ledger = segment.construct("ledger", Ledger::new()).unwrap();
+    let ledger: &Ledger = &segment.construct("ledger", Ledger::new()).unwrap();
     let guard = ledger.sum.read().unwrap();
     let mut waits = Process::start(test, "waits", &[&name]);
     assert_eq!(waits.listen(), "comes");

@@ -272,6 +272,7 @@ fn plants(busy: &Busy) -> Vec<(FindingKind, Vec<Plant<'_>>)> {
     let (one, other) = (busy.entry("n001"), busy.entry("n002"));
     let top = arena.layout().set_levels(SetId::Free).nth(2).unwrap().0;
     let dead = |slot| set(busy.participant(slot), ParticipantWord::Dead { counter: 1 }.word());
+    let lock = busy.object("n003");
     let u64_count = |count| busy.life(busy.object("n003"), move |life| Life { count, ..life });
     vec![
         (K::Header, vec![set(busy.word_at(offset_of!(Header, asked) as u64), 0)]),
