@@ -368,7 +368,7 @@ mod tests {
         assert_eq!(Layout::lane_stride(), 4096);
         assert_eq!(
             (VERSION, Layout::fingerprint()),
-            (3, 0x0b70_bc89_7a73_1f7a),
+            (4, 0xa59b_2b12_bd00_afbb),
             "how slabs are cut, and all records"
         );
     }
