@@ -35,9 +35,9 @@ pub fn fence(order: Ordering) {
     world::fence(order);
 }
 
-/// Between a SeqCst read-modify-write and a SeqCst load: in the memory model as it is, nothing more is needed for
-/// the two to stand in the order of all SeqCst operations. loom takes such accesses for AcqRel ones, and has that
-/// order for fences alone.
+/// Between a SeqCst read-modify-write and a SeqCst load: in the memory model as it is, nothing more is
+/// needed for the two to stand in the order of all SeqCst operations. loom takes such accesses for AcqRel
+/// ones, and has that order for fences alone.
 #[inline(always)]
 pub fn fence_in_models() {
     #[cfg(loom)]

@@ -1,7 +1,8 @@
 //! The reader-writer lock without its value: the writer's word, a bell, and the steps.
 //!
-//! Who writes takes the word as that of a [mutex](crate::lock::raw), and waits for the readers. Who reads says so
-//! in a [slot](crate::lock::read_slot) of its own lane, and so writes to no line that another reader wants.
+//! Who writes takes the word as that of a [mutex](crate::lock::raw), and waits for the readers. Who reads
+//! says so in a [slot](crate::lock::read_slot) of its own lane, and so writes to no line that another
+//! reader wants.
 //!
 //! ```text
 //! read    r1  slot := lock                                   SeqCst
@@ -21,11 +22,12 @@
 //!         w6  there were WAITERS: wake all                   readers and writers sleep on one word
 //! ```
 //!
-//! **A reader keeps writers out, a writer readers**: of r1 and w2 the later one is seen by the look behind it: in
-//! r2 the word is somebody's, or in w4 the slot is the lock's. **No wake-up is lost, of the writer**: if w4 saw
-//! the slot, then r4 came behind w2, and r5 sees the word; what r5 adds to the gate comes behind r4, and so behind
-//! w3. That is so for a reader who only gives way, too. **Of readers**: as in the mutex. Outside of segments,
-//! where nobody has a lane, the upper half of the gate counts readers, in the place of the slots.
+//! **A reader keeps writers out, a writer readers**: of r1 and w2 the later one is seen by the look
+//! behind it: in r2 the word is somebody's, or in w4 the slot is the lock's. **No wake-up is lost, of the
+//! writer**: if w4 saw the slot, then r4 came behind w2, and r5 sees the word; what r5 adds to the gate
+//! comes behind r4, and so behind w3. That is so for a reader who only gives way, too. **Of readers**: as
+//! in the mutex. Outside of segments, where nobody has a lane, the upper half of the gate counts readers,
+//! in the place of the slots.
 //!
 //! A lane is looked at with its owner before and behind: what a dead one had may be another's by now, who does
 //! not read.
@@ -41,9 +43,9 @@
 //! A thread that reads more locks at once than it has slots, or has no lane, reads as owner of the word, with
 //! UNTOUCHED: alone, but safe. If it reads that one again, it waits for itself.
 //!
-//! **Hunger**: writers cannot starve, as the word keeps new readers out. A reader that has waited long sets HUNGRY,
-//! so that a writer who has not slept does so once before it takes a free word; the reader takes it back when it
-//! is in, and wakes whoever stood back.
+//! **Hunger**: writers cannot starve, as the word keeps new readers out. A reader that has waited long
+//! sets HUNGRY, so that a writer who has not slept does so once before it takes a free word; the reader
+//! takes it back when it is in, and wakes whoever stood back.
 
 use crate::arena::Arena;
 use crate::heap::unit::LaneId;
@@ -59,8 +61,8 @@ use crate::sync::{AcqRel, Acquire, AtomicU64, Relaxed, Release, SeqCst, fence, f
 pub trait Reader: Party {
     /// What the slots of lanes call the lock: not 0, and less than 2⁴⁴.
     fn key(&self, lock: &RawRwLock) -> u64;
-    /// Has `act` at the slots of this thread's lane, which stays its own meanwhile, and afterwards this process',
-    /// if one of them is not 0. `None`: no lane can be had.
+    /// Has `act` at the slots of this thread's lane, which stays its own meanwhile, and afterwards this
+    /// process', if one of them is not 0. `None`: no lane can be had.
     fn in_lane<R>(&self, act: impl FnOnce(LaneId, &[ReadSlot; READS]) -> R) -> Option<R>;
     /// The segment; asked only where there is a word of `deaths`.
     fn arena(&self) -> &Arena;
@@ -203,7 +205,8 @@ impl RawRwLock {
                 return Err(NotIn::NoSlot);
             };
             let hold = Hold::Slot(lane, index as u16);
-            // SeqCst: see `ReadSlot::enter`. Acquire pairs with the Release of unlock: what the last writer did.
+            // SeqCst: see `ReadSlot::enter`. Acquire pairs with the Release of unlock: what the last
+            // writer did.
             let word = self.writer.0.load(SeqCst);
             // With a guard of ours there, a writer only waits.
             if !is_written(word) || again || reads_beside(index) {
@@ -285,7 +288,8 @@ impl RawRwLock {
         futex::wake(&self.gate, u32::MAX);
     }
 
-    /// SeqCst: see `ReadSlot::enter`; of that, Release pairs with w3: who sees the new gate sees the slot as well.
+    /// SeqCst: see `ReadSlot::enter`; of that, Release pairs with w3: who sees the new gate sees the slot
+    /// as well.
     fn change_gate(&self, change: impl Fn(u64) -> u64) {
         let mut gate = self.gate.load(Relaxed);
         while let Err(now) = self.gate.compare_exchange(gate, change(gate), SeqCst, Relaxed) {

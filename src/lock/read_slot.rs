@@ -26,8 +26,8 @@ const _: () = assert!(MAX_CAPACITY <= 1 << KEY_BITS, "an offset has room");
 pub struct ReadSlot(AtomicU64);
 
 impl ReadSlot {
-    /// Says in the first of `slots` that has room for it that `key` is read, once more; which one, and whether it
-    /// said so before. `None`: all of them are for other locks.
+    /// Says in the first of `slots` that has room for it that `key` is read, once more; which one, and
+    /// whether it said so before. `None`: all of them are for other locks.
     #[inline(always)]
     pub fn enter(slots: &[ReadSlot; READS], key: u64) -> Option<(usize, bool)> {
         slots.iter().enumerate().find_map(|(index, slot)| Some((index, slot.add(key)?)))
@@ -39,8 +39,9 @@ impl ReadSlot {
             // Relaxed: what it says is of our own making.
             let word = self.0.load(Relaxed);
             let more = if word == 0 { key | ONCE } else { more(word, key)? };
-            // SeqCst, and the SeqCst load of the writer's word behind it: of this and the writer's fence between
-            // its word and its look at the slots, the one that comes later sees what the other did.
+            // SeqCst, and the SeqCst load of the writer's word behind it: of this and the writer's fence
+            // between its word and its look at the slots, the one that comes later sees what the other
+            // did.
             if self.0.compare_exchange(word, more, SeqCst, Relaxed).is_ok() {
                 fence_in_models();
                 return Some(word != 0);

@@ -15,7 +15,8 @@ use core::ops::{Deref, DerefMut};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Many readers, or one writer, among all threads of all processes that have the segment, with the value inside.
+/// Many readers, or one writer, among all threads of all processes that have the segment, with the value
+/// inside.
 ///
 /// Like [`std::sync::RwLock`], but in shared memory; what differs is said in [`lock`](crate::lock). It can be a
 /// field of any type that is [`Shareable`]: 16 bytes and the value, and all zero is one that is free.
@@ -37,31 +38,31 @@ use std::time::{Duration, Instant};
 /// ```
 ///
 /// # Readers
-/// Who reads says so in its own thread's record in the segment, and not in the lock: readers do not disturb each
-/// other, and **one that dies leaves nothing behind**: the next writer sees that it is dead, and is told nothing,
-/// as nothing was changed. A writer who dies while it writes poisons the lock, as in a
-/// [`Mutex`](super::Mutex); one who only waited does not.
+/// Who reads says so in its own thread's record in the segment, and not in the lock: readers do not
+/// disturb each other, and **one that dies leaves nothing behind**: the next writer sees that it is dead,
+/// and is told nothing, as nothing was changed. A writer who dies while it writes poisons the lock, as in
+/// a [`Mutex`](super::Mutex); one who only waited does not.
 ///
-/// - A thread that reads may read again, also while a writer waits (not in a lock that lies in no segment: there,
-///   as with std's, it may wait for ever).
-/// - A thread may read eight locks at once. One more is read like it was written, by one process at a time, and not
-///   twice by the same thread.
-/// - Who wants to write goes before those who want to read after it; who has waited for a millisecond to read, before
-///   those who want to write after it.
-/// - A guard that is forgotten keeps its place of the eight, and whoever writes waits for it, as long as its process
-///   lives; so does who writes to another `RwLock` that is made later where this one lay.
+/// - A thread that reads may read again, also while a writer waits (not in a lock that lies in no
+///   segment: there, as with std's, it may wait for ever).
+/// - A thread may read eight locks at once. One more is read like it was written, by one process at a
+///   time, and not twice by the same thread.
+/// - Who wants to write goes before those who want to read after it; who has waited for a millisecond to
+///   read, before those who want to write after it.
+/// - A guard that is forgotten keeps its place of the eight, and whoever writes waits for it, as long as
+///   its process lives; so does who writes to another `RwLock` that is made later where this one lay.
 /// - Who only tries may be refused because of another who only tries, though neither then has it.
 ///
 /// # What a guard vouches for
-/// As in a [`Mutex`](super::Mutex): a reference to a value of the type. For types of which not all bytes are values
-/// (`bool`, `char`, enums, `NonZero`) the lock looks each time that it is taken whether one stands there, to read as
-/// well as to write, in time proportional to the size: that somebody has looked before could be known only from the
-/// segment, which anybody may have damaged since.
+/// As in a [`Mutex`](super::Mutex): a reference to a value of the type. For types of which not all bytes
+/// are values (`bool`, `char`, enums, `NonZero`) the lock looks each time that it is taken whether one
+/// stands there, to read as well as to write, in time proportional to the size: that somebody has looked
+/// before could be known only from the segment, which anybody may have damaged since.
 ///
 /// # Progress
-/// Blocking, by its purpose: a reader waits for who writes or is about to, a writer for who writes or reads, and
-/// nobody for anybody else. While nobody waits, read and its end are an atomic step each, and two looks; write looks
-/// at the records of all threads that have used the segment.
+/// Blocking, by its purpose: a reader waits for who writes or is about to, a writer for who writes or
+/// reads, and nobody for anybody else. While nobody waits, read and its end are an atomic step each, and
+/// two looks; write looks at the records of all threads that have used the segment.
 #[repr(C)]
 pub struct RwLock<T> {
     raw: RawRwLock,
@@ -69,15 +70,15 @@ pub struct RwLock<T> {
     value: UnsafeCell<MaybeUninit<T>>,
 }
 
-// SAFETY: the value is reached by one guard that writes, or by some that read, and the lock orders the ones after the
-// others. `Shareable` values are `Send` and `Sync`.
+// SAFETY: the value is reached by one guard that writes, or by some that read, and the lock orders the
+// ones after the others. `Shareable` values are `Send` and `Sync`.
 unsafe impl<T: Shareable> Sync for RwLock<T> {}
 
-// SAFETY: two words of the crate's own, atomics, and a `T` which is shareable, in the layout that `repr(C)` says.
-// What changes behind a shared reference are the words, by atomics, and what they guard. It lies in the processes'
-// shared memory and names owners by their attachment to that, and lanes name it by its offset. No drop glue: `T` has
-// none in a `MaybeUninit`. Each value of the bytes is one of this type: of the words any is, and before the value is
-// given out it is looked at.
+// SAFETY: two words of the crate's own, atomics, and a `T` which is shareable, in the layout that
+// `repr(C)` says. What changes behind a shared reference are the words, by atomics, and what they guard.
+// It lies in the processes' shared memory and names owners by their attachment to that, and lanes name it
+// by its offset. No drop glue: `T` has none in a `MaybeUninit`. Each value of the bytes is one of this
+// type: of the words any is, and before the value is given out it is looked at.
 unsafe impl<T: Shareable> Shareable for RwLock<T> {
     const NAME: u64 = LayoutHash::of_name("RwLock").parameter::<T>().finish();
     const FINGERPRINT: u64 = LayoutHash::of_type::<Self>()
@@ -107,12 +108,12 @@ impl<T: Shareable> RwLock<T> {
     /// Dead inside, or with the guard: as if it had not been called.
     ///
     /// # Errors
-    /// [`PoisonError`], which has the guard, if who wrote before died or panicked and nobody said since that the
-    /// value is mended.
+    /// [`PoisonError`], which has the guard, if who wrote before died or panicked and nobody said since
+    /// that the value is mended.
     ///
     /// # Panics
-    /// In a child made by fork that cannot attach to the segment, as all that take it. If a thread has a million
-    /// guards of one lock.
+    /// In a child made by fork that cannot attach to the segment, as all that take it. If a thread has a
+    /// million guards of one lock.
     #[inline]
     pub fn read(&self) -> LockResult<RwLockReadGuard<'_, T>> {
         let place = Place::of(self);
@@ -152,9 +153,9 @@ impl<T: Shareable> RwLock<T> {
 
     /// Takes the lock to write, waiting as long as it takes.
     ///
-    /// Dead inside: as if it had not been called, or the lock goes to the next who wants it, with the news if this
-    /// one had been at the value. Killed in the few instructions between having the word and looking for readers, or
-    /// between the last reader's end and the guard, it leaves the news as well.
+    /// Dead inside: as if it had not been called, or the lock goes to the next who wants it, with the
+    /// news if this one had been at the value. Killed in the few instructions between having the word and
+    /// looking for readers, or between the last reader's end and the guard, it leaves the news as well.
     ///
     /// # Errors
     /// As [`read`](Self::read).
@@ -254,8 +255,8 @@ impl<T: Shareable> RwLock<T> {
     /// What is to be said about the value. Whoever calls it keeps writers out.
     #[inline(always)]
     fn complaint(&self, taken: Taken) -> Option<Cause> {
-        // SAFETY: others may read the bytes, but change them by atomics at most, which are looked at by such; they
-        // are initialized: they were written, or are zeros from the kernel.
+        // SAFETY: others may read the bytes, but change them by atomics at most, which are looked at by
+        // such; they are initialized: they were written, or are zeros from the kernel.
         let is_value = T::ANY_BITS || unsafe { T::is_valid(self.value.get().cast()) };
         if !is_value {
             Some(Cause::InvalidValue)
@@ -351,7 +352,8 @@ impl<T: Shareable + fmt::Debug> fmt::Debug for RwLock<T> {
 
 /// The lock held to read, and the value; dropped, it gives the lock back.
 ///
-/// It stays on its thread. Leaked, or kept by a thread that has ended, it keeps writers out until the process ends.
+/// It stays on its thread. Leaked, or kept by a thread that has ended, it keeps writers out until the
+/// process ends.
 #[must_use = "a lock that is not held is given back at once"]
 pub struct RwLockReadGuard<'a, T: Shareable> {
     lock: &'a RwLock<T>,
@@ -369,8 +371,8 @@ impl<T: Shareable> Deref for RwLockReadGuard<'_, T> {
     type Target = T;
     #[inline(always)]
     fn deref(&self) -> &T {
-        // SAFETY: `complaint` found a value there, or the error that has the guard keeps it from whoever would look;
-        // and nobody writes while we hold the lock.
+        // SAFETY: `complaint` found a value there, or the error that has the guard keeps it from whoever
+        // would look; and nobody writes while we hold the lock.
         unsafe { (*self.lock.value.get()).assume_init_ref() }
     }
 }
@@ -393,8 +395,8 @@ impl<T: Shareable + fmt::Debug> fmt::Debug for RwLockReadGuard<'_, T> {
 
 /// The lock held to write, and the value; dropped, it gives the lock back.
 ///
-/// It stays on its thread. Leaked, or kept by a thread that has ended, it keeps the lock until the process ends; then
-/// the lock goes to the next who wants it, with the news.
+/// It stays on its thread. Leaked, or kept by a thread that has ended, it keeps the lock until the
+/// process ends; then the lock goes to the next who wants it, with the news.
 #[must_use = "a lock that is not held is given back at once"]
 pub struct RwLockWriteGuard<'a, T: Shareable> {
     lock: &'a RwLock<T>,
@@ -429,8 +431,8 @@ impl<T: Shareable> Deref for RwLockWriteGuard<'_, T> {
     type Target = T;
     #[inline(always)]
     fn deref(&self) -> &T {
-        // SAFETY: `complaint` found a value there, or the error that has the guard keeps it from whoever would look;
-        // and nobody but us has the lock.
+        // SAFETY: `complaint` found a value there, or the error that has the guard keeps it from whoever
+        // would look; and nobody but us has the lock.
         unsafe { (*self.lock.value.get()).assume_init_ref() }
     }
 }

@@ -20,7 +20,7 @@ pub const HAZARDS: usize = if cfg!(sharena_shuttle) {
 };
 
 /// The shared part of a lane, on a page of its own. The lane's thread writes all of it but the
-/// bells, which freers ring, and `owner`, which changes by CAS.
+/// bells, which freers ring, and `owner` and `reads`, which change by CAS.
 #[repr(C)]
 pub struct LaneRecord {
     /// [`LaneOwner`].
@@ -153,7 +153,8 @@ pub enum NoLane {
     NoSpace,
 }
 
-/// Takes a lane for a thread of the participant `tenure`. Lock-free: a lost CAS means that another got that one.
+/// Takes a lane for a thread of the participant `tenure`. Lock-free: a lost CAS means that another got
+/// that one.
 ///
 /// Dead after the CAS: the lane is the dead participant's, as its word says, and empty.
 pub fn take(arena: &Arena, tenure: Tenure) -> Result<LaneId, NoLane> {
