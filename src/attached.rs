@@ -753,6 +753,15 @@ pub fn with_lane<R>(attached: &Attached, with: impl FnOnce(&Lane) -> R) -> Resul
     }
 }
 
+/// The calling thread's lane of `attached`, if it is live and what this thread used last.
+#[inline(always)]
+pub fn lane_at_hand(attached: &Attached) -> Option<&Lane> {
+    let last = LAST.try_with(Cell::get).ok()?;
+    // SAFETY: as in `with_lane`.
+    let lane = (last.attached == attached.id).then(|| unsafe { &*last.lane })?;
+    lane.is_live().then_some(lane)
+}
+
 #[cold]
 fn with_found_lane<R>(attached: &Attached, with: impl FnOnce(&Lane) -> R) -> Result<R, AllocError> {
     let held = HELD.try_with(|held| {

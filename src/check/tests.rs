@@ -309,7 +309,7 @@ fn plants(busy: &Busy) -> Vec<(FindingKind, Vec<Plant<'_>>)> {
         (K::Hazard, vec![set(&arena.lane(busy.parked).hazards_high, 300)]),
         (K::Hazard, vec![set(&arena.lane(busy.parked).array, array.offset)]),
         (K::Reading, vec![set(arena.lane(busy.parked).reads[0].word(), 1 << 44 | 0x1230)]),
-        (K::Reading, vec![set(arena.lane(busy.parked).reads[7].word(), 1 << 44 | lock + 4)]),
+        (K::Reading, vec![set(arena.lane(busy.parked).reads[7].word(), 1 << 44 | (lock + 4))]),
         (K::Reading, vec![set(arena.lane(busy.parked).reads[3].word(), lock)]),
         (
             K::Reading,

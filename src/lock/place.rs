@@ -11,12 +11,11 @@
 //! works among its threads.
 
 use crate::arena::Arena;
-use crate::attached::{Attached, with_lane};
+use crate::attached::{Attached, lane_at_hand, with_lane};
 use crate::heap::lane::Lane;
 use crate::heap::unit::LaneId;
 use crate::lock::party::{self, Party};
 use crate::lock::raw_rwlock::{RawRwLock, Reader};
-use crate::lock::read_slot::{READS, ReadSlot};
 use crate::lock::word::Who;
 use crate::process::liveness::Judge;
 use crate::process::participant::ParticipantWord;
@@ -201,13 +200,18 @@ impl Reader for Place<'_> {
     }
 
     #[inline(always)]
-    fn in_lane<R>(&self, act: impl FnOnce(LaneId, &[ReadSlot; READS]) -> R) -> Option<R> {
+    fn lane_at_hand(&self) -> Option<LaneId> {
+        let Place::In(attached, _) = self else { return None };
+        lane_at_hand(attached).map(Lane::id)
+    }
+
+    fn in_lane<R>(&self, act: impl FnOnce(LaneId) -> R) -> Option<R> {
         let Place::In(attached, _) = self else { return None };
         let act = |lane: &Lane| {
             if !lane.is_live() {
                 attached.revive(lane).ok()?; // a fork has wiped it
             }
-            Some(act(lane.id(), &attached.arena.lane(lane.id()).reads))
+            Some(act(lane.id()))
         };
         with_lane(attached, act).ok().flatten()
     }

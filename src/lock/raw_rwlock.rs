@@ -61,9 +61,11 @@ use crate::sync::{AcqRel, Acquire, AtomicU64, Relaxed, Release, SeqCst, fence, f
 pub trait Reader: Party {
     /// What the slots of lanes call the lock: not 0, and less than 2⁴⁴.
     fn key(&self, lock: &RawRwLock) -> u64;
-    /// Has `act` at the slots of this thread's lane, which stays its own meanwhile, and afterwards this
-    /// process', if one of them is not 0. `None`: no lane can be had.
-    fn in_lane<R>(&self, act: impl FnOnce(LaneId, &[ReadSlot; READS]) -> R) -> Option<R>;
+    /// This thread's lane, if that is known at once.
+    fn lane_at_hand(&self) -> Option<LaneId>;
+    /// Has `act` at this thread's lane, which stays its own meanwhile, and afterwards this process', if it
+    /// says by then that it reads. `None`: no lane can be had.
+    fn in_lane<R>(&self, act: impl FnOnce(LaneId) -> R) -> Option<R>;
     /// The segment; asked only where there is a word of `deaths`.
     fn arena(&self) -> &Arena;
 }
@@ -79,15 +81,29 @@ pub struct RawRwLock {
 
 const ONE_COUNTED: u64 = 1 << 32;
 
-/// By what a reader keeps writers out.
+/// By what a reader keeps writers out: one word, as it goes through memory on the way from the lock to its
+/// guard, and one of several parts would be written by parts and read whole, for which the processor waits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Hold {
-    /// A slot of a lane.
-    Slot(LaneId, u16),
+pub struct Hold(u64);
+
+impl Hold {
     /// The count of a lock that lies in no segment.
-    Counted,
+    const COUNTED: Hold = Hold(u64::MAX);
     /// The writer's word.
-    Alone,
+    pub const ALONE: Hold = Hold(u64::MAX - 1);
+
+    /// A slot of a lane.
+    fn slot(lane: LaneId, index: usize) -> Hold {
+        Hold(u64::from(lane.0) << 8 | index as u64)
+    }
+
+    fn lane(self) -> LaneId {
+        LaneId((self.0 >> 8) as u16)
+    }
+
+    fn index(self) -> usize {
+        usize::from(self.0 as u8)
+    }
 }
 
 /// Why a reader is not in.
@@ -110,7 +126,7 @@ impl RawRwLock {
     }
 
     /// Takes the lock to read, waiting `until` then at most.
-    #[inline]
+    #[inline(always)]
     pub fn read(&self, party: &impl Reader, until: Option<Moment>) -> Result<(Hold, Taken), Held> {
         match self.enter(party) {
             Ok((hold, word)) => Ok((hold, Taken::of(word))),
@@ -189,33 +205,45 @@ impl RawRwLock {
     /// r1 to r3: the word in which there was no writer.
     #[inline(always)]
     fn enter(&self, party: &impl Reader) -> Result<(Hold, u64), NotIn> {
+        match party.lane_at_hand() {
+            Some(lane) => self.enter_by(party, lane),
+            None => self.enter_elsewhere(party),
+        }
+    }
+
+    /// Out of the way of the rest, which so keeps in registers what it has.
+    #[cold]
+    #[inline(never)]
+    fn enter_elsewhere(&self, party: &impl Reader) -> Result<(Hold, u64), NotIn> {
         if party.deaths().is_none() {
             return self.enter_counted(party);
         }
-        let key = party.key(self);
-        let enter = |lane, slots: &[ReadSlot; READS]| {
-            let reads_beside = |but: usize| {
-                slots.iter().enumerate().any(|(index, slot)| index != but && slot.is_of(key))
-            };
-            // Relaxed: only not to disturb a writer for nothing.
-            if is_written(self.writer.0.load(Relaxed)) && !reads_beside(READS) {
-                return Err(NotIn::Written);
-            }
-            let Some((index, again)) = ReadSlot::enter(slots, key) else {
-                return Err(NotIn::NoSlot);
-            };
-            let hold = Hold::Slot(lane, index as u16);
-            // SeqCst: see `ReadSlot::enter`. Acquire pairs with the Release of unlock: what the last
-            // writer did.
-            let word = self.writer.0.load(SeqCst);
-            // With a guard of ours there, a writer only waits.
-            if !is_written(word) || again || reads_beside(index) {
-                return Ok((hold, word));
-            }
-            self.unlock_read(party, hold);
-            Err(NotIn::Written)
+        party.in_lane(|lane| self.enter_by(party, lane)).unwrap_or(Err(NotIn::NoSlot))
+    }
+
+    /// The same by the slots of a lane that is this thread's.
+    #[inline(always)]
+    fn enter_by(&self, party: &impl Reader, lane: LaneId) -> Result<(Hold, u64), NotIn> {
+        let (slots, key) = (&party.arena().lane(lane).reads, party.key(self));
+        let reads_beside = |but: usize| {
+            slots.iter().enumerate().any(|(index, slot)| index != but && slot.is_of(key))
         };
-        party.in_lane(enter).unwrap_or(Err(NotIn::NoSlot))
+        // Relaxed: only not to disturb a writer for nothing.
+        if is_written(self.writer.0.load(Relaxed)) && !reads_beside(READS) {
+            return Err(NotIn::Written);
+        }
+        let Some((index, again)) = ReadSlot::enter(slots, key) else {
+            return Err(NotIn::NoSlot);
+        };
+        let hold = Hold::slot(lane, index);
+        // SeqCst: see `ReadSlot::enter`. Acquire pairs with the Release of unlock: what the last writer did.
+        let word = self.writer.0.load(SeqCst);
+        // With a guard of ours there, a writer only waits.
+        if !is_written(word) || again || reads_beside(index) {
+            return Ok((hold, word));
+        }
+        self.unlock_read(party, hold);
+        Err(NotIn::Written)
     }
 
     /// The same where nobody has a lane.
@@ -230,17 +258,17 @@ impl RawRwLock {
         fence_in_models();
         let word = self.writer.0.load(SeqCst); // as above
         if is_written(word) {
-            self.unlock_read(party, Hold::Counted);
+            self.unlock_read(party, Hold::COUNTED);
             return Err(NotIn::Written);
         }
-        Ok((Hold::Counted, word))
+        Ok((Hold::COUNTED, word))
     }
 
     /// What one has who took the word to read.
     #[cold]
     fn alone(&self, taken: Taken) -> (Hold, Taken) {
         self.mark_untouched();
-        (Hold::Alone, taken)
+        (Hold::ALONE, taken)
     }
 
     /// Has those look again who stood back for a reader who is in now and saw `word`.
@@ -263,14 +291,12 @@ impl RawRwLock {
     #[inline(always)]
     pub fn unlock_read(&self, party: &impl Reader, hold: Hold) {
         match hold {
-            Hold::Slot(lane, index) => {
-                party.arena().lane(lane).reads[usize::from(index)].leave(party.key(self));
-            }
-            Hold::Counted => {
+            Hold::COUNTED => {
                 self.change_gate(|gate| gate.saturating_sub(ONE_COUNTED));
                 fence_in_models();
             }
-            Hold::Alone => return self.unlock_write(party.me(), false),
+            Hold::ALONE => return self.unlock_write(party.me(), false),
+            _ => party.arena().lane(hold.lane()).reads[hold.index()].leave(party.key(self)),
         }
         // SeqCst: see `ReadSlot::leave`.
         if is_written(self.writer.0.load(SeqCst)) {
@@ -383,18 +409,19 @@ impl RawRwLock {
     pub fn downgrade(&self, party: &impl Reader) -> Hold {
         let hold = if party.deaths().is_none() {
             self.change_gate(|gate| gate + ONE_COUNTED);
-            Hold::Counted
+            Hold::COUNTED
         } else {
-            let enter = |lane, slots: &[ReadSlot; READS]| {
+            let enter = |lane| {
+                let slots = &party.arena().lane(lane).reads;
                 let (index, _) = ReadSlot::enter(slots, party.key(self))?;
-                Some(Hold::Slot(lane, index as u16))
+                Some(Hold::slot(lane, index))
             };
-            party.in_lane(enter).flatten().unwrap_or(Hold::Alone)
+            party.in_lane(enter).flatten().unwrap_or(Hold::ALONE)
         };
         match hold {
-            Hold::Alone => self.mark_untouched(),
+            Hold::ALONE => self.mark_untouched(),
             // Behind the slot: whoever takes the word next sees it.
-            Hold::Slot(..) | Hold::Counted => self.unlock_write(party.me(), false),
+            _ => self.unlock_write(party.me(), false),
         }
         hold
     }

@@ -413,7 +413,7 @@ impl<'a, T: Shareable> RwLockWriteGuard<'a, T> {
         let (lock, place, me, is_ours) = (this.lock, this.place, this.me, this.is_ours());
         core::mem::forget(this);
         // In a child made by fork it is nothing, as a guard that reads is.
-        let hold = if is_ours { lock.raw.downgrade(&place) } else { Hold::Alone };
+        let hold = if is_ours { lock.raw.downgrade(&place) } else { Hold::ALONE };
         RwLockReadGuard { lock, place, me, hold, thread: PhantomData }
     }
 

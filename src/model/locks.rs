@@ -10,7 +10,6 @@ use crate::lock::raw_once::RawOnce;
 use crate::lock::raw_permits::RawPermits;
 use crate::lock::raw_rwlock::{Hold, RawRwLock, Reader};
 use crate::lock::raw_semaphore::RawSemaphore;
-use crate::lock::read_slot::{READS, ReadSlot};
 use crate::lock::signal::Signal;
 use crate::lock::word::Who;
 use crate::process::participant::{ParticipantId, ParticipantRecord, ParticipantWord};
@@ -153,7 +152,7 @@ pub struct Reading {
 impl Reading {
     /// Whether its reader has the lock alone, as it had no slot to say that it reads.
     pub fn is_alone(&self) -> bool {
-        self.hold == Hold::Alone
+        self.hold == Hold::ALONE
     }
 }
 
@@ -210,9 +209,12 @@ impl Reader for Fellow {
         core::ptr::from_ref(lock).addr() as u64 >> 3
     }
 
-    fn in_lane<R>(&self, act: impl FnOnce(LaneId, &[ReadSlot; READS]) -> R) -> Option<R> {
-        let lane = LaneId(self.lane?);
-        Some(act(lane, &self.world.arena.lane(lane).reads))
+    fn lane_at_hand(&self) -> Option<LaneId> {
+        self.lane.filter(|_| !self.is_outside).map(LaneId)
+    }
+
+    fn in_lane<R>(&self, _act: impl FnOnce(LaneId) -> R) -> Option<R> {
+        None // where there is one, it is at hand
     }
 
     fn arena(&self) -> &Arena {
