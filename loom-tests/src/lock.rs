@@ -170,7 +170,7 @@ pub fn models() -> Vec<Model> {
             "lock/rwlock",
             "who reads sees no change that is half there; who writes waits for readers, and they for it",
             2,
-            Some(3),
+            Some(4),
             |b| explore(b, || sheet_of(1, 1)),
         ),
         model("lock/rwlock-writers", "one writes at a time", 2, None, |b| {
@@ -200,21 +200,21 @@ pub fn models() -> Vec<Model> {
             "lock/rwlock-no-slot",
             "who has no slot left for a second lock reads it all the same, beside another and a writer",
             3,
-            Some(1),
+            Some(2),
             |b| explore(b, reads_alone),
         ),
         model(
             "lock/rwlock-downgrade",
             "who wrote goes on reading, and nobody writes in between",
             3,
-            Some(1),
+            Some(2),
             |b| explore(b, downgrades),
         ),
         model(
             "lock/rwlock-outside",
             "of a lock in no segment: the same as rwlock",
             2,
-            Some(3),
+            Some(4),
             |b| explore(b, sheet_outside),
         ),
         model(
