@@ -381,12 +381,13 @@ impl Attached {
     }
 
     /// The thread that has `lane` needs it no more: what can be given away is; with nothing left,
-    /// its number, too.
+    /// its number, too. A read guard that it has not dropped keeps the lane this process'.
     pub fn park(&self, lane: &Lane) {
         if lane.is_live() {
             let heap = Heap { arena: &self.arena, lane };
             debug_assert_eq!(lane.pins.count(), 0, "each pin is a user");
-            let empty = heap.give_away_slabs(false) && !self.has_private_run(lane);
+            let is_reading = self.arena.lane(lane.id()).has_reads();
+            let empty = heap.give_away_slabs(false) && !self.has_private_run(lane) && !is_reading;
             let tenure = self.identity().participant.tenure();
             if empty {
                 let id = lane.id();
@@ -638,6 +639,7 @@ impl Drop for Attached {
                 let record = self.arena.lane(lane.id());
                 record.hazards.iter().for_each(|hazard| hazard.store(0, Release));
                 record.array.store(0, Release);
+                record.forget_reads();
                 let heap = Heap { arena: &self.arena, lane };
                 heap.give_away_slabs(true);
                 // A lane that made none has none: what a damaged segment says is not acted upon.
@@ -749,6 +751,15 @@ pub fn with_lane<R>(attached: &Attached, with: impl FnOnce(&Lane) -> R) -> Resul
         Ok(last) if last.attached == attached.id => Ok(with(unsafe { &*last.lane })),
         _ => with_found_lane(attached, with),
     }
+}
+
+/// The calling thread's lane of `attached`, if it is live and what this thread used last.
+#[inline(always)]
+pub fn lane_at_hand(attached: &Attached) -> Option<&Lane> {
+    let last = LAST.try_with(Cell::get).ok()?;
+    // SAFETY: as in `with_lane`.
+    let lane = (last.attached == attached.id).then(|| unsafe { &*last.lane })?;
+    lane.is_live().then_some(lane)
 }
 
 #[cold]

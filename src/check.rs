@@ -168,6 +168,8 @@ kinds! {
     LaneOwner => "lane-owner",
     /// A lane that no thread uses has no hazard and pins no array.
     Hazard => "hazard",
+    /// A lane reads locks that can be where it says, and none if it is nobody's.
+    Reading => "reading",
     /// A lane that no thread uses has its journal closed; an open one says what there is, and that of
     /// a dead process what recovery can finish or undo without harm to anything else.
     Journal => "journal",

@@ -9,7 +9,7 @@
 mod locks;
 mod queue;
 
-pub use locks::{AtGate, Count, Fellow, Gate, Happening, Lock, Notice, Pass, Task};
+pub use locks::{AtGate, Count, Fellow, Gate, Happening, Lock, Notice, Pass, Reading, Sheet, Task};
 pub use queue::{Job, NotPushed, NothingThere, Ring};
 
 use crate::arena::Arena;
@@ -19,6 +19,7 @@ use crate::heap::unit::{LaneId, State, UNIT, Unit, UnitIndex};
 use crate::heap::{Heap, PlaceKind, locate};
 use crate::index_set::{IndexSet, Level};
 use crate::layout::{FANOUT, Layout, MAX_PARTICIPANTS, SetId};
+use crate::lock::read_slot::ReadSlot;
 use crate::mapping::Mapping;
 use crate::names::entry::{Key, Life, ObjectHeader, Space, Value};
 use crate::names::{Names, Pinned, Refused};
@@ -113,13 +114,18 @@ impl World {
 
     /// The same, of a participant that is attached from here on.
     pub fn worker_of(self: &Rc<World>, participant: u16, lane: u16) -> Worker {
+        self.claim(participant, lane);
+        self.worker_in(LaneId(lane))
+    }
+
+    /// Gives lane `lane` to `participant`, which is attached from here on.
+    fn claim(&self, participant: u16, lane: u16) {
         let header = self.arena.header();
         let high = header.lanes_high.load(Relaxed).max(u64::from(lane) + 1);
         header.lanes_high.store(high, Release);
         self.make_live(participant);
         let active = LaneOwner::Active(ParticipantId(participant).since(0)).word();
         self.arena.lane(LaneId(lane)).owner.store(active, Release);
-        self.worker_in(LaneId(lane))
     }
 
     /// Attaches `participant`, if it is not; nobody else does so meanwhile.
@@ -282,7 +288,11 @@ impl World {
                 LaneOwner::of(record.owner.load(Relaxed)).expect("an owner that makes sense");
             match owner.tenure() {
                 None => {
-                    let pins = record.hazards.iter().chain([&record.array, &record.helping]);
+                    let pins = record
+                        .hazards
+                        .iter()
+                        .chain([&record.array, &record.helping])
+                        .chain(record.reads.iter().map(ReadSlot::word));
                     let is_clear = record.journal.read().is_none()
                         && pins.into_iter().all(|pin| pin.load(Relaxed) == 0);
                     assert!(is_clear, "{lane} is nobody's, and its journal or a pin still stands");

@@ -47,6 +47,15 @@ pub fn fence_behind_rmw() {
     fence(SeqCst);
 }
 
+/// Between a SeqCst read-modify-write and a SeqCst load: in the memory model as it is, nothing more is
+/// needed for the two to stand in the order of all SeqCst operations. loom takes such accesses for AcqRel
+/// ones, and has that order for fences alone.
+#[inline(always)]
+pub fn fence_in_models() {
+    #[cfg(loom)]
+    fence(SeqCst);
+}
+
 #[cfg(all(loom, not(sharena_shuttle)))]
 mod model {
     use super::world::{AtomicU64, Ordering::Relaxed};

@@ -1,4 +1,4 @@
-//! `locks`: the mutex beside std's and a robust process-shared one of pthread's.
+//! `locks`: the mutex beside std's and a robust process-shared one of pthread's; the reader-writer lock beside std's.
 
 use crate::args::LocksArgs;
 use crate::machine::Machine;
@@ -6,8 +6,9 @@ use anyhow::{Context, Result, ensure};
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 use sharena::Segment;
-use sharena::lock::Mutex;
+use sharena::lock::{Mutex, RwLock};
 use std::cell::UnsafeCell;
+use std::hint::black_box;
 use std::io::{Read, Write};
 use std::mem::MaybeUninit;
 use std::time::Instant;
@@ -105,6 +106,42 @@ impl Subject for Robust {
     }
 }
 
+/// A number that is read, or written, in a lock that many may read.
+struct Shared<'a>(&'static str, Box<dyn Fn() + 'a>);
+
+impl Subject for Shared<'_> {
+    fn name(&self) -> &'static str {
+        self.0
+    }
+    fn add(&self, pairs: u64) {
+        (0..pairs).for_each(|_| (self.1)());
+    }
+    fn count(&self) -> u64 {
+        unreachable!("it is measured alone")
+    }
+}
+
+/// The reader-writer locks, by one thread.
+fn compare_shared(rounds: u32) -> Result<Vec<Row>> {
+    let segment = sharena::Options::new().capacity(1 << 20).create_anonymous()?;
+    let ours = segment.construct(NAME, RwLock::new(0u64))?;
+    let std = std::sync::RwLock::new(0u64);
+    let reads: [Shared<'_>; 2] = [
+        Shared("sharena", Box::new(|| _ = black_box(*ours.read().expect("nobody dies")))),
+        Shared("std", Box::new(|| _ = black_box(*std.read().expect("nobody dies")))),
+    ];
+    let writes: [Shared<'_>; 2] = [
+        Shared("sharena", Box::new(|| *ours.write().expect("nobody dies") += 1)),
+        Shared("std", Box::new(|| *std.write().expect("nobody dies") += 1)),
+    ];
+    let mut rows = Vec::new();
+    for (work, subjects) in [("read alone", reads), ("write alone", writes)] {
+        let subjects: Vec<&dyn Subject> = subjects.iter().map(|it| it as &dyn Subject).collect();
+        rows.extend(compare(work, &subjects, rounds, |subject| alone(subject))?);
+    }
+    Ok(rows)
+}
+
 /// One work by one subject.
 #[derive(Serialize)]
 struct Row {
@@ -174,6 +211,7 @@ pub fn run(args: &LocksArgs) -> Result<bool> {
     rows.extend(compare("contended", &shared, args.rounds, |subject| {
         contended(subject, args.processes, args.pairs)
     })?);
+    rows.extend(compare_shared(args.rounds)?);
     println!("{}", table(&rows));
     println!(
         "ns per lock and unlock over {} rounds; contended: {} processes; sharena / it: the median of the \

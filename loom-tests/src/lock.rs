@@ -6,7 +6,9 @@
 use crate::harness::{Cells, Death, Model, each_death, explore};
 use loom::model::Builder;
 use loom::thread::spawn;
-use sharena::model::{AtGate, Count, Fellow, Gate, Happening, Lock, Notice, Pass, Task, World};
+use sharena::model::{
+    AtGate, Count, Fellow, Gate, Happening, Lock, Notice, Pass, Sheet, Task, World,
+};
 use std::rc::Rc;
 
 pub fn models() -> Vec<Model> {
@@ -200,6 +202,99 @@ pub fn models() -> Vec<Model> {
             3,
             Some(2),
             |b| each_death(b, waiter_dies),
+        ),
+        model(
+            "lock/rwlock",
+            "who reads sees no change that is half there; who writes waits for readers, and they for it",
+            2,
+            Some(4),
+            |b| explore(b, || sheet_of(1, 1)),
+        ),
+        model("lock/rwlock-writers", "one writes at a time", 2, None, |b| {
+            explore(b, || sheet_of(0, 2));
+        }),
+        model("lock/rwlock-two-readers", "the same with two who read", 3, Some(2), |b| {
+            explore(b, || sheet_of(2, 1));
+        }),
+        model("lock/rwlock-two-writers", "the same with two who write", 3, Some(2), |b| {
+            explore(b, || sheet_of(1, 2));
+        }),
+        model(
+            "lock/rwlock-try",
+            "who only tries to read or to write has a free lock, or is told",
+            2,
+            Some(3),
+            |b| explore(b, sheet_tries),
+        ),
+        model(
+            "lock/rwlock-twice",
+            "who reads already reads again, though a writer waits",
+            2,
+            Some(3),
+            |b| explore(b, reads_twice),
+        ),
+        model(
+            "lock/rwlock-no-slot",
+            "who has no slot left for a second lock reads it all the same, beside another and a writer",
+            3,
+            Some(2),
+            |b| explore(b, reads_alone),
+        ),
+        model(
+            "lock/rwlock-downgrade",
+            "who wrote goes on reading, and nobody writes in between",
+            3,
+            Some(2),
+            |b| explore(b, downgrades),
+        ),
+        model(
+            "lock/rwlock-outside",
+            "of a lock in no segment: the same as rwlock",
+            2,
+            Some(4),
+            |b| explore(b, sheet_outside),
+        ),
+        model(
+            "lock/rwlock-reader-dies",
+            "who writes does not wait for one who died reading, and is told of no death",
+            2,
+            Some(3),
+            |b| each_death(b, |death| reader_dies(death, 0)),
+        ),
+        model(
+            "lock/rwlock-reader-dies-of-three",
+            "the same with one more who reads",
+            3,
+            Some(1),
+            |b| each_death(b, |death| reader_dies(death, 1)),
+        ),
+        model(
+            "lock/rwlock-next-in-lane",
+            "who writes waits neither for the dead nor for who has its lane next",
+            3,
+            Some(2),
+            |b| each_death(b, next_in_lane),
+        ),
+        model(
+            "lock/rwlock-writer-dies",
+            "who reads hears that a writer died, if a change is half there, and does not wait for it",
+            2,
+            Some(3),
+            |b| each_death(b, |death| writer_dies(death, &[false])),
+        ),
+        model(
+            "lock/rwlock-writer-dies-of-three",
+            "the same with one more who reads",
+            3,
+            Some(1),
+            |b| each_death(b, |death| writer_dies(death, &[false, false])),
+        ),
+        model(
+            "lock/rwlock-writer-dies-beside-one",
+            "the same with one more who writes",
+            3,
+            Some(1),
+            |b| each_death(b, |death| writer_dies(death, &[false, true])),
         ),
     ]
 }
@@ -743,4 +838,191 @@ fn waiter_dies(death: &Death) {
     }
     waits.join().unwrap();
     sets.join().unwrap();
+}
+
+/// Reads two cells, which are alike unless a writer died.
+fn look(fellow: &Fellow, sheet: &Sheet, cells: &Cells) {
+    let reading = fellow.read(sheet);
+    see(cells, reading.died);
+    fellow.step();
+    see(cells, reading.died);
+    fellow.leave(sheet, reading);
+}
+
+fn see(cells: &Cells, died: bool) {
+    let alike = cells.read(0) == cells.read(1);
+    assert!(alike || died, "a change that is half there, without the news of a death");
+}
+
+/// Changes them.
+fn change(fellow: &Fellow, sheet: &Sheet, cells: &Cells) {
+    let died = fellow.write(sheet);
+    inside(fellow, cells, died);
+    fellow.written(sheet);
+}
+
+/// Processes that read or write at once, the first one of them in this thread.
+fn sheet_of(readers: u16, writers: u16) {
+    let (world, sheet, cells) = (World::new(1), Sheet::new(), Cells::new(2));
+    let mine = world.reader(0, 1);
+    let act = |at: u16| -> fn(&Fellow, &Sheet, &Cells) { if at < readers { look } else { change } };
+    let others: Vec<_> = (1..readers + writers)
+        .map(|at| {
+            let (fellow, sheet, cells) = (world.reader(at, at + 1), sheet.clone(), cells.clone());
+            let act = act(at);
+            spawn(move || act(&fellow, &sheet, &cells))
+        })
+        .collect();
+    act(0)(&mine, &sheet, &cells);
+    others.into_iter().for_each(|other| other.join().unwrap());
+    assert_eq!(mine.try_write(&sheet), Some(false), "it is free");
+    assert_eq!(cells.read(0), u64::from(writers), "a change is lost");
+}
+
+fn sheet_tries() {
+    let (world, sheet, cells) = (World::new(1), Sheet::new(), Cells::new(2));
+    let (one, other) = (world.reader(0, 1), world.reader(1, 2));
+    let (its_sheet, its_cells) = (sheet.clone(), cells.clone());
+    let other = spawn(move || {
+        let wrote = other.try_write(&its_sheet);
+        if let Some(died) = wrote {
+            inside(&other, &its_cells, died);
+            other.written(&its_sheet);
+        }
+        wrote.is_some()
+    });
+    let read = one.try_read(&sheet);
+    if let Some(reading) = read {
+        see(&cells, reading.died);
+        one.leave(&sheet, reading);
+    }
+    // Neither may have had it: each saw the other try.
+    let wrote = other.join().unwrap();
+    assert_eq!(cells.read(0), u64::from(wrote), "a change is lost");
+    let again = one.try_read(&sheet).expect("a free lock was not taken");
+    assert_eq!(one.try_write(&sheet), None, "it is read");
+    one.leave(&sheet, again);
+    assert_eq!(one.try_write(&sheet), Some(false), "a free lock was not taken");
+    assert!(one.try_read(&sheet).is_none(), "it is written");
+}
+
+fn reads_twice() {
+    let (world, sheet, cells) = (World::new(1), Sheet::new(), Cells::new(2));
+    let (one, other) = (world.reader(0, 1), world.reader(1, 2));
+    let (its_sheet, its_cells) = (sheet.clone(), cells.clone());
+    let other = spawn(move || change(&other, &its_sheet, &its_cells));
+    let first = one.read(&sheet);
+    let second = one.read(&sheet);
+    see(&cells, second.died);
+    one.leave(&sheet, first);
+    see(&cells, second.died);
+    one.leave(&sheet, second);
+    other.join().unwrap();
+    assert_eq!(one.try_write(&sheet), Some(false), "it is free");
+}
+
+fn reads_alone() {
+    let (world, sheet, cells) = (World::new(1), Sheet::new(), Cells::new(2));
+    let others = [1, 2].map(|at| {
+        let (fellow, sheet, cells) = (world.reader(at, at + 1), sheet.clone(), cells.clone());
+        spawn(move || if at == 1 { look } else { change }(&fellow, &sheet, &cells))
+    });
+    let (mine, first) = (world.reader(0, 1), Sheet::new());
+    let slot = mine.read(&first);
+    let reading = mine.read(&sheet);
+    assert!(reading.is_alone() && !slot.is_alone(), "a slot for each lock");
+    see(&cells, reading.died);
+    mine.leave(&sheet, reading);
+    mine.leave(&first, slot);
+    others.into_iter().for_each(|other| other.join().unwrap());
+    assert_eq!(mine.try_write(&sheet), Some(false), "it is free");
+}
+
+fn downgrades() {
+    let (world, sheet, cells) = (World::new(1), Sheet::new(), Cells::new(2));
+    let mine = world.reader(0, 1);
+    let others = [1, 2].map(|at| {
+        let (fellow, sheet, cells) = (world.reader(at, at + 1), sheet.clone(), cells.clone());
+        spawn(move || if at == 1 { look } else { change }(&fellow, &sheet, &cells))
+    });
+    let died = mine.write(&sheet);
+    inside(&mine, &cells, died);
+    let count = cells.read(0);
+    let reading = mine.downgrade(&sheet);
+    assert_eq!(cells.read(0), count, "somebody wrote in between");
+    mine.leave(&sheet, reading);
+    others.into_iter().for_each(|other| other.join().unwrap());
+    assert_eq!(cells.read(0), 2, "a change is lost");
+}
+
+fn sheet_outside() {
+    let (world, sheet, cells) = (World::new(1), Sheet::new(), Cells::new(2));
+    let (one, other) = (world.outsider(), world.outsider());
+    let (its_sheet, its_cells) = (sheet.clone(), cells.clone());
+    let other = spawn(move || change(&other, &its_sheet, &its_cells));
+    look(&one, &sheet, &cells);
+    other.join().unwrap();
+    assert_eq!(one.try_write(&sheet), Some(false), "it is free");
+}
+
+/// One dies reading; another writes, and `others` read; the heir recovers when the mortal is dead.
+fn reader_dies(death: &Death, others: u16) {
+    let (world, sheet, cells) = (World::new(1), Sheet::new(), Cells::new(2));
+    let heir = world.worker_of(HEIR, 1);
+    let mortal = world.reader(MORTAL, 2);
+    let others: Vec<_> = (1..=others + 1)
+        .map(|at| {
+            let (fellow, sheet, cells) = (world.reader(at, at + 2), sheet.clone(), cells.clone());
+            spawn(move || if at == 1 { change } else { look }(&fellow, &sheet, &cells))
+        })
+        .collect();
+    death.of(MORTAL, &world, || look(&mortal, &sheet, &cells));
+    heir.recover();
+    others.into_iter().for_each(|other| other.join().unwrap());
+    let last = world.reader(HEIR, 1);
+    assert_eq!(
+        last.try_write(&sheet),
+        Some(false),
+        "one who only read leaves no news, and no count"
+    );
+}
+
+fn next_in_lane(death: &Death) {
+    let (world, sheet, cells) = (World::new(1), Sheet::new(), Cells::new(2));
+    let heir = world.worker_of(HEIR, 1);
+    let mortal = world.reader(MORTAL, 2);
+    let writer = world.reader(1, 3);
+    let (its_sheet, its_cells) = (sheet.clone(), cells.clone());
+    let other = spawn(move || change(&writer, &its_sheet, &its_cells));
+    death.of(MORTAL, &world, || {
+        let reading = mortal.read(&sheet);
+        see(&cells, reading.died);
+        mortal.leave(&sheet, reading);
+    });
+    heir.recover();
+    let next = world.newcomer(MORTAL);
+    other.join().unwrap();
+    drop(next);
+}
+
+/// One dies writing; each of `others` writes, or reads.
+fn writer_dies(death: &Death, others: &[bool]) {
+    let (world, sheet, cells) = (World::new(1), Sheet::new(), Cells::new(2));
+    let heir = world.worker_of(HEIR, 1);
+    let mortal = world.reader(MORTAL, 2);
+    let others: Vec<_> = others
+        .iter()
+        .zip(1..)
+        .map(|(writes, at)| {
+            let act = if *writes { change } else { look };
+            let (fellow, sheet, cells) = (world.reader(at, at + 2), sheet.clone(), cells.clone());
+            spawn(move || act(&fellow, &sheet, &cells))
+        })
+        .collect();
+    death.of(MORTAL, &world, || change(&mortal, &sheet, &cells));
+    heir.recover();
+    others.into_iter().for_each(|other| other.join().unwrap());
+    let last = world.reader(HEIR, 1);
+    let died = last.try_write(&sheet).expect("the lock of the dead is lost");
+    see(&cells, died);
 }

@@ -171,6 +171,7 @@ fn a_lane_begins_with_a_record_at_rest() {
         let record = arena.lane(LaneId(2));
         record.hazards_high.store(9999, Relaxed);
         record.hazards[77].store(0x1230, Relaxed);
+        record.reads[5].word().store(1 << 44 | 0x1230, Relaxed);
         record.array.store(0x1230, Relaxed);
     });
     assert!(finds(&segment, FindingKind::Hazard), "that of the lane that is in use");

@@ -3,6 +3,8 @@
 use super::{Dead, FindingKind, FindingPlace, Pass, Severity};
 use crate::heap::unit::LaneId;
 use crate::layout::{Header, Layout, MAGIC, MAX_LANES, MAX_PARTICIPANTS, PAGE, VERSION, oldest_of};
+use crate::lock::raw_rwlock::RawRwLock;
+use crate::lock::read_slot::ReadSlot;
 use crate::process::journal::Intent;
 use crate::process::lane::{HAZARDS, LaneOwner, LaneRecord};
 use crate::process::participant::{ParticipantId, ParticipantWord};
@@ -162,7 +164,9 @@ impl Pass<'_> {
                 self.resting.insert(lane.0);
             }
             let is_closed = owner.is_some_and(|owner| self.is_closed(owner));
-            let is_unused = is_parked || is_closed || owner == Some(LaneOwner::Free);
+            let is_nobodys = is_closed || owner == Some(LaneOwner::Free);
+            let is_unused = is_parked || is_nobodys;
+            self.check_reads(lane, record, is_nobodys.then_some(word));
             if is_unused {
                 self.check_rest(lane, record, word);
             }
@@ -200,6 +204,27 @@ impl Pass<'_> {
             let closed = ParticipantWord::Closed { counter: tenure.counter };
             record.is_some_and(|record| record.word.load(Acquire) == closed.word())
         })
+    }
+
+    /// What a lane reads are places where a lock can be. `nobodys`: the word of an owner who reads none.
+    fn check_reads(&mut self, lane: LaneId, record: &LaneRecord, nobodys: Option<u64>) {
+        let reads = record.reads.iter().map(|slot| slot.word().load(Acquire)).enumerate();
+        let reads: Vec<(usize, u64)> = reads.filter(|(_, word)| *word != 0).collect();
+        // Otherwise a thread took it meanwhile.
+        let is_nobodys = nobodys.is_some_and(|owner| record.owner.load(Acquire) == owner);
+        for (index, word) in reads {
+            let (lock, times) = ReadSlot::parts(word);
+            let is_lock = lock.is_multiple_of(align_of::<RawRwLock>() as u64)
+                && self.arena.holds(lock, size_of::<RawRwLock>() as u64)
+                && times != 0;
+            if !is_lock || is_nobodys {
+                let who = if is_nobodys { "nobody uses it, but " } else { "" };
+                let text = format!(
+                    "{who}its slot {index} says that it reads a lock at {lock:#x}, {times} times"
+                );
+                self.damage(FindingKind::Reading, lane, text);
+            }
+        }
     }
 
     /// A lane between two threads: no thread is inside an operation.

@@ -84,7 +84,8 @@ impl<'a> Pass<'a> {
             }
             // Behind the look at the bits: a successor is hung before any is set.
             if array.any_done() && array.next().load(Acquire) == 0 {
-                let text = "names that stand in this array are said to be moved, but it has no successor";
+                let text =
+                    "names that stand in this array are said to be moved, but it has no successor";
                 self.damage(FindingKind::Array, FindingPlace::Offset(array.offset), text);
             }
             self.check_closed(array, place.is_some_and(|place| number > place), current);

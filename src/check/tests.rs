@@ -272,6 +272,7 @@ fn plants(busy: &Busy) -> Vec<(FindingKind, Vec<Plant<'_>>)> {
     let (one, other) = (busy.entry("n001"), busy.entry("n002"));
     let top = arena.layout().set_levels(SetId::Free).nth(2).unwrap().0;
     let dead = |slot| set(busy.participant(slot), ParticipantWord::Dead { counter: 1 }.word());
+    let lock = busy.object("n003");
     let u64_count = |count| busy.life(busy.object("n003"), move |life| Life { count, ..life });
     vec![
         (K::Header, vec![set(busy.word_at(offset_of!(Header, asked) as u64), 0)]),
@@ -307,6 +308,16 @@ fn plants(busy: &Busy) -> Vec<(FindingKind, Vec<Plant<'_>>)> {
         (K::Hazard, vec![set(&arena.lane(busy.parked).hazards[255], 0x1230)]),
         (K::Hazard, vec![set(&arena.lane(busy.parked).hazards_high, 300)]),
         (K::Hazard, vec![set(&arena.lane(busy.parked).array, array.offset)]),
+        (K::Reading, vec![set(arena.lane(busy.parked).reads[0].word(), 1 << 44 | 0x1230)]),
+        (K::Reading, vec![set(arena.lane(busy.parked).reads[7].word(), 1 << 44 | (lock + 4))]),
+        (K::Reading, vec![set(arena.lane(busy.parked).reads[3].word(), lock)]),
+        (
+            K::Reading,
+            vec![
+                set(busy.owner(busy.parked), LaneOwner::Free.word()),
+                set(arena.lane(busy.parked).reads[1].word(), 1 << 44 | lock),
+            ],
+        ),
         (K::Journal, vec![set(busy.journal(busy.parked), 9)]),
         (K::Journal, vec![set(busy.journal(busy.parked), 1)]),
         (K::UnitWord, vec![set(arena.unit_word(free), 0xf)]),

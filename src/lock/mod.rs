@@ -24,6 +24,8 @@
 //!
 //! # When a holder dies
 //!
+//! Who only read leaves nothing ([`RwLock`]). As for others:
+//!
 //! The next who wants the lock has it, with the news: [`PoisonError`], as std tells of a panic, whose
 //! [`cause`](PoisonError::cause) is [`Cause::OwnerDied`]. The value is as the dead one left it, perhaps in
 //! the middle of a change; [`into_inner`](PoisonError::into_inner) gives the guard, to mend it, and
@@ -45,8 +47,8 @@
 //! # What they do not do
 //!
 //! - There is no order among locks: two that are taken in different orders by two processes are a
-//!   deadlock, and so is one that a thread takes twice. Every wait has a form that ends: `try_`,
-//!   [`try_lock_for`](Mutex::try_lock_for).
+//!   deadlock, and so is one that a thread takes twice (it may [read](RwLock) twice). Every wait has a
+//!   form that ends: `try_`, [`try_lock_for`](Mutex::try_lock_for).
 //! - No priority is inherited: who waits for a holder of lower priority waits for it.
 //! - Who has waited for a millisecond goes before those who come then; it is not a queue.
 //! - In a child made by fork its parent's guards do nothing, and must not be used, as all references.
@@ -75,7 +77,11 @@ pub(crate) mod raw_barrier;
 pub(crate) mod raw_event;
 pub(crate) mod raw_once;
 pub(crate) mod raw_permits;
+pub(crate) mod raw_rwlock;
 pub(crate) mod raw_semaphore;
+pub(crate) mod read_slot;
+#[cfg(not(loom))]
+mod rwlock;
 #[cfg(not(loom))]
 mod semaphore;
 pub(crate) mod signal;
@@ -91,5 +97,6 @@ pub use self::{
     news::Deaths,
     once::OnceLock,
     permits::{Permit, Permits},
+    rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard},
     semaphore::Semaphore,
 };

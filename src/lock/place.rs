@@ -10,8 +10,12 @@
 //! A lock that lies in no segment (it was not put there yet, or it is a static) is this process' alone, and
 //! works among its threads.
 
-use crate::attached::Attached;
+use crate::arena::Arena;
+use crate::attached::{Attached, lane_at_hand, with_lane};
+use crate::heap::lane::Lane;
+use crate::heap::unit::LaneId;
 use crate::lock::party::{self, Party};
+use crate::lock::raw_rwlock::{RawRwLock, Reader};
 use crate::lock::word::Who;
 use crate::process::liveness::Judge;
 use crate::process::participant::ParticipantWord;
@@ -189,6 +193,38 @@ impl Party for Place<'_> {
     }
 }
 
+impl Reader for Place<'_> {
+    #[inline(always)]
+    fn key(&self, lock: &RawRwLock) -> u64 {
+        self.arena().offset_of(ptr::from_ref(lock).cast())
+    }
+
+    #[inline(always)]
+    fn lane_at_hand(&self) -> Option<LaneId> {
+        let Place::In(attached, _) = self else { return None };
+        lane_at_hand(attached).map(Lane::id)
+    }
+
+    fn in_lane<R>(&self, act: impl FnOnce(LaneId) -> R) -> Option<R> {
+        let Place::In(attached, _) = self else { return None };
+        let act = |lane: &Lane| {
+            if !lane.is_live() {
+                attached.revive(lane).ok()?; // a fork has wiped it
+            }
+            Some(act(lane.id()))
+        };
+        with_lane(attached, act).ok().flatten()
+    }
+
+    #[inline(always)]
+    fn arena(&self) -> &Arena {
+        match self {
+            Place::Nowhere => unreachable!("who asks has seen that there are others"),
+            Place::In(attached, _) => &attached.arena,
+        }
+    }
+}
+
 impl Attached {
     /// Whether the process that a lock names is dead; an attachment that is over is as good as that: who
     /// detaches has nothing left by which it could reach what a lock guards.
@@ -198,13 +234,20 @@ impl Attached {
         // Acquire pairs with the CAS of who marked it, or gave the slot to the next.
         let seen = record.word.load(Acquire);
         let Some(word) = ParticipantWord::of(seen) else { return false };
-        if word.counter() != tenure.counter || !matches!(word, ParticipantWord::Live { .. }) {
+        let is_over = |word: ParticipantWord| {
+            word.counter() != tenure.counter || !matches!(word, ParticipantWord::Live { .. })
+        };
+        if is_over(word) {
             return true;
         }
         let Some(me) = self.participant() else { return false };
         let file = self.arena.mapping().file();
         if Judge::participant(file, me).is_dead(tenure.id, record, word) {
             self.mark_dead(tenure.id.0.into(), seen, word);
+            return true;
+        }
+        // It may be the next one in the slot that lives, who has nothing to do with what is waited for.
+        if ParticipantWord::of(record.word.load(Acquire)).is_some_and(is_over) {
             return true;
         }
         let own = &self.arena.participants()[usize::from(me.0)];

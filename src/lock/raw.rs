@@ -25,7 +25,7 @@
 //! | between m4 and m5, or woken and not yet at m3 | a free lock, and others asleep | `deaths`, and the slice of each sleeper |
 
 use crate::lock::party::{Party, Patience, news_of};
-use crate::lock::word::{DIED, HUNGRY, KEPT, PANICKED, WAITERS, Who};
+use crate::lock::word::{DIED, HUNGRY, KEPT, PANICKED, UNTOUCHED, WAITERS, Who};
 use crate::sync::futex::{self, Moment, Woken, low_half};
 use crate::sync::{AcqRel, Acquire, AtomicU64, Relaxed, Release};
 
@@ -34,7 +34,7 @@ const SPINS: u32 = if cfg!(loom) { 0 } else { 100 };
 
 /// The word of a lock. All zero: free.
 #[repr(transparent)]
-pub struct RawMutex(AtomicU64);
+pub struct RawMutex(pub(super) AtomicU64);
 
 /// What was known of the lock when it was taken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -49,7 +49,7 @@ impl Taken {
     /// Nothing is to be said.
     pub const CLEAN: Taken = Taken { panicked: false, died: false };
 
-    fn of(word: u64) -> Taken {
+    pub(super) fn of(word: u64) -> Taken {
         Taken { panicked: word & PANICKED != 0, died: word & DIED != 0 }
     }
 }
@@ -87,8 +87,9 @@ impl RawMutex {
                     return Ok(Taken::of(word));
                 }
             } else if owner != me && party.is_dead(owner, false) {
-                if self.take(word, Self::taken_over(me)) {
-                    return Ok(Taken::of(Self::taken_over(me) | word));
+                let taken = Self::taken_over(word, me);
+                if self.take(word, taken) {
+                    return Ok(Taken::of(taken));
                 }
             } else {
                 return Err(Held);
@@ -125,8 +126,9 @@ impl RawMutex {
             }
             if owner != Who::NOBODY && owner != me && (lives != (owner, news) || thoroughly) {
                 if party.is_dead(owner, thoroughly) {
-                    if self.take(word, Self::taken_over(me) | word & PANICKED) {
-                        return Ok(Taken::of(Self::taken_over(me) | word));
+                    let taken = Self::taken_over(word, me);
+                    if self.take(word, taken) {
+                        return Ok(Taken::of(taken));
                     }
                     continue;
                 }
@@ -149,13 +151,28 @@ impl RawMutex {
 
     /// m3, the look. Acquire pairs with the CAS by which an owner took the lock: whoever judges that one
     /// sees that it had attached before.
-    fn look(&self) -> u64 {
+    pub(super) fn look(&self) -> u64 {
         self.0.load(Acquire)
     }
 
     /// The word of a lock that `me` took from a dead owner. Somebody may sleep whom that one was to wake.
-    fn taken_over(me: Who) -> u64 {
-        me.0 | WAITERS | DIED
+    fn taken_over(word: u64, me: Who) -> u64 {
+        me.0 | WAITERS | word & (PANICKED | DIED) | Self::news(word)
+    }
+
+    /// What is to be said of the death of a word's owner.
+    fn news(word: u64) -> u64 {
+        if word & UNTOUCHED == 0 { DIED } else { 0 }
+    }
+
+    /// Frees the lock of a dead owner, if its word is still `word`, for one who does not want it himself.
+    pub(super) fn bury(&self, word: u64) {
+        let free = word & KEPT | Self::news(word);
+        // Release: the verdict comes before. Whoever takes it next comes behind it by the Acquire of its CAS.
+        if self.0.compare_exchange(word, free, AcqRel, Relaxed).is_ok() {
+            // Also those whom the dead one was to wake, and did not.
+            futex::wake(&self.0, u32::MAX);
+        }
     }
 
     /// m3: takes the lock, if its word is still `word`.
@@ -165,7 +182,7 @@ impl RawMutex {
     }
 
     /// While the lock is held, and nobody waits in earnest.
-    fn spin(&self) {
+    pub(super) fn spin(&self) {
         for _ in 0..SPINS {
             let word = self.0.load(Relaxed);
             if Who::in_word(word) == Who::NOBODY || word & (WAITERS | HUNGRY) != 0 {
@@ -186,19 +203,25 @@ impl RawMutex {
 
     #[cold]
     fn unlock_slow(&self, me: Who, panicked: bool) {
+        let word = self.release(me, panicked);
+        if word & WAITERS != 0 {
+            futex::wake(&self.0, 1);
+        }
+    }
+
+    /// m4 of a lock that somebody waits for, or that is poisoned. The word from before, by which the caller
+    /// knows whether it owes a wake-up; 0: `me` does not have the lock.
+    pub(super) fn release(&self, me: Who, panicked: bool) -> u64 {
         let mut word = self.0.load(Relaxed);
         loop {
             if Who::in_word(word) != me {
-                return;
+                return 0;
             }
             let free = word & KEPT | if panicked { PANICKED } else { 0 };
             match self.0.compare_exchange(word, free, Release, Relaxed) {
-                Ok(_) => break,
+                Ok(_) => return word,
                 Err(now) => word = now,
             }
-        }
-        if word & WAITERS != 0 {
-            futex::wake(&self.0, 1);
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! bits 0–11   the owner's slot in the table of participants + 1; 0: nobody's
-//! bits 16–19  flags
+//! bits 16–20  flags
 //! bits 32–63  how often that slot had been given back when the owner attached
 //! ```
 //!
@@ -58,6 +58,9 @@ pub const PANICKED: u64 = 1 << 17;
 pub const DIED: u64 = 1 << 18;
 /// Somebody waits too long: who has not slept yet sleeps before it takes a free lock.
 pub const HUNGRY: u64 = 1 << 19;
+/// The owner has not been at the value, and only keeps writers out: it waits for readers, or reads itself. Set
+/// and taken back by the owner; its death is no news.
+pub const UNTOUCHED: u64 = 1 << 20;
 /// What stays when a lock becomes free.
 pub const KEPT: u64 = PANICKED | DIED | HUNGRY;
 

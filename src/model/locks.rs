@@ -1,12 +1,15 @@
 //! Locks, for the models: a [`Fellow`] is a process at a lock, without thread-locals.
 
 use super::World;
+use crate::arena::Arena;
+use crate::heap::unit::LaneId;
 use crate::lock::party::{Party, deaths_in, news_of};
 use crate::lock::raw::{RawMutex, Taken};
 use crate::lock::raw_barrier::{NotPassed, Passed, RawBarrier};
 use crate::lock::raw_event::RawEvent;
 use crate::lock::raw_once::RawOnce;
 use crate::lock::raw_permits::RawPermits;
+use crate::lock::raw_rwlock::{Hold, RawRwLock, Reader};
 use crate::lock::raw_semaphore::RawSemaphore;
 use crate::lock::signal::Signal;
 use crate::lock::word::Who;
@@ -18,6 +21,10 @@ use std::rc::Rc;
 pub struct Fellow {
     world: Rc<World>,
     participant: u16,
+    /// What it reads by, if it does.
+    lane: Option<u16>,
+    /// Whether its locks lie in no segment.
+    is_outside: bool,
 }
 
 /// A lock. Share one among the threads of an execution.
@@ -154,34 +161,138 @@ impl Gate {
     }
 }
 
+/// A lock that many may read.
+pub struct Sheet(RawRwLock);
+
+impl Sheet {
+    /// One that nobody has.
+    pub fn new() -> Rc<Sheet> {
+        Rc::new(Sheet(RawRwLock::new()))
+    }
+}
+
+/// A [`Sheet`] that is read.
+#[derive(Clone, Copy)]
+#[must_use]
+pub struct Reading {
+    hold: Hold,
+    /// Whether one who wrote died.
+    pub died: bool,
+}
+
+impl Reading {
+    /// Whether its reader has the lock alone, as it had no slot to say that it reads.
+    pub fn is_alone(&self) -> bool {
+        self.hold == Hold::ALONE
+    }
+}
+
 impl World {
     /// The process of `participant`, which is attached from here on.
     pub fn fellow(self: &Rc<World>, participant: u16) -> Fellow {
         self.make_live(participant);
-        Fellow { world: self.clone(), participant }
+        Fellow { world: self.clone(), participant, lane: None, is_outside: false }
+    }
+
+    /// The same with a lane, from 1, which nobody else uses.
+    pub fn reader(self: &Rc<World>, participant: u16, lane: u16) -> Fellow {
+        self.claim(participant, lane);
+        Fellow { lane: Some(lane), ..self.fellow(participant) }
+    }
+
+    /// A thread of a process whose locks lie in no segment.
+    pub fn outsider(self: &Rc<World>) -> Fellow {
+        Fellow { is_outside: true, ..self.fellow(0) }
     }
 }
 
 impl Party for Fellow {
     fn me(&self) -> Who {
+        if self.is_outside {
+            return Who::SELF_ALONE;
+        }
         Who::of(ParticipantId(self.participant).since(0))
     }
 
     fn deaths(&self) -> Option<&AtomicU64> {
-        Some(&self.world.arena.header().deaths)
+        (!self.is_outside).then(|| &self.world.arena.header().deaths)
     }
 
     fn is_dead(&self, who: Who, _thoroughly: bool) -> bool {
         let tenure = who.tenure().expect("a participant's word");
         let slot = usize::from(tenure.id.0);
-        let word = self.world.arena.participants()[slot].word.load(Acquire);
-        let word = ParticipantWord::of(word).expect("a word that makes sense");
-        let is_live = matches!(word, ParticipantWord::Live { .. });
-        // Acquire: the kernel frees a lock after the process did its last.
-        word.counter() != tenure.counter || !is_live || self.world.locks[slot].load(Acquire) == 0
+        let is_over = || {
+            let word = self.world.arena.participants()[slot].word.load(Acquire);
+            let word = ParticipantWord::of(word).expect("a word that makes sense");
+            word.counter() != tenure.counter || !matches!(word, ParticipantWord::Live { .. })
+        };
+        // Acquire: the kernel frees a lock after the process did its last. If it is held, it may be so by the
+        // next one in the slot.
+        is_over() || self.world.locks[slot].load(Acquire) == 0 || is_over()
     }
 
     fn look_for_dead(&self) {}
+}
+
+impl Reader for Fellow {
+    fn key(&self, lock: &RawRwLock) -> u64 {
+        // The locks of the models lie in no segment: by what tells them apart.
+        core::ptr::from_ref(lock).addr() as u64 >> 3
+    }
+
+    fn lane_at_hand(&self) -> Option<LaneId> {
+        self.lane.filter(|_| !self.is_outside).map(LaneId)
+    }
+
+    fn in_lane<R>(&self, _act: impl FnOnce(LaneId) -> R) -> Option<R> {
+        None // where there is one, it is at hand
+    }
+
+    fn arena(&self) -> &Arena {
+        &self.world.arena
+    }
+}
+
+impl Fellow {
+    /// Takes the lock to read.
+    pub fn read(&self, sheet: &Sheet) -> Reading {
+        let (hold, taken) = sheet.0.read(self, None).expect("it waits for ever");
+        assert!(!taken.panicked, "nobody panicked");
+        Reading { hold, died: taken.died }
+    }
+
+    /// The same, if it can be had now.
+    pub fn try_read(&self, sheet: &Sheet) -> Option<Reading> {
+        let (hold, taken) = sheet.0.try_read(self).ok()?;
+        Some(Reading { hold, died: taken.died })
+    }
+
+    /// Gives it back.
+    pub fn leave(&self, sheet: &Sheet, reading: Reading) {
+        sheet.0.unlock_read(self, reading.hold);
+    }
+
+    /// Takes the lock to write; whether one who wrote before died.
+    pub fn write(&self, sheet: &Sheet) -> bool {
+        let taken = sheet.0.write(self, None).expect("it waits for ever");
+        assert!(!taken.panicked, "nobody panicked");
+        taken.died
+    }
+
+    /// The same, if it can be had now.
+    pub fn try_write(&self, sheet: &Sheet) -> Option<bool> {
+        sheet.0.try_write(self).ok().map(|taken| taken.died)
+    }
+
+    /// Gives it back.
+    pub fn written(&self, sheet: &Sheet) {
+        sheet.0.unlock_write(self.me(), false);
+    }
+
+    /// Goes on reading what it has written.
+    pub fn downgrade(&self, sheet: &Sheet) -> Reading {
+        Reading { hold: sheet.0.downgrade(self), died: false }
+    }
 }
 
 impl Fellow {

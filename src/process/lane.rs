@@ -4,6 +4,7 @@ use crate::arena::Arena;
 use crate::heap::size_class::CLASS_COUNT;
 use crate::heap::unit::LaneId;
 use crate::layout::{Layout, MAX_LANES, MAX_PARTICIPANTS};
+use crate::lock::read_slot::{READS, ReadSlot};
 use crate::process::journal::Journal;
 use crate::process::participant::{ParticipantId, Tenure};
 use crate::sync::{AcqRel, Acquire, AtomicU64, Relaxed, Release};
@@ -19,7 +20,7 @@ pub const HAZARDS: usize = if cfg!(sharena_shuttle) {
 };
 
 /// The shared part of a lane, on a page of its own. The lane's thread writes all of it but the
-/// bells, which freers ring, and `owner`, which changes by CAS.
+/// bells, which freers ring, and `owner` and `reads`, which change by CAS.
 #[repr(C)]
 pub struct LaneRecord {
     /// [`LaneOwner`].
@@ -32,6 +33,9 @@ pub struct LaneRecord {
     /// that participant and its lanes from being given out again.
     pub helping: AtomicU64,
     _line: [AtomicU64; 4],
+    /// The locks that are read by the lane's thread, or whose guards one before it has forgotten: a line of
+    /// their own, at which every writer looks.
+    pub reads: [ReadSlot; READS],
     pub journal: Journal,
     /// By size class: bit `slot % 64` says that a slab of the lane with this slot has had a free.
     pub bells: [AtomicU64; CLASS_COUNT],
@@ -40,7 +44,10 @@ pub struct LaneRecord {
 }
 
 #[cfg(not(loom))]
-const _: () = assert!(size_of::<LaneRecord>() <= crate::layout::PAGE as usize);
+const _: () = {
+    assert!(size_of::<LaneRecord>() <= crate::layout::PAGE as usize);
+    assert!(offset_of!(LaneRecord, reads) == 64 && offset_of!(LaneRecord, journal) == 128);
+};
 
 impl LaneRecord {
     /// Makes it that of a lane at rest, by whoever just took it. That is what it says already, unless
@@ -50,7 +57,8 @@ impl LaneRecord {
     fn clear(&self) {
         self.journal.close();
         let words = [&self.array, &self.hazards_high, &self.helping];
-        for word in words.into_iter().chain(&self.hazards) {
+        let reads = self.reads.iter().map(ReadSlot::word);
+        for word in words.into_iter().chain(&self.hazards).chain(reads) {
             // Relaxed: the lane's thread alone writes them, and that is us.
             if word.load(Relaxed) != 0 {
                 word.store(0, Release);
@@ -58,10 +66,24 @@ impl LaneRecord {
         }
     }
 
+    /// Takes back that anything is read: nobody is left who could.
+    pub fn forget_reads(&self) {
+        // Release: whoever takes the lane next does not see them.
+        self.reads.iter().for_each(|slot| slot.word().store(0, Release));
+    }
+
+    /// Whether a guard is left of any lock that its thread, or one before it, has read.
+    pub fn has_reads(&self) -> bool {
+        // Acquire pairs with the end of a guard that was dropped behind its thread's end.
+        self.reads.iter().any(|slot| slot.word().load(Acquire) != 0)
+    }
+
     /// What readers of the record must agree on.
     pub fn facts() -> impl Iterator<Item = u64> {
         [
             size_of::<LaneRecord>(),
+            offset_of!(LaneRecord, reads),
+            READS,
             offset_of!(LaneRecord, journal),
             offset_of!(LaneRecord, bells),
             offset_of!(LaneRecord, hazards),
@@ -131,7 +153,8 @@ pub enum NoLane {
     NoSpace,
 }
 
-/// Takes a lane for a thread of the participant `tenure`. Lock-free: a lost CAS means that another got that one.
+/// Takes a lane for a thread of the participant `tenure`. Lock-free: a lost CAS means that another got
+/// that one.
 ///
 /// Dead after the CAS: the lane is the dead participant's, as its word says, and empty.
 pub fn take(arena: &Arena, tenure: Tenure) -> Result<LaneId, NoLane> {

@@ -5,7 +5,7 @@
 //! r2  my lane says that it helps; fence [H]; the word still says Dead(c)? else let it be
 //! r3  its journals: what others can finish (Destroy, Reap)
 //! r4  its units: slabs swept one by one, runs and claims given back; the oldest array let go
-//! r5  no unit names a lane of it any more: close its journals, then clear its pins
+//! r5  no unit names a lane of it any more: close its journals, then clear its pins and read slots
 //! r6  CAS Dead(c) → Closed(c): nobody new helps; my lane helps no more
 //! r7  hints made anew, owners told to look at all their slabs
 //! r8  fence [H]; no live lane says that it helps: its lanes are free, then CAS Closed(c) → Free(c + 1)
@@ -196,6 +196,7 @@ fn help_inside(heap: Heap<'_>, tenure: Tenure, found: &mut Recovered) -> Result<
         record.journal.close();
         record.hazards.iter().for_each(|hazard| hazard.store(0, Release));
         record.array.store(0, Release);
+        record.forget_reads();
         record.helping.store(0, Release);
     }
     found.lanes += dead.lanes().len() as u64;
