@@ -15,6 +15,7 @@ use crate::names::array::{Array, Slot};
 use crate::names::entry::{Entry, ObjectHeader, Value};
 use crate::process::journal::Intent;
 use crate::stats::look::Arrays;
+use crate::trace::change::Said;
 use crate::sync::Acquire;
 
 impl Pass<'_> {
@@ -30,6 +31,7 @@ impl Pass<'_> {
             self.looker.hold(match intent {
                 Intent::Destroy { object, .. } | Intent::Fall { object, .. } => object,
                 Intent::Reap { entry, .. } => entry,
+                Intent::Change { draft, .. } => draft,
                 Intent::Link { .. } | Intent::Intern { .. } | Intent::Grow { .. } => 0,
             });
             // Behind the hazard's fence: it stood while the dead one's own pin did, so that is backed still.
@@ -53,6 +55,7 @@ impl Pass<'_> {
                 }
                 Intent::Reap { entry, array, slot } => self.may_be_reaped(lane, entry, array, slot),
                 Intent::Fall { object, part, .. } => self.may_fall(lane, object, part),
+                Intent::Change { lock, draft } => self.may_be_changed(lane, lock, draft),
             };
             // Recovered meanwhile? The journal is closed before the pins are cleared.
             if !fits && stands() {
@@ -141,6 +144,34 @@ impl Pass<'_> {
         matches!(self.state(object), Some(State::Limbo | State::Doomed))
             && !is_in_use
             && self.reached.get(&part).is_none_or(|on| *on == object)
+    }
+
+    /// A change of what hangs on the object that the lock is in, by blocks that hang there or nowhere.
+    fn may_be_changed(&self, lane: LaneId, lock: u64, draft: u64) -> bool {
+        let root_of = |offset: u64| {
+            let start = locate(self.arena, offset)?.start;
+            let is_object = self.objects.contains_key(&start)
+                || matches!(self.state(start), Some(State::Published | State::Doomed));
+            if is_object { Some(start) } else { self.reached.get(&start).copied() }
+        };
+        let (Some(said), Some(root)) = (Said::of(self.arena, lane, draft), root_of(lock)) else {
+            return false;
+        };
+        let is_used = |block: &u64| {
+            self.arrays.contains(block)
+                || self.entries.contains(block)
+                || self.objects.contains_key(block)
+                || self.reached.get(block).is_some_and(|on| *on != root)
+        };
+        let writes_there = |(to, len): &(u64, u64)| {
+            let Some(place) = locate(self.arena, *to) else { return false };
+            let fits = (place.start + place.bytes - to) / 8 >= *len;
+            fits && to.is_multiple_of(8)
+                && (said.new.contains(&place.start) || root_of(*to) == Some(root))
+        };
+        lock.is_multiple_of(8)
+            && !said.new.iter().chain(&said.graves).any(is_used)
+            && said.runs.iter().all(writes_there)
     }
 
     /// A dead entry of the oldest array that stands there alone. If the root does not say that the

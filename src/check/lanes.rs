@@ -245,6 +245,7 @@ impl Pass<'_> {
             Intent::Reap { entry, array, .. } => ("giving back a name", [entry, array, 0]),
             Intent::Grow { array, new } => ("enlarging the table of names", [array, new, 0]),
             Intent::Fall { object, part, .. } => ("giving back an object", [object, part, 0]),
+            Intent::Change { draft, .. } => ("changing what a lock guards", [draft, 0, 0]),
         };
         for offset in offsets.into_iter().filter(|offset| *offset != 0) {
             self.announced.insert(offset, lane);

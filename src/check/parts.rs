@@ -4,6 +4,7 @@ use super::{FindingKind, FindingPlace, Pass, Severity};
 use crate::heap::unit::State;
 use crate::heap::{locate, state_of};
 use crate::names::entry::ObjectHeader;
+use crate::trace::walk::Checked;
 use std::collections::hash_map::Entry;
 
 impl Pass<'_> {
@@ -15,7 +16,8 @@ impl Pass<'_> {
             return;
         }
         // Without a pin to spare nothing is said of it, and so of its parts that they are lost.
-        let Ok((parts, whole)) = self.names.check_parts_of(object) else { return };
+        let Ok(Checked { parts, whole, has_more }) = self.names.check_parts_of(object) else { return };
+        self.has_more |= has_more;
         if let Err(what) = whole
             && is_still()
         {
@@ -59,6 +61,9 @@ impl Pass<'_> {
             .into_iter()
             .filter(|(part, _)| !self.reached.contains_key(part))
             .collect();
+        if self.has_more {
+            return; // they may hang on what is behind a lock that somebody holds
+        }
         let severity = if self.dead.is_empty() { Severity::Damage } else { Severity::Leftover };
         for (part, bytes) in lost {
             let text = format!("a part of {bytes} bytes hangs on no object");

@@ -58,6 +58,8 @@ mod condvar;
 #[cfg(not(loom))]
 mod error;
 #[cfg(not(loom))]
+pub(crate) mod lent;
+#[cfg(not(loom))]
 mod mutex;
 #[cfg(not(loom))]
 mod news;
@@ -83,6 +85,7 @@ pub use self::{
     barrier::{Barrier, BarrierError, BarrierWaitResult, Broken},
     condvar::{Condvar, WaitError, WaitTimeoutResult},
     error::{Cause, LockResult, PoisonError, SomeoneDied, TimedOut, TryLockError, TryLockResult},
+    lent::{Lend, Mut},
     mutex::{Mutex, MutexGuard},
     news::Deaths,
     once::OnceLock,

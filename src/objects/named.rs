@@ -390,6 +390,7 @@ fn own_parts(names: Names<'_>, map: &Map, block: u64, name: &str) -> Result<Vec<
     let tree = tree.ok_or(ObjectError::Corrupt { what: "a new object does not fit its block" })?;
     tree.own_parts().map_err(|fault| match fault {
         Fault::Foreign => ObjectError::Foreign { name: name.into() },
+        Fault::Guarded => ObjectError::Guarded { name: name.into() },
         Fault::Damaged(what) => ObjectError::Corrupt { what },
     })
 }
