@@ -14,6 +14,8 @@ use crate::layout::oldest_word;
 use crate::names::array::{Array, Slot};
 use crate::names::entry::{Entry, ObjectHeader, Value};
 use crate::process::journal::Intent;
+use crate::process::lane::{LaneOwner, LaneRecord};
+use crate::process::pin::REAPER;
 use crate::stats::look::Arrays;
 use crate::trace::change::Said;
 use crate::sync::Acquire;
@@ -57,6 +59,7 @@ impl Pass<'_> {
                 Intent::Fall { object, part, .. } => self.may_fall(lane, object, part),
                 Intent::Change { lock, draft } => self.may_be_changed(lane, lock, draft),
             };
+            let fits = fits && has_pins(record, intent);
             // Recovered meanwhile? The journal is closed before the pins are cleared.
             if !fits && stands() {
                 let text = format!("what its journal says does not fit what is there: {intent:x?}");
@@ -163,13 +166,23 @@ impl Pass<'_> {
                 || self.objects.contains_key(block)
                 || self.reached.get(block).is_some_and(|on| *on != root)
         };
-        let writes_there = |(to, len): &(u64, u64)| {
+        let writes_there = |(to, _, len): &(u64, u64, u64)| {
             let Some(place) = locate(self.arena, *to) else { return false };
             let fits = (place.start + place.bytes - to) / 8 >= *len;
             fits && to.is_multiple_of(8)
                 && (said.new.contains(&place.start) || root_of(*to) == Some(root))
         };
+        let tenure_of = |record: &LaneRecord| {
+            LaneOwner::of(record.owner.load(Acquire)).and_then(LaneOwner::tenure)
+        };
+        // By the reference through which the process came to the lock, in whichever of its threads.
+        let its = tenure_of(self.arena.lane(lane));
+        let keeps_root = |(_, record): (LaneId, &LaneRecord)| {
+            tenure_of(record) == its
+                && record.hazards.iter().any(|hazard| hazard.load(Acquire) == root)
+        };
         lock.is_multiple_of(8)
+            && self.arena.lanes().any(keeps_root)
             && !said.new.iter().chain(&said.graves).any(is_used)
             && said.runs.iter().all(writes_there)
     }
@@ -209,6 +222,20 @@ impl Pass<'_> {
     fn state(&self, offset: u64) -> Option<State> {
         let place = locate(self.arena, offset).filter(|place| place.start == offset)?;
         state_of(self.arena, &place)
+    }
+}
+
+/// Whether the lane keeps what its journal rests on.
+fn has_pins(record: &LaneRecord, intent: Intent) -> bool {
+    let keeps = |offset| record.hazards.iter().any(|hazard| hazard.load(Acquire) == offset);
+    match intent {
+        Intent::Link { .. } | Intent::Intern { .. } | Intent::Grow { .. } => {
+            record.array.load(Acquire) != 0
+        }
+        Intent::Destroy { object, .. } => keeps(object),
+        Intent::Fall { object, .. } => keeps(object | REAPER),
+        Intent::Change { draft, .. } => keeps(draft | REAPER),
+        Intent::Reap { .. } => true, // the root says that it is at the array
     }
 }
 

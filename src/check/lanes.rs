@@ -4,6 +4,7 @@ use super::{Dead, FindingKind, FindingPlace, Pass, Severity};
 use crate::heap::unit::LaneId;
 use crate::layout::{Header, Layout, MAGIC, MAX_LANES, MAX_PARTICIPANTS, PAGE, VERSION, oldest_of};
 use crate::process::journal::Intent;
+use crate::trace::change::Said;
 use crate::process::lane::{HAZARDS, LaneOwner, LaneRecord};
 use crate::process::participant::{ParticipantId, ParticipantWord};
 use crate::stats::{Liveness, liveness};
@@ -247,6 +248,16 @@ impl Pass<'_> {
             Intent::Fall { object, part, .. } => ("giving back an object", [object, part, 0]),
             Intent::Change { draft, .. } => ("changing what a lock guards", [draft, 0, 0]),
         };
+        if let Intent::Change { draft, .. } = intent
+            && let Some(said) = Said::of(self.arena, lane, draft)
+        {
+            said.new.iter().chain(&said.graves).for_each(|block| {
+                self.announced.insert(*block, lane);
+            });
+            if matches!(self.standing(lane), Standing::Dead(_)) {
+                self.changes.extend(said.words(self.arena));
+            }
+        }
         for offset in offsets.into_iter().filter(|offset| *offset != 0) {
             self.announced.insert(offset, lane);
             if !offset.is_multiple_of(16) || !self.arena.holds(offset, 16) {

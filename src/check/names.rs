@@ -82,6 +82,11 @@ impl<'a> Pass<'a> {
                     "names that stand in this array were not moved, though another is current";
                 self.damage(FindingKind::Array, FindingPlace::Offset(array.offset), text);
             }
+            // Behind the look at the bits: a successor is hung before any is set.
+            if array.any_done() && array.next().load(Acquire) == 0 {
+                let text = "names that stand in this array are said to be moved, but it has no successor";
+                self.damage(FindingKind::Array, FindingPlace::Offset(array.offset), text);
+            }
             self.check_closed(array, place.is_some_and(|place| number > place), current);
             let mut walk = Walk {
                 array,
@@ -301,7 +306,7 @@ impl<'a> Pass<'a> {
                 }
             }
         } else {
-            self.check_tree(object, is_linked);
+            self.check_tree(object, false, is_linked);
         }
     }
 

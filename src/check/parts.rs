@@ -1,22 +1,31 @@
 //! Parts: each hangs on one object, and on nothing else.
 
-use super::{FindingKind, FindingPlace, Pass, Severity};
-use crate::heap::unit::State;
-use crate::heap::{locate, state_of};
+use super::{FindingKind, FindingPlace, Pass, Severity, Standing};
+use crate::heap::unit::{State, Unit};
+use crate::heap::{PlaceKind, locate, state_of};
 use crate::names::entry::ObjectHeader;
-use crate::trace::walk::Checked;
+use crate::process::journal::Intent;
+use crate::lock::word::Who;
+use crate::process::lane::{LaneOwner, LaneRecord};
+use crate::process::participant::ParticipantWord;
+use crate::sync::Acquire;
+use crate::trace::walk::{Checked, View};
 use std::collections::hash_map::Entry;
 
 impl Pass<'_> {
-    /// Goes over what hangs on the object at `object`, which the looker holds; `is_still`: it is what
-    /// it was when it was found.
-    pub(super) fn check_tree(&mut self, object: u64, is_still: impl Fn() -> bool) {
+    /// Goes over what hangs on the object at `object`, which the looker holds; `falls`: some of that may
+    /// be gone; `is_still`: it is what it was when it was found.
+    pub(super) fn check_tree(&mut self, object: u64, falls: bool, is_still: impl Fn() -> bool) {
         let life = ObjectHeader::at(self.arena, object).map(ObjectHeader::life);
         if !life.is_some_and(|life| life.has_parts) {
             return;
         }
-        // Without a pin to spare nothing is said of it, and so of its parts that they are lost.
-        let Ok(Checked { parts, whole, has_more }) = self.names.check_parts_of(object) else { return };
+        // Without a pin to spare nothing is said of it, nor of any part that it is lost.
+        let view = View { falls, changes: &self.changes, is_alive: &|who| self.is_alive(who) };
+        let Ok(Checked { parts, whole, has_more }) = self.names.check_parts_of(object, view) else {
+            self.has_more = true;
+            return;
+        };
         self.has_more |= has_more;
         if let Err(what) = whole
             && is_still()
@@ -25,6 +34,10 @@ impl Pass<'_> {
             self.damage(FindingKind::Part, place, format!("of what hangs on this object, {what}"));
         }
         for part in parts {
+            if self.is_left_private(object, part) && is_still() {
+                let text = "it hangs on an object, but is private to a process that is not about to link that";
+                self.damage(FindingKind::Part, FindingPlace::Offset(part), text);
+            }
             match self.reached.entry(part) {
                 Entry::Vacant(vacant) => {
                     vacant.insert(object);
@@ -39,6 +52,48 @@ impl Pass<'_> {
         }
     }
 
+    /// Whether a part of an object is PRIVATE without being about to be marked: recovery of its process
+    /// would free it.
+    fn is_left_private(&self, object: u64, part: u64) -> bool {
+        let holder = || {
+            let place = locate(self.arena, part).filter(|place| place.start == part)?;
+            (state_of(self.arena, &place) == Some(State::Private)).then_some(())?;
+            match place.kind {
+                PlaceKind::Slab(_, Unit::Slab { lane, .. } | Unit::Sweep { of: lane, .. })
+                | PlaceKind::Run(_, Unit::Run { lane, .. }) => Some(lane),
+                _ => None,
+            }
+        };
+        let tenure_of = |record: &LaneRecord| {
+            LaneOwner::of(record.owner.load(Acquire)).and_then(LaneOwner::tenure)
+        };
+        let Some(lane) = holder() else { return false };
+        let its = self.arena.lanes().find(|(id, _)| *id == lane).and_then(|(_, it)| tenure_of(it));
+        let links = |record: &LaneRecord| match record.journal.read() {
+            Some(Ok(Intent::Link { object: at, .. } | Intent::Intern { object: at, .. })) => {
+                at == object && tenure_of(record) == its
+            }
+            Some(Ok(Intent::Change { .. })) => {
+                let by = self.announced.get(&part).map(|lane| self.arena.lane(*lane));
+                by.is_some_and(|by| core::ptr::eq(by, record)) && tenure_of(record) == its
+            }
+            _ => false,
+        };
+        let is_about_to = its.is_some() && self.arena.lanes().any(|(_, record)| links(record));
+        // Looked at again, as it may just have been marked.
+        !is_about_to && holder() == Some(lane)
+    }
+
+    /// Whether the process that a lock names may be at what it guards.
+    fn is_alive(&self, who: Who) -> bool {
+        let Some(tenure) = who.tenure() else { return false };
+        let record = &self.arena.participants()[usize::from(tenure.id.0)];
+        let live = ParticipantWord::of(record.word.load(Acquire))
+            .filter(|word| matches!(word, ParticipantWord::Live { .. }));
+        live.is_some_and(|word| word.counter() == tenure.counter)
+            && !self.dead.contains_key(&tenure.id.0)
+    }
+
     /// A part in the units.
     pub(super) fn found_part(&mut self, part: u64, bytes: u64) {
         self.looked.parts += 1;
@@ -48,10 +103,14 @@ impl Pass<'_> {
     /// A destroyed object that has not fallen yet: its parts still hang on it.
     pub(super) fn check_doomed(&mut self, object: u64) {
         self.looker.hold(object);
-        let place = locate(self.arena, object).filter(|place| place.start == object);
+        let arena = self.arena;
+        let is_doomed = || {
+            let place = locate(arena, object).filter(|place| place.start == object);
+            place.and_then(|place| state_of(arena, &place)) == Some(State::Doomed)
+        };
         // Behind the hazard's fence: as long as we hold it nobody lets it fall, or somebody is at it.
-        if place.and_then(|place| state_of(self.arena, &place)) == Some(State::Doomed) {
-            self.check_tree(object, || false);
+        if is_doomed() {
+            self.check_tree(object, true, is_doomed);
         }
     }
 
@@ -64,10 +123,17 @@ impl Pass<'_> {
         if self.has_more {
             return; // they may hang on what is behind a lock that somebody holds
         }
-        let severity = if self.dead.is_empty() { Severity::Damage } else { Severity::Leftover };
         for (part, bytes) in lost {
             let text = format!("a part of {bytes} bytes hangs on no object");
-            self.add(severity, FindingKind::Part, FindingPlace::Offset(part), text);
+            let place = FindingPlace::Offset(part);
+            match self.announced.get(&part).map(|lane| self.standing(*lane)) {
+                // The one that it is just giving back.
+                Some(Standing::Live(_)) => self.note(FindingKind::Part, place, text),
+                Some(Standing::Dead(_)) => {
+                    self.add(Severity::Leftover, FindingKind::Part, place, text);
+                }
+                Some(Standing::Nobody) | None => self.damage(FindingKind::Part, place, text),
+            }
         }
     }
 }

@@ -425,7 +425,7 @@ pub(super) fn enter<T: Shareable, L>(
         return true;
     }
     let Ok(map) = map_of::<T>(attached) else { return false };
-    let tree = Tree { arena, map: &map, at: arena.offset_of(value.cast()), count: 1 };
+    let tree = Tree { arena, map: &map, at: arena.offset_of(value.cast()), count: 1, changes: None };
     let is_whole = tree.walk(&mut Look).is_ok();
     if is_whole && let Ok(mut whole) = attached.whole.try_lock() {
         whole.insert(at);

@@ -212,6 +212,12 @@ impl<'a> Array<'a> {
         (0..self.chunks()).all(|chunk| self.is_done(chunk))
     }
 
+    /// Whether any chunk was moved.
+    #[cfg(not(loom))]
+    pub fn any_done(&self) -> bool {
+        (0..self.chunks()).any(|chunk| self.is_done(chunk))
+    }
+
     /// Whether the chunk with this slot was moved.
     pub fn was_moved(&self, slot: u64) -> bool {
         self.is_done(slot / CHUNK)

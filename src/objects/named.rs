@@ -253,13 +253,23 @@ impl Segment {
     /// [`ObjectError::TooManyRefs`], [`ObjectError::Corrupt`]; some may be destroyed then.
     pub fn clear(&self) -> Result<usize, ObjectError> {
         let mut destroyed = 0;
-        for object in self.objects()? {
-            let space = if object.unique { Space::Unique } else { Space::Named };
-            destroyed += usize::from(self.with_names(|names| {
-                let key = Key::new(names.heap.arena, space, object.name.as_bytes());
-                names
-                    .destroy(&key, |_| Ok(()))
-                    .map_err(|refused: Refused| self.attached().explain(refused, &object.name))
+        // The names as they stand there: a damaged one need not be text.
+        let mut names = Vec::new();
+        self.with_names(|table| {
+            let each = |entry: crate::names::entry::Entry<'_>, _| match entry.space() {
+                Some(space @ (Space::Named | Space::Unique)) => {
+                    names.push((space, entry.name().to_vec()));
+                }
+                _ => {}
+            };
+            table.for_each(each).map_err(|refused| self.attached().explain(refused, ""))
+        })?;
+        for (space, name) in names {
+            destroyed += usize::from(self.with_names(|table| {
+                let key = Key::new(table.heap.arena, space, &name);
+                table.destroy(&key, |_| Ok(())).map_err(|refused: Refused| {
+                    self.attached().explain(refused, &String::from_utf8_lossy(&name))
+                })
             })?);
         }
         Ok(destroyed)

@@ -235,37 +235,26 @@ impl Names<'_> {
         let (arena, me) = (self.heap.arena, self.heap.lane.id());
         let tag = Tag::of_header(arena.header().tag);
         draft.put(arena, me, tag, block);
-        let pins = match draft.graves.is_empty() {
-            true => None,
-            false => {
-                let pin = self.pinned(block | REAPER)?;
-                match self.pinned(0) {
-                    Ok(spare) => Some((pin, spare)),
-                    Err(refused) => {
-                        self.unpin(pin);
-                        return Err(refused);
-                    }
-                }
-            }
-        };
+        let pin = self.pinned(block | REAPER)?;
+        let spare = self.pinned(0).inspect_err(|_| self.unpin(pin))?;
         let journal = &self.record().journal;
         journal.open(Intent::Change { lock, draft: block });
         let tenure = tenure_of(arena, me).expect("a lane that is in use is somebody's");
         Written::at(arena, block).expect("it is held").apply(tenure);
-        let Some((pin, spare)) = pins else {
+        if draft.graves.is_empty() {
             journal.close();
+            self.unpin(pin);
             self.heap.free_private(block);
-            return Ok(());
-        };
-        Heap::set_state(arena, block, State::Doomed);
-        journal.turn_to_fall();
-        fall_of_draft(self, map, block, spare);
-        journal.close();
+        } else {
+            Heap::set_state(arena, block, State::Doomed);
+            journal.turn_to_fall();
+            fall_of_draft(self, map, block, spare);
+            journal.close();
+            self.unpin(pin);
+        }
         self.unpin(spare);
-        self.unpin(pin);
         Ok(())
     }
-
 }
 
 /// What became of a change that a dead process had begun.
@@ -330,8 +319,8 @@ fn can_be_made(arena: &Arena, of: LaneId, draft: u64) -> bool {
 pub struct Said {
     pub new: Vec<u64>,
     pub graves: Vec<u64>,
-    /// Where words get new values, and how many.
-    pub runs: Vec<(u64, u64)>,
+    /// Where words get new values, where these stand, and how many.
+    pub runs: Vec<(u64, u64, u64)>,
 }
 
 impl Said {
@@ -339,11 +328,19 @@ impl Said {
     pub fn of(arena: &Arena, of: LaneId, draft: u64) -> Option<Said> {
         let written = Written::at(arena, draft).filter(|_| can_be_made(arena, of, draft))?;
         let (mut new, mut runs) = (Vec::new(), Vec::new());
-        written.read(|block| new.push(block), |to, _, len| runs.push((to, len)))?;
+        written.read(|block| new.push(block), |to, from, len| runs.push((to, from, len)))?;
         let at = |i: u64| written.block + (HEAD + i) * WORD;
         let graves = (0..written.graves).map(|i| written.word(at(i)));
         let graves = graves.map(|word| Some(Word::from_bits(word?).offset())).collect::<Option<_>>()?;
         Some(Said { new, graves, runs })
+    }
+
+    /// The words and their new values.
+    pub fn words<'a>(&'a self, arena: &'a Arena) -> impl Iterator<Item = (u64, u64)> + use<'a> {
+        let each = self.runs.iter().flat_map(|(to, from, len)| {
+            (0..*len).map(move |i| (to.saturating_add(i * WORD), from + i * WORD))
+        });
+        each.filter_map(|(to, from)| Some((to, arena.word(from)?.load(Relaxed))))
     }
 }
 
@@ -434,6 +431,6 @@ impl Walker for Hanging<'_> {
 impl Hanging<'_> {
     /// Adds what hangs on `count` values at `at`.
     pub fn add(&mut self, arena: &Arena, map: &Map, at: u64, count: u64) -> Result<(), Fault> {
-        Tree { arena, map, at, count }.walk(self)
+        Tree { arena, map, at, count, changes: None }.walk(self)
     }
 }

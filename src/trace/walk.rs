@@ -17,7 +17,7 @@ use crate::sync::Relaxed;
 use crate::word::{Tag, Word};
 use core::cell::Cell;
 use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// An object and its parts.
 pub struct Tree<'a> {
@@ -26,6 +26,8 @@ pub struct Tree<'a> {
     /// Where the object's first value is, and how many it has.
     pub at: u64,
     pub count: u64,
+    /// Values that words will have, for one who looks ahead.
+    pub changes: Option<&'a HashMap<u64, u64>>,
 }
 
 /// Why a walk ended early.
@@ -132,7 +134,7 @@ impl<'a> Tree<'a> {
         let fits = place.start == object
             && bytes <= place.bytes
             && header.fingerprint.load(Relaxed) == root.fingerprint;
-        fits.then_some(Tree { arena, map, at: object + first as u64, count })
+        fits.then_some(Tree { arena, map, at: object + first as u64, count, changes: None })
     }
 
     /// Goes over all parts.
@@ -295,6 +297,10 @@ impl<'a> Tree<'a> {
 
     /// The number in `width` bytes, which lie in the object or in a block that was checked.
     fn number(&self, at: u64, width: u32) -> u64 {
+        let ahead = self.changes.and_then(|changes| changes.get(&(at & !7)));
+        if let Some(word) = ahead.filter(|_| at % 8 + u64::from(width) <= 8) {
+            return word >> (8 * (at % 8)) & (u64::MAX >> (64 - 8 * width));
+        }
         // SAFETY: inside of a block of the tree, as the map keeps its parts in their values. Words of a tree
         // that falls change meanwhile, and all those behind a lock that is held: as atomics, where they are
         // aligned, and only a damaged map has others.
@@ -379,12 +385,24 @@ pub struct Checked {
     pub has_more: bool,
 }
 
-struct CheckedList {
-    parts: Vec<u64>,
-    has_more: Cell<bool>,
+/// How one who judges looks at a tree.
+#[derive(Clone, Copy)]
+pub struct View<'a> {
+    /// Some of it may be gone.
+    pub falls: bool,
+    /// Words that will have other values when what the dead had begun is made.
+    pub changes: &'a HashMap<u64, u64>,
+    /// Whether the process that a lock names may be at what that guards.
+    pub is_alive: &'a dyn Fn(Who) -> bool,
 }
 
-impl Walker for CheckedList {
+struct CheckedList<'a> {
+    parts: Vec<u64>,
+    has_more: Cell<bool>,
+    view: View<'a>,
+}
+
+impl Walker for CheckedList<'_> {
     fn accepts(&self, state: Option<State>, _: &Place) -> bool {
         matches!(state, Some(State::Private | State::Part))
     }
@@ -393,11 +411,15 @@ impl Walker for CheckedList {
         Ok(())
     }
     fn at_lock(&self, word: u64) -> AtLock {
-        if Who::in_word(word) == Who::NOBODY {
+        let who = Who::in_word(word);
+        if who == Who::NOBODY || !(self.view.is_alive)(who) {
             return AtLock::Enter;
         }
         self.has_more.set(true);
         AtLock::Skip
+    }
+    fn resumes(&self) -> bool {
+        self.view.falls
     }
 }
 
@@ -440,16 +462,17 @@ impl<'a> Names<'a> {
     }
 
     /// What hangs on an object that is held, and what of it does not fit.
-    pub fn check_parts_of(&self, object: u64) -> Result<Checked, Refused> {
+    pub fn check_parts_of(&self, object: u64, view: View<'_>) -> Result<Checked, Refused> {
         let fingerprint = ObjectHeader::at(self.heap.arena, object)
             .map_or(0, |header| header.fingerprint.load(Relaxed));
         let map = self.map_of(fingerprint)?;
         let tree = map.as_ref().and_then(|map| Tree::of(self.heap.arena, map, object));
-        let Some(tree) = tree else {
+        let Some(mut tree) = tree else {
             let whole = Err("there is no map of its type");
             return Ok(Checked { parts: Vec::new(), whole, has_more: false });
         };
-        let mut list = CheckedList { parts: Vec::new(), has_more: Cell::new(false) };
+        tree.changes = Some(view.changes);
+        let mut list = CheckedList { parts: Vec::new(), has_more: Cell::new(false), view };
         let whole = tree.walk(&mut list).map_err(|fault| match fault {
             Fault::Foreign => "a block is of another segment",
             Fault::Guarded => "a lock guards what it cannot",

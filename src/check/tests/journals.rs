@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::names::entry::{Entry, Value};
+use crate::process::pin::REAPER;
 
 /// What is at hand to be named by a journal.
 struct Things {
@@ -20,9 +21,29 @@ struct Things {
     loose: u64,
 }
 
+/// What a lane keeps pinned while its journal says so.
+fn pins(busy: &Busy, intent: Intent) -> Option<Plant<'_>> {
+    let record = busy.arena().lane(busy.parked);
+    match intent {
+        Intent::Link { .. } | Intent::Intern { .. } | Intent::Grow { .. } => {
+            Some(set(&record.array, busy.current().offset))
+        }
+        Intent::Destroy { object, .. } => Some(set(&record.hazards[0], object)),
+        Intent::Fall { object, .. } => Some(set(&record.hazards[0], object | REAPER)),
+        Intent::Reap { .. } => None,
+    }
+}
+
 /// Whether check takes what the journal of a dead lane says for damage, where all blocks are in slabs of
 /// that lane.
 fn is_damage(busy: &Busy, intent: Intent, more: &[Plant<'_>]) -> bool {
+    let pins = pins(busy, intent);
+    let more: Vec<&Plant<'_>> = pins.iter().chain(more).collect();
+    is_damage_beside(busy, intent, &more)
+}
+
+/// The same, where nothing is kept for the journal.
+fn is_damage_beside(busy: &Busy, intent: Intent, more: &[&Plant<'_>]) -> bool {
     let (arena, lane) = (busy.arena(), busy.parked);
     let journal = &arena.lane(lane).journal;
     let labels = arena.units().filter_map(|unit| match arena.unit(unit) {
@@ -37,9 +58,9 @@ fn is_damage(busy: &Busy, intent: Intent, more: &[Plant<'_>]) -> bool {
         Plant { apply: Box::new(move || journal.open(intent)), undo: Box::new(|| journal.close()) },
     ];
     plants.extend(labels);
-    plants.iter().chain(more).for_each(|plant| (plant.apply)());
+    plants.iter().chain(more.iter().copied()).for_each(|plant| (plant.apply)());
     let report = busy.segment.check().unwrap();
-    plants.iter().chain(more).for_each(|plant| (plant.undo)());
+    plants.iter().chain(more.iter().copied()).for_each(|plant| (plant.undo)());
     let of_journals = |finding: &&Finding| finding.kind == FindingKind::Journal;
     assert!(report.findings.iter().any(|finding| of_journals(&finding)), "{report}");
     report.damages().any(|finding| of_journals(&finding))
@@ -87,6 +108,9 @@ fn a_journal_says_what_may_be_undone() {
     ];
     for intent in fit {
         assert!(!is_damage(&busy, intent, &[]), "{intent:x?}");
+    }
+    for intent in fit.into_iter().filter(|intent| pins(&busy, *intent).is_some()) {
+        assert!(is_damage_beside(&busy, intent, &[]), "nothing is kept for {intent:x?}");
     }
     let unfit = [
         Intent::Link { entry: 0, object: unlinked },
@@ -153,6 +177,7 @@ fn a_journal_says_nothing_of_blocks_that_are_others() {
     let Things { entry, other_object, .. } = things(&busy);
     let (lane, journal) = (busy.parked, &busy.arena().lane(busy.parked).journal);
     let plants = [
+        pins(&busy, Intent::Link { entry, object: other_object }).unwrap(),
         set(busy.participant(1), ParticipantWord::Dead { counter: 1 }.word()),
         set(busy.owner(lane), LaneOwner::Active(ParticipantId(1).since(1)).word()),
         Plant {
@@ -191,4 +216,93 @@ fn an_object_that_falls_takes_parts_of_no_other_along() {
     for part in [part, entry, other_object, array] {
         assert!(is_damage(&busy, fall(part), &[falls(true), doomed(), unlinked()]), "{part:#x}");
     }
+}
+
+/// A segment with an object on which parts hang, and where it and its parts are, the outer one first.
+fn with_tree() -> (Busy, u64, [u64; 2]) {
+    use crate::collections::{String, Vec};
+    let busy = busy();
+    let mut tree = Vec::new_in(&busy.segment);
+    tree.push(String::from_in("a part of a part", &busy.segment));
+    busy.segment.construct("tree", tree).unwrap();
+    let root = busy.object("tree");
+    let part = |at| crate::word::Word::from_bits(busy.word_at(at).load(Relaxed)).offset();
+    let outer = part(root + 16);
+    let inner = part(outer);
+    (busy, root, [outer, inner])
+}
+
+/// A part is private only while the process that has it is about to link what it hangs on.
+#[test]
+fn parts_that_recovery_would_free_are_missed_before() {
+    let (busy, object, parts) = with_tree();
+    let (arena, lane) = (busy.arena(), busy.parked);
+    let journal = &arena.lane(lane).journal;
+    let entry = busy.entry("tree");
+    let damage = |plants: &[Plant<'_>]| {
+        plants.iter().for_each(|plant| (plant.apply)());
+        let report = busy.segment.check().unwrap();
+        plants.iter().rev().for_each(|plant| (plant.undo)());
+        report.damages().any(|finding| finding.kind == FindingKind::Part)
+    };
+    let head = UnitIndex::containing(parts[1]);
+    let Some(Unit::Slab { class, .. }) = arena.unit(head) else { panic!("a small block") };
+    let dies = |links: u64| {
+        [
+            set(busy.participant(1), ParticipantWord::Dead { counter: 1 }.word()),
+            set(busy.owner(lane), LaneOwner::Active(ParticipantId(1).since(1)).word()),
+            busy.unit(head, Unit::Slab { class, lane, slot: 1000 }),
+            set_byte(busy.state(parts[1]), State::Private as u8),
+            Plant {
+                apply: Box::new(move || journal.open(Intent::Link { entry, object: links })),
+                undo: Box::new(|| journal.close()),
+            },
+        ]
+    };
+    assert!(!damage(&dies(object)), "it is about to be marked");
+    assert!(damage(&dies(busy.unnamed)), "another is about to be linked");
+    assert!(damage(&dies(object)[..4]), "none is");
+    let mut by_another: Vec<_> = dies(object).into();
+    by_another.remove(2);
+    assert!(damage(&by_another), "by a process that does not have it");
+}
+
+/// Of a tree that falls, what is left of it hangs on it; one part is on its way, and its lane says so.
+#[test]
+fn parts_that_nobody_would_give_back_are_missed() {
+    let (busy, object, parts) = with_tree();
+    let (arena, lane) = (busy.arena(), busy.parked);
+    let record = arena.lane(lane);
+    let outer = busy.word_at(object + 16);
+    let kinds = |plants: Vec<Plant<'_>>| {
+        let all = [
+            set(busy.participant(1), ParticipantWord::Dead { counter: 1 }.word()),
+            set(busy.owner(lane), LaneOwner::Active(ParticipantId(1).since(1)).word()),
+            set(&record.hazards[0], object | REAPER),
+            set(busy.word_at(busy.entry("tree")), 0),
+            set_byte(busy.state(object), State::Doomed as u8),
+            busy.life(object, |life| Life { is_falling: true, retired_by: lane, ..life }),
+        ];
+        let all: Vec<_> = all.into_iter().chain(plants).collect();
+        all.iter().for_each(|plant| (plant.apply)());
+        let report = busy.segment.check().unwrap();
+        all.iter().rev().for_each(|plant| (plant.undo)());
+        let of_parts = |finding: &&Finding| finding.kind == FindingKind::Part;
+        let damages = report.damages().filter(of_parts).count();
+        let leftovers = report.leftovers().filter(of_parts).count();
+        (damages, leftovers)
+    };
+    let falls = |part| Plant {
+        apply: Box::new(move || {
+            let (object, word_at) = (object, object + 16);
+            record.journal.open(Intent::Fall { object, word_at, part });
+        }),
+        undo: Box::new(|| record.journal.close()),
+    };
+    assert_eq!(kinds(vec![falls(0)]), (0, 0), "all hang on it still");
+    let inner = || set(busy.word_at(parts[0]), 0);
+    assert_eq!(kinds(vec![falls(parts[1]), inner()]), (0, 1), "the inner one goes");
+    assert_eq!(kinds(vec![falls(0), inner()]), (1, 0), "and nobody remembers it");
+    assert_eq!(kinds(vec![falls(0), set(outer, 0)]), (2, 0));
+    assert_eq!(kinds(vec![falls(0), set(outer, 12)]), (3, 0), "its word leads nowhere");
 }

@@ -70,6 +70,9 @@ fn names_that_were_not_moved_are_missed() {
     assert!(damages(&[is_moving(), lost()]).contains(&K::Path));
     assert_eq!(damages(&[is_moving(), set(vacant, 1)]), [K::Slot]);
     assert!(damages(&[is_moving(), set(new.next(), 12)]).contains(&K::Array));
+    // The last one has not been left: what stands in it would be, by who believes that it was moved.
+    let is_moved = || set(new.done(0).0, 1);
+    assert_eq!(damages(&[is_moved()]), [K::Array]);
     drop(leaves);
     keeps.join().unwrap().unwrap();
 }
