@@ -164,7 +164,7 @@ impl Pass<'_> {
             self.arrays.contains(block)
                 || self.entries.contains(block)
                 || self.objects.contains_key(block)
-                || self.reached.get(block).is_some_and(|on| *on != root)
+                || self.reached.get(block).is_some_and(|on| *on != root && *on != draft)
         };
         let writes_there = |(to, _, len): &(u64, u64, u64)| {
             let Some(place) = locate(self.arena, *to) else { return false };
