@@ -42,14 +42,12 @@ mod map;
 mod raw;
 mod string;
 mod vec;
-mod vec_mut;
 
 pub use boxed::Box;
 pub use key::HashKey;
-pub use map::{Entry, HashMap, OccupiedEntry, VacantEntry};
-pub use string::String;
-pub use vec::{Drain, IntoIter, Vec};
-pub use vec_mut::VecMut;
+pub use map::{Entry, HashMap, HashMapMut, OccupiedEntry, VacantEntry};
+pub use string::{String, StringMut};
+pub use vec::{Drain, IntoIter, Vec, VecMut};
 
 use crate::heap::error::AllocError;
 

@@ -1,5 +1,9 @@
 //! `Vec`: elements one behind the other in a block.
 
+mod lent;
+
+pub use lent::VecMut;
+
 use super::{TryClone, or_panic, raw};
 use crate::heap::error::AllocError;
 use crate::segment::Segment;
@@ -129,19 +133,9 @@ impl<T: Shareable> Vec<T> {
         self.len == 0
     }
 
-    /// Its block; 0: it has none.
-    pub(super) fn block(&self) -> u64 {
-        self.word.offset()
-    }
-
-    /// Where its length stands.
-    pub(super) fn len_at(at: *mut Self) -> *mut usize {
-        at.wrapping_byte_add(mem::offset_of!(Self, len)).cast()
-    }
-
     /// Where the first element is, or would be.
     #[inline(always)]
-    pub(super) fn start(&self) -> *mut T {
+    fn start(&self) -> *mut T {
         if Self::NO_BYTES || self.word.offset() == 0 {
             return NonNull::dangling().as_ptr();
         }

@@ -107,6 +107,14 @@ impl<'a, T> Mut<'a, T> {
         Mut { value, home: self.home, lent: PhantomData }
     }
 
+    /// The same, for as long as the place was lent.
+    ///
+    /// # Safety
+    /// As of [`part_at`](Self::part_at).
+    pub(crate) unsafe fn into_part_at<U>(self, value: NonNull<U>) -> Mut<'a, U> {
+        Mut { value, home: self.home, lent: PhantomData }
+    }
+
     pub(crate) fn home(&self) -> Home<'a> {
         self.home
     }

@@ -1,13 +1,13 @@
 //! Changing a vector that a lock guards.
 
-use super::vec::Vec;
-use super::{TryClone, or_panic, raw};
+use super::Vec;
+use crate::collections::{TryClone, or_panic, raw};
 use crate::heap::error::AllocError;
 use crate::lock::lent::{Change, Lend, Mut, store, taken};
 use crate::shareable::Shareable;
 use crate::word::Word;
 use core::alloc::Layout;
-use core::mem::{self, ManuallyDrop};
+use core::mem::{self, ManuallyDrop, offset_of};
 use core::ptr::{self, NonNull};
 
 /// What changes a [`Vec`] that a guard or a place lends; std's names.
@@ -65,6 +65,31 @@ pub trait VecMut<T: Shareable>: Lend<Value = Vec<T>> {
     #[track_caller]
     fn extend(&mut self, values: impl IntoIterator<Item = T>) {
         values.into_iter().for_each(|value| self.push(value));
+    }
+
+    /// Appends a copy of each, all of them or none.
+    ///
+    /// # Errors
+    /// [`AllocError`]; all is as it was.
+    fn try_extend_from_slice(&mut self, values: &[T]) -> Result<(), AllocError>
+    where
+        T: Copy,
+    {
+        self.try_reserve(values.len())?;
+        let mut place = self.lend();
+        if Change::of(place.home()).is_none() {
+            let own = own(&mut place);
+            values.iter().try_for_each(|value| own.try_push(*value))?;
+            return Ok(());
+        }
+        let vec = place.as_ptr();
+        let (first, len, _) = parts(vec);
+        // SAFETY: there is room, where nobody looks yet; then it is shown, by one store.
+        unsafe {
+            first.add(len).copy_from_nonoverlapping(values.as_ptr(), values.len());
+            store(len_at(vec), (len + values.len()) as u64);
+        }
+        Ok(())
     }
 
     /// Has room for at least so many more elements.
@@ -293,19 +318,14 @@ pub trait VecMut<T: Shareable>: Lend<Value = Vec<T>> {
     }
 
     /// Lends the element at `index`, if there is one.
-    fn get_mut(&mut self, index: usize) -> Option<ElementMut<'_, T>> {
-        let mut place = self.lend();
-        let vec = place.as_ptr();
-        let (first, len, _) = parts(vec);
+    fn get_mut(&mut self, index: usize) -> Option<Mut<'_, T>> {
+        let place = self.lend();
+        let (first, len, _) = parts(place.as_ptr());
         let at = NonNull::new(first.wrapping_add(index)).filter(|_| index < len)?;
-        // SAFETY: an element, of a vector that we have alone; what is returned borrows the lender, as `place`
-        // does.
-        Some(unsafe { mem::transmute::<Mut<'_, T>, Mut<'_, T>>(place.part_at(at)) })
+        // SAFETY: an element, of a vector that we have alone.
+        Some(unsafe { place.into_part_at(at) })
     }
 }
-
-/// An element that is lent.
-type ElementMut<'a, T> = Mut<'a, T>;
 
 impl<T: Shareable, G: Lend<Value = Vec<T>>> VecMut<T> for G {}
 
@@ -322,8 +342,13 @@ fn parts<T: Shareable>(vec: *const Vec<T>) -> (*mut T, usize, usize) {
     (vec.start(), vec.len(), vec.capacity())
 }
 
+/// Where its length stands.
+fn len_at<T: Shareable>(vec: *mut Vec<T>) -> *mut usize {
+    vec.wrapping_byte_add(offset_of!(Vec<T>, len)).cast()
+}
+
 fn set_len<T: Shareable>(change: &mut Change<'_>, vec: *mut Vec<T>, len: usize) {
-    change.write(Vec::len_at(vec), &raw const len, 1);
+    change.write(len_at(vec), &raw const len, 1);
 }
 
 /// A block of this process' own for the elements of a vector.
@@ -365,7 +390,7 @@ impl<T: Shareable> Room<T> {
     /// It is the block of `vec`, which has `len` elements then.
     fn replaces(&self, vec: *mut Vec<T>, change: &mut Change<'_>, len: usize) {
         // SAFETY: a place's.
-        let old = unsafe { (*vec).block() };
+        let old = unsafe { (*vec).word.offset() };
         if old != 0 {
             change.bury_block(old);
         }
@@ -404,7 +429,7 @@ fn pushed<T: Shareable>(
     match room {
         None if !T::HAS_BLOCKS => {
             // SAFETY: the length of a vector that we have alone.
-            unsafe { store(Vec::len_at(vec), len as u64 + 1) };
+            unsafe { store(len_at(vec), len as u64 + 1) };
             Ok(())
         }
         None => {
@@ -467,7 +492,7 @@ fn truncated<T: Shareable>(place: &mut Mut<'_, Vec<T>>, len: usize) -> Result<()
     let (first, count, _) = parts(vec);
     if !T::HAS_BLOCKS {
         // SAFETY: the length of a vector that we have alone.
-        unsafe { store(Vec::len_at(vec), len as u64) };
+        unsafe { store(len_at(vec), len as u64) };
         return Ok(());
     }
     let mut change = Change::of(place.home()).expect("it is published");
