@@ -43,7 +43,6 @@ use crate::trace::map::{Map, Part, Tracer};
 use crate::word::{Tag, Word};
 use crate::sync::futex::Moment;
 use core::fmt;
-use core::time::Duration;
 
 /// A word that leads to a block which is to be freed, whatever is in it: the value of a draft that falls.
 #[repr(transparent)]
@@ -116,9 +115,10 @@ impl Draft {
             [run.at, run.words.len() as u64].into_iter().chain(run.words.iter().copied())
         });
         let words = graves.chain([counts]).chain(self.new.iter().copied()).chain(runs);
+        let first = arena.at(block + HEAD * WORD).cast::<AtomicU64>();
         for (i, word) in words.enumerate() {
-            let to = arena.word(block + (HEAD + i as u64) * WORD).expect("the block is held");
-            to.store(word, Relaxed); // before the journal's Release
+            // SAFETY: within the block, which is the caller's alone and has `bytes`.
+            unsafe { first.add(i).write(AtomicU64::new(word)) };
         }
     }
 }
@@ -364,7 +364,7 @@ pub fn make_all_again(arena: &Arena, party: &impl Party, held: u64) {
         let stands = || record.journal.read() == Some(Ok(intent));
         // Who has it is at the change, unless that is made: then nobody need be waited for.
         while stands() {
-            if raw.lock(party, Moment::after(SLICE)).is_ok() {
+            if raw.lock(party, Some(Moment::now().plus(SLICE))).is_ok() {
                 make_again(arena, lane, lock, draft);
                 raw.unlock(party.me(), false);
             }
@@ -372,8 +372,8 @@ pub fn make_all_again(arena: &Arena, party: &impl Party, held: u64) {
     }
 }
 
-/// How long one waits for a lock before one looks whether one still must.
-const SLICE: Duration = Duration::from_millis(1);
+/// How long one waits for a lock before one looks whether one still must, in nanoseconds.
+const SLICE: u64 = 1_000_000;
 
 /// The lock at `offset`; `None`: none can be there.
 fn lock_at(arena: &Arena, offset: u64) -> Option<&RawMutex> {

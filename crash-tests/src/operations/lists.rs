@@ -98,13 +98,15 @@ fn changes<'s>(
     })
 }
 
-/// The victim takes the lock from one who died with it, if one did, and gives it back.
+/// The victim takes the lock from one who died with it, if one did, leaves one text, and gives it back.
 pub fn take<'s>(_: &'s Stage<'_>, victim: &'s Victim<'_>) -> super::Act<'s> {
     let segment = victim.segment();
     enter(segment);
     let list = segment.find::<List>(MADE_LIST).expect("whole").expect("it is there");
     Box::new(move || {
-        drop(list.lock());
+        let mut guard = list.lock().unwrap_or_else(PoisonError::into_inner);
+        guard.truncate(1);
+        drop(guard);
         forget(list);
     })
 }
@@ -112,6 +114,9 @@ pub fn take<'s>(_: &'s Stage<'_>, victim: &'s Victim<'_>) -> super::Act<'s> {
 const fn listed(numbers: &[u64]) -> Things {
     Things { digest: digest(numbers), ..named(1) }
 }
+
+/// What [`take`] leaves.
+pub const TAKEN: Things = listed(&[0]);
 
 const THREE: Things = listed(&[0, 1, 2]);
 

@@ -112,7 +112,14 @@ pub fn all() -> impl Iterator<Item = Trial> {
         let operation = of(name);
         Trial {
             name: format!("take-after-{name}"),
-            operation: Operation { prepare: lists::take, least: 3, ..operation.clone() },
+            // Whether the first one's change was made is told by the list that is left, if it is.
+            operation: Operation {
+                prepare: lists::take,
+                after: lists::TAKEN,
+                in_parts: true,
+                least: 30,
+                ..operation.clone()
+            },
             first: Some(First { operation, every }),
         }
     });
