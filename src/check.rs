@@ -351,6 +351,10 @@ struct Pass<'a> {
     parts: Vec<(u64, u64)>,
     /// Blocks that hang on objects, and on which.
     reached: HashMap<u64, u64>,
+    /// Words that will have other values when the changes are made that the dead had begun.
+    changes: HashMap<u64, u64>,
+    /// Whether more may hang on some, behind locks that are held.
+    has_more: bool,
     /// Bytes that are free.
     free: u64,
 }
@@ -376,6 +380,8 @@ impl<'a> Pass<'a> {
             objects: HashMap::new(),
             parts: Vec::new(),
             reached: HashMap::new(),
+            changes: HashMap::new(),
+            has_more: false,
             free: 0,
         })
     }

@@ -19,6 +19,8 @@ use crate::heap::unit::{LaneId, State, UNIT, Unit, UnitIndex};
 use crate::heap::{Heap, PlaceKind, locate};
 use crate::index_set::{IndexSet, Level};
 use crate::layout::{FANOUT, Layout, MAX_PARTICIPANTS, SetId};
+use crate::lock::party::Party;
+use crate::lock::raw::RawMutex;
 use crate::lock::read_slot::ReadSlot;
 use crate::mapping::Mapping;
 use crate::names::entry::{Key, Life, ObjectHeader, Space, Value};
@@ -28,6 +30,7 @@ use crate::process::participant::{HeldBy, ParticipantId, ParticipantRecord, Part
 use crate::process::registration::{self, Locks, Taken};
 use crate::recovery::{self, Recovered};
 use crate::sync::{AcqRel, Acquire, AtomicU64, Relaxed, Release, SeqCst, death, fence, futex};
+use crate::trace::change::{self, Draft};
 use std::convert::Infallible;
 use std::ops::Range;
 use std::rc::Rc;
@@ -352,6 +355,10 @@ impl World {
     }
 }
 
+/// An object of a lock and two words that it guards.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Guarded(u64);
+
 /// One lane, and the process memory of the thread that uses it.
 pub struct Worker {
     world: Rc<World>,
@@ -510,6 +517,66 @@ impl Worker {
             // SAFETY: inside the block, which is this lane's alone.
             unsafe { at.add(i).write(AtomicU64::new(*word)) };
         }
+    }
+
+    /// Publishes an object, not found by a name, of a lock and two words that it guards.
+    pub fn publish_guarded(&self) -> Guarded {
+        let block = self.take(BLOCK).expect("room for it");
+        self.write_words(block, &[0; WORDS]);
+        self.publish(block);
+        Guarded(block)
+    }
+
+    /// Adds to both words of what it guards, under its lock, which `fellow` takes; `new` hangs on it then.
+    /// What they were.
+    pub fn change(&self, fellow: &Fellow, it: Guarded, more: u64, new: Option<u64>) -> [u64; 2] {
+        let words = self.look(fellow, it);
+        let mut draft = Draft::default();
+        for (i, word) in words.iter().enumerate() {
+            draft.write(it.0 + (2 + i as u64) * size_of::<AtomicU64>() as u64, [word + more]);
+        }
+        draft.new.extend(new);
+        let block = self.take(draft.bytes()).expect("room for it");
+        self.names().change(it.0, &draft, block, None).expect("pins to spare");
+        self.let_go(fellow, it);
+        words
+    }
+
+    /// Takes the lock, and looks at the two words.
+    pub fn look(&self, fellow: &Fellow, it: Guarded) -> [u64; 2] {
+        let arena = &self.world.arena;
+        let lock = RawMutex::of_word(arena.word(it.0).expect("inside a block"));
+        let taken = lock.lock(fellow, None).expect("it waits for ever");
+        if taken.died {
+            change::make_all_again(arena, fellow, it.0);
+        }
+        let words = self.world.words(it.0);
+        [words[2], words[3]]
+    }
+
+    /// Gives the lock back.
+    pub fn let_go(&self, fellow: &Fellow, it: Guarded) {
+        let lock = self.world.arena.word(it.0).expect("inside a block");
+        RawMutex::of_word(lock).unlock(fellow.me(), false);
+    }
+
+    /// Whether a block hangs on something; if so it is freed now.
+    pub fn free_if_part(&self, block: u64) -> bool {
+        let arena = &self.world.arena;
+        // None: its slab was given back whole.
+        let state = locate(arena, block).and_then(|place| crate::heap::state_of(arena, &place));
+        let is_part = state == Some(State::Part);
+        if is_part {
+            Heap::set_state(arena, block, State::Raw);
+            self.free_raw(block);
+        }
+        is_part
+    }
+
+    /// Takes back what was published.
+    pub fn withdraw(&self, it: Guarded) {
+        Heap::set_state(&self.world.arena, it.0, State::Raw);
+        self.free_raw(it.0);
     }
 
     fn key<'k>(&self, name: &'k str) -> Key<'k> {

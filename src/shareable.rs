@@ -65,8 +65,8 @@ use xxhash_rust::const_xxh3::xxh3_64_with_seed;
 ///   acted on by `unsafe` code;
 /// - **`Send` and `Sync` hold between processes**: behind `&Self` only lock-free atomics change, or
 ///   what such atomics guard;
-/// - **there is no drop glue** but that of collections: `needs_drop::<Self>()` is
-///   [`HAS_BLOCKS`](Self::HAS_BLOCKS). A process may die without a word, and whoever frees its objects
+/// - **there is no drop glue** but that of collections and locks: `needs_drop::<Self>()` is
+///   [`HAS_BLOCKS`](Self::HAS_BLOCKS) or [`HAS_LOCKS`](Self::HAS_LOCKS). A process may die without a word, and whoever frees its objects
 ///   may know nothing of the type;
 /// - [`trace`](Self::trace) names each part that has blocks;
 /// - [`FINGERPRINT`](Self::FINGERPRINT) is equal in two programs only if they agree on the layout;
@@ -128,6 +128,9 @@ pub unsafe trait Shareable: Sized + Send + Sync + 'static {
 
     /// Whether values own blocks: [collections](crate::collections), and what has one in it.
     const HAS_BLOCKS: bool = false;
+
+    /// Whether there is a [lock](crate::lock) in it that guards a value, which is dropped with it.
+    const HAS_LOCKS: bool = false;
 
     /// Tells where in a value blocks hang, and of which parts not all bytes are values, for programs
     /// that do not know the type. Derived types tell it part by part; what is written by hand and has
@@ -428,6 +431,7 @@ macro_rules! wrapper {
                 unsafe { T::is_valid(at.cast()) }
             }
             const HAS_BLOCKS: bool = T::HAS_BLOCKS;
+            const HAS_LOCKS: bool = T::HAS_LOCKS;
             fn trace(map: &mut Tracer) {
                 T::trace(map);
             }
@@ -454,6 +458,7 @@ unsafe impl<T: Shareable, const N: usize> Shareable for [T; N] {
         T::ANY_BITS || (0..N).all(|i| unsafe { T::is_valid(first.add(i)) })
     }
     const HAS_BLOCKS: bool = T::HAS_BLOCKS;
+    const HAS_LOCKS: bool = T::HAS_LOCKS;
     fn trace(map: &mut Tracer) {
         map.array::<T>(N);
     }
@@ -484,6 +489,7 @@ macro_rules! tuple {
                 unsafe { true $(&& $part::is_valid(&raw const (*at).$index))+ }
             }
             const HAS_BLOCKS: bool = false $(|| $part::HAS_BLOCKS)+;
+            const HAS_LOCKS: bool = false $(|| $part::HAS_LOCKS)+;
             fn trace(map: &mut Tracer) {
                 $(map.field(offset_of!(Self, $index), $part::trace);)+
             }

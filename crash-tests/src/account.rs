@@ -12,6 +12,7 @@ mod keepsakes;
 mod orphaned;
 mod workload;
 
+use crate::operations::lists::{self, List, MADE_LIST};
 use crate::operations::objects::{KEEP, MADE_OTHER, OTHER, Other, length_of, numbered};
 use crate::operations::trees::{self, MADE_TREE, Tree};
 use crate::operations::{MADE, Operation, Things};
@@ -60,6 +61,8 @@ pub struct Fresh {
     without: Bytes,
     /// The same, with the trace map of the trees, which stays.
     with_map: Bytes,
+    /// With those of the lists and their changes.
+    with_lists: Bytes,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -79,7 +82,13 @@ impl Fresh {
         segment.trim()?;
         let stats = segment.stats()?;
         ensure!(stats.names.types == 1, "the map stays, and nothing else");
-        Ok(Fresh { without, with_map: Bytes::of(&stats) })
+        let with_map = Bytes::of(&stats);
+        let segment = options().create_anonymous()?;
+        lists::know(&segment)?;
+        segment.trim()?;
+        let stats = segment.stats()?;
+        ensure!(stats.names.types == 2, "two maps stay, and nothing else");
+        Ok(Fresh { without, with_map, with_lists: Bytes::of(&stats) })
     }
 }
 
@@ -200,6 +209,7 @@ impl<'s> Account<'s> {
             run_bytes: less(stats.runs.raw.bytes, kept.run_bytes, "raw runs")?,
             unnamed: less(looked.unnamed, kept.unnamed, "published objects")?,
             named: 0,
+            digest: 0,
         };
         let mut names = BTreeSet::new();
         for object in segment.objects()? {
@@ -207,7 +217,10 @@ impl<'s> Account<'s> {
                 continue;
             }
             ensure!(object.name.starts_with(MADE), "there is an object {:?}", object.name);
-            is_whole(segment, &object.name)?;
+            match object.name.starts_with(MADE_LIST) {
+                true => things.digest = lists::digest_of(segment, &object.name)?,
+                false => is_whole(segment, &object.name)?,
+            }
             ensure!(names.insert(object.name), "a name has two objects");
         }
         things.named = names.len() as u64;
@@ -244,6 +257,7 @@ impl Found {
             let destroyed = match name.as_str() {
                 MADE_OTHER => segment.destroy::<Other>(name)?,
                 tree if tree.starts_with(MADE_TREE) => segment.destroy::<Tree>(name)?,
+                list if list.starts_with(MADE_LIST) => segment.destroy::<List>(name)?,
                 _ => segment.destroy::<Value>(name)?,
             };
             ensure!(destroyed, "{name} was there and cannot be destroyed");
@@ -377,7 +391,11 @@ fn is_like(fresh: &Fresh, segment: &Segment) -> Result<()> {
     is_sound(segment)?;
     let stats = segment.stats()?;
     let now = Bytes::of(&stats);
-    let fresh = if stats.names.types == 0 { fresh.without } else { fresh.with_map };
+    let fresh = match stats.names.types {
+        0 => fresh.without,
+        1 => fresh.with_map,
+        _ => fresh.with_lists,
+    };
     ensure!(now == fresh, "{now:?} instead of {fresh:?}\n{stats}");
     Ok(())
 }

@@ -30,7 +30,8 @@ pub fn implementation(input: &Input<'_>) -> TokenStream {
         Body::Struct(fields) => structure(krate, fields),
         Body::Enum(tag, variants) => enumeration(krate, tag, variants),
     };
-    let Parts { items, complete, fingerprint, any_bits, is_valid, has_blocks, trace } = parts;
+    let Parts { items, complete, fingerprint, any_bits, is_valid, has_blocks, has_locks, trace } =
+        parts;
     let (parameter_names, description) = parameters(input);
     quote_spanned! {Span::mixed_site()=>
         #[allow(deprecated)]
@@ -66,6 +67,7 @@ pub fn implementation(input: &Input<'_>) -> TokenStream {
                 }
 
                 const HAS_BLOCKS: ::core::primitive::bool = #has_blocks;
+                const HAS_LOCKS: ::core::primitive::bool = #has_locks;
 
                 fn trace(map: &mut #krate::derive_support::Tracer) {
                     #trace
@@ -83,6 +85,7 @@ struct Parts {
     any_bits: TokenStream,
     is_valid: TokenStream,
     has_blocks: TokenStream,
+    has_locks: TokenStream,
     trace: TokenStream,
 }
 
@@ -134,7 +137,8 @@ fn structure(krate: &Path, fields: &[Field<'_>]) -> Parts {
         },
         any_bits: any_bits(krate, fields),
         is_valid: checked,
-        has_blocks: has_blocks(krate, fields),
+        has_blocks: has("HAS_BLOCKS", krate, fields),
+        has_locks: has("HAS_LOCKS", krate, fields),
         trace: traced(krate, fields, &whole, |i| fields[i].member.clone()),
     }
 }
@@ -173,7 +177,8 @@ fn enumeration(krate: &Path, tag: &Ident, variants: &[Variant<'_>]) -> Parts {
 
     let (mut hashes, mut fits, mut checks) =
         (TokenStream::new(), TokenStream::new(), TokenStream::new());
-    let (mut owned, mut traces) = (quote!(false), TokenStream::new());
+    let (mut owned, mut locked) = (quote!(false), quote!(false));
+    let mut traces = TokenStream::new();
     let map = Ident::new("map", site);
     for (i, Variant { name, fields, .. }) in variants.iter().enumerate() {
         let (this, count) = (number(i), fields.len());
@@ -196,9 +201,11 @@ fn enumeration(krate: &Path, tag: &Ident, variants: &[Variant<'_>]) -> Parts {
         fits.extend(quote_spanned! {site=>
             ::core::assert!(::core::mem::size_of::<#whole>() <= ::core::mem::size_of::<Self>());
         });
-        let (traced, has_blocks) =
-            (traced(krate, fields, &whole, place), has_blocks(krate, fields));
+        let traced = traced(krate, fields, &whole, place);
+        let (has_blocks, has_locks) =
+            (has("HAS_BLOCKS", krate, fields), has("HAS_LOCKS", krate, fields));
         owned.extend(quote_spanned! {site=> || #has_blocks });
+        locked.extend(quote_spanned! {site=> || #has_locks });
         traces.extend(quote_spanned! {site=>
             variants.variant(#this as ::core::primitive::u64, |#map| { #traced });
         });
@@ -234,6 +241,7 @@ fn enumeration(krate: &Path, tag: &Ident, variants: &[Variant<'_>]) -> Parts {
             false
         },
         has_blocks: owned,
+        has_locks: locked,
         trace: quote_spanned! {site=>
             #numbers
             #map.tagged::<Self>(::core::mem::size_of::<#tag>(), |variants| { #traces });
@@ -280,9 +288,10 @@ fn any_bits(krate: &Path, fields: &[Field<'_>]) -> TokenStream {
     quote_spanned! {Span::mixed_site()=> true #(#each)* }
 }
 
-fn has_blocks(krate: &Path, fields: &[Field<'_>]) -> TokenStream {
+/// Whether one of them says so of itself in the constant of this name.
+fn has(name: &str, krate: &Path, fields: &[Field<'_>]) -> TokenStream {
     let each = fields.iter().map(|field| {
-        let constant = constant(krate, field, "HAS_BLOCKS");
+        let constant = constant(krate, field, name);
         quote_spanned! {at_type(field)=> || #constant }
     });
     quote_spanned! {Span::mixed_site()=> false #(#each)* }

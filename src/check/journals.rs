@@ -14,10 +14,11 @@ use crate::layout::oldest_word;
 use crate::names::array::{Array, Slot};
 use crate::names::entry::{Entry, ObjectHeader, Value};
 use crate::process::journal::Intent;
-use crate::process::lane::LaneRecord;
+use crate::process::lane::{LaneOwner, LaneRecord};
 use crate::process::pin::REAPER;
 use crate::stats::look::Arrays;
 use crate::sync::Acquire;
+use crate::trace::change::Said;
 
 impl Pass<'_> {
     /// After the names and the units: what leads where is known.
@@ -32,6 +33,7 @@ impl Pass<'_> {
             self.looker.hold(match intent {
                 Intent::Destroy { object, .. } | Intent::Fall { object, .. } => object,
                 Intent::Reap { entry, .. } => entry,
+                Intent::Change { draft, .. } => draft,
                 Intent::Link { .. } | Intent::Intern { .. } | Intent::Grow { .. } => 0,
             });
             // Behind the hazard's fence: it stood while the dead one's own pin did, so that is backed still.
@@ -55,6 +57,7 @@ impl Pass<'_> {
                 }
                 Intent::Reap { entry, array, slot } => self.may_be_reaped(lane, entry, array, slot),
                 Intent::Fall { object, part, .. } => self.may_fall(lane, object, part),
+                Intent::Change { lock, draft } => self.may_be_changed(lane, lock, draft),
             };
             let fits = fits && has_pins(record, intent);
             // Recovered meanwhile? The journal is closed before the pins are cleared.
@@ -146,6 +149,44 @@ impl Pass<'_> {
             && self.reached.get(&part).is_none_or(|on| *on == object)
     }
 
+    /// A change of what hangs on the object that the lock is in, by blocks that hang there or nowhere.
+    fn may_be_changed(&self, lane: LaneId, lock: u64, draft: u64) -> bool {
+        let root_of = |offset: u64| {
+            let start = locate(self.arena, offset)?.start;
+            let is_object = self.objects.contains_key(&start)
+                || matches!(self.state(start), Some(State::Published | State::Doomed));
+            if is_object { Some(start) } else { self.reached.get(&start).copied() }
+        };
+        let (Some(said), Some(root)) = (Said::of(self.arena, lane, draft), root_of(lock)) else {
+            return false;
+        };
+        let is_used = |block: &u64| {
+            self.arrays.contains(block)
+                || self.entries.contains(block)
+                || self.objects.contains_key(block)
+                || self.reached.get(block).is_some_and(|on| *on != root && *on != draft)
+        };
+        let writes_there = |(to, _, len): &(u64, u64, u64)| {
+            let Some(place) = locate(self.arena, *to) else { return false };
+            let fits = (place.start + place.bytes - to) / 8 >= *len;
+            fits && to.is_multiple_of(8)
+                && (said.new.contains(&place.start) || root_of(*to) == Some(root))
+        };
+        let tenure_of = |record: &LaneRecord| {
+            LaneOwner::of(record.owner.load(Acquire)).and_then(LaneOwner::tenure)
+        };
+        // By the reference through which the process came to the lock, in whichever of its threads.
+        let its = tenure_of(self.arena.lane(lane));
+        let keeps_root = |(_, record): (LaneId, &LaneRecord)| {
+            tenure_of(record) == its
+                && record.hazards.iter().any(|hazard| hazard.load(Acquire) == root)
+        };
+        lock.is_multiple_of(8)
+            && self.arena.lanes().any(keeps_root)
+            && !said.new.iter().chain(&said.graves).any(is_used)
+            && said.runs.iter().all(writes_there)
+    }
+
     /// A dead entry of the oldest array that stands there alone. If the root does not say that the
     /// lane gives back that array, nothing is done.
     fn may_be_reaped(&self, lane: LaneId, entry: u64, array: u64, slot: u64) -> bool {
@@ -193,6 +234,7 @@ fn has_pins(record: &LaneRecord, intent: Intent) -> bool {
         }
         Intent::Destroy { object, .. } => keeps(object),
         Intent::Fall { object, .. } => keeps(object | REAPER),
+        Intent::Change { draft, .. } => keeps(draft | REAPER),
         Intent::Reap { .. } => true, // the root says that it is at the array
     }
 }

@@ -10,6 +10,7 @@ use crate::process::lane::{HAZARDS, LaneOwner, LaneRecord};
 use crate::process::participant::{ParticipantId, ParticipantWord};
 use crate::stats::{Liveness, liveness};
 use crate::sync::{Acquire, Relaxed};
+use crate::trace::change::Said;
 
 /// What may be expected of a lane.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -270,7 +271,18 @@ impl Pass<'_> {
             Intent::Reap { entry, array, .. } => ("giving back a name", [entry, array, 0]),
             Intent::Grow { array, new } => ("enlarging the table of names", [array, new, 0]),
             Intent::Fall { object, part, .. } => ("giving back an object", [object, part, 0]),
+            Intent::Change { draft, .. } => ("changing what a lock guards", [draft, 0, 0]),
         };
+        if let Intent::Change { draft, .. } = intent
+            && let Some(said) = Said::of(self.arena, lane, draft)
+        {
+            said.new.iter().chain(&said.graves).for_each(|block| {
+                self.announced.insert(*block, lane);
+            });
+            if matches!(self.standing(lane), Standing::Dead(_)) {
+                self.changes.extend(said.words(self.arena));
+            }
+        }
         for offset in offsets.into_iter().filter(|offset| *offset != 0) {
             self.announced.insert(offset, lane);
             if !offset.is_multiple_of(16) || !self.arena.holds(offset, 16) {

@@ -3,10 +3,13 @@
 use super::{FindingKind, FindingPlace, Pass, Severity, Standing};
 use crate::heap::unit::{State, Unit};
 use crate::heap::{PlaceKind, locate, state_of};
+use crate::lock::word::Who;
 use crate::names::entry::ObjectHeader;
 use crate::process::journal::Intent;
 use crate::process::lane::{LaneOwner, LaneRecord};
+use crate::process::participant::ParticipantWord;
 use crate::sync::Acquire;
+use crate::trace::walk::{Checked, View};
 use std::collections::hash_map::Entry;
 
 impl Pass<'_> {
@@ -17,8 +20,13 @@ impl Pass<'_> {
         if !life.is_some_and(|life| life.has_parts) {
             return;
         }
-        // Without a pin to spare nothing is said of it, and so of its parts that they are lost.
-        let Ok((parts, whole)) = self.names.check_parts_of(object, falls) else { return };
+        // Without a pin to spare nothing is said of it, nor of any part that it is lost.
+        let view = View { falls, changes: &self.changes, is_alive: &|who| self.is_alive(who) };
+        let Ok(Checked { parts, whole, has_more }) = self.names.check_parts_of(object, view) else {
+            self.has_more = true;
+            return;
+        };
+        self.has_more |= has_more;
         if let Err(what) = whole
             && is_still()
         {
@@ -65,11 +73,25 @@ impl Pass<'_> {
             Some(Ok(Intent::Link { object: at, .. } | Intent::Intern { object: at, .. })) => {
                 at == object && tenure_of(record) == its
             }
+            Some(Ok(Intent::Change { .. })) => {
+                let by = self.announced.get(&part).map(|lane| self.arena.lane(*lane));
+                by.is_some_and(|by| core::ptr::eq(by, record)) && tenure_of(record) == its
+            }
             _ => false,
         };
         let is_about_to = its.is_some() && self.arena.lanes().any(|(_, record)| links(record));
         // Looked at again, as it may just have been marked.
         !is_about_to && holder() == Some(lane)
+    }
+
+    /// Whether the process that a lock names may be at what it guards.
+    fn is_alive(&self, who: Who) -> bool {
+        let Some(tenure) = who.tenure() else { return false };
+        let record = &self.arena.participants()[usize::from(tenure.id.0)];
+        let live = ParticipantWord::of(record.word.load(Acquire))
+            .filter(|word| matches!(word, ParticipantWord::Live { .. }));
+        live.is_some_and(|word| word.counter() == tenure.counter)
+            && !self.dead.contains_key(&tenure.id.0)
     }
 
     /// A part in the units.
@@ -98,6 +120,9 @@ impl Pass<'_> {
             .into_iter()
             .filter(|(part, _)| !self.reached.contains_key(part))
             .collect();
+        if self.has_more {
+            return; // they may hang on what is behind a lock that somebody holds
+        }
         for (part, bytes) in lost {
             let text = format!("a part of {bytes} bytes hangs on no object");
             let place = FindingPlace::Offset(part);

@@ -9,6 +9,10 @@
 //! search: group hash % groups, +1, +2, +3, … until a group has an EMPTY; seven of eight at most are full
 //! ```
 
+mod lent;
+
+pub use lent::HashMapMut;
+
 use super::key::HashKey;
 use super::{TryClone, or_panic, raw};
 use crate::heap::error::AllocError;
@@ -70,6 +74,7 @@ unsafe impl<K: Shareable, V: Shareable> Shareable for Pair<K, V> {
         .finish();
     const ANY_BITS: bool = K::ANY_BITS && V::ANY_BITS;
     const HAS_BLOCKS: bool = K::HAS_BLOCKS || V::HAS_BLOCKS;
+    const HAS_LOCKS: bool = K::HAS_LOCKS || V::HAS_LOCKS;
     fn describe(out: &mut dyn fmt::Write) -> fmt::Result {
         K::describe(out)?;
         out.write_str(", ")?;
@@ -440,12 +445,17 @@ impl<K: HashKey + Shareable, V: Shareable> HashMap<K, V> {
     #[cold]
     #[inline(never)]
     fn grow(&mut self, more: usize) -> Result<(), AllocError> {
+        self.rebuild(self.buckets_for(more)?)
+    }
+
+    /// Buckets of a table for so many more keys.
+    fn buckets_for(&self, more: usize) -> Result<usize, AllocError> {
         let too_large = AllocError::TooLarge { asked: usize::MAX, capacity: 0 };
         let least = self.len.checked_add(more).ok_or(too_large)?;
         // Where half of it is DELETED the same size will do.
         let wanted = least.max(if self.len > load(self.buckets) / 2 { self.buckets } else { 0 });
         let buckets = wanted.checked_add(wanted / 7 + 1).and_then(usize::checked_next_power_of_two);
-        self.rebuild(buckets.ok_or(too_large)?.max(GROUP))
+        Ok(buckets.ok_or(too_large)?.max(GROUP))
     }
 
     /// Gives back room that no key needs, as far as tables come in that size.
@@ -465,6 +475,15 @@ impl<K: HashKey + Shareable, V: Shareable> HashMap<K, V> {
 
     /// Moves all pairs into a table of so many buckets, which are enough.
     fn rebuild(&mut self, buckets: usize) -> Result<(), AllocError> {
+        let (word, seed) = self.copied(self.word.tag(), buckets)?;
+        self.free_block();
+        (self.word, self.buckets, self.room, self.seed) =
+            (word, buckets, load(buckets) - self.len, seed);
+        Ok(())
+    }
+
+    /// A private table of so many buckets, which are enough, that has all pairs; and its seed.
+    fn copied(&self, tag: Tag, buckets: usize) -> Result<(Word, u64), AllocError> {
         let too_large = AllocError::TooLarge { asked: usize::MAX, capacity: 0 };
         let layout = size_of::<Pair<K, V>>()
             .checked_add(1)
@@ -473,26 +492,22 @@ impl<K: HashKey + Shareable, V: Shareable> HashMap<K, V> {
                 Layout::from_size_align(bytes, align_of::<Pair<K, V>>().max(GROUP)).ok()
             })
             .ok_or(too_large)?;
-        let (word, _) = raw::allocate(self.word.tag(), layout)?;
+        let (word, _) = raw::allocate(tag, layout)?;
         let (old, new) = (self.table(), Table::<K, V>::at(word, buckets));
         // SAFETY: a new block for so many buckets and control bytes.
         unsafe { new.control.write_bytes(EMPTY, buckets) };
-        if self.buckets == 0 {
-            self.seed = new_seed(word.tag());
-        }
+        let seed = if self.buckets == 0 { new_seed(word.tag()) } else { self.seed };
         for bucket in old.full() {
             // SAFETY: a full bucket moves into a vacant one: there are more than pairs. (A hash that
             // panics leaves the new block to the end of the process, and the map as it was.)
             unsafe {
-                let hash = (*old.pairs.add(bucket)).key.hash_key(self.seed);
+                let hash = (*old.pairs.add(bucket)).key.hash_key(seed);
                 let to = new.vacant(hash).expect("there is room");
                 *new.control.add(to) = tag_of(hash);
                 new.pairs.add(to).copy_from_nonoverlapping(old.pairs.add(bucket), 1);
             }
         }
-        self.free_block();
-        (self.word, self.buckets, self.room) = (word, buckets, load(buckets) - self.len);
-        Ok(())
+        Ok((word, seed))
     }
 
     /// Puts a value at a key; the one that was there.

@@ -19,9 +19,16 @@
 //! # Two worlds
 //! A collection that a program holds by value, or as `&mut`, is **private**: its blocks are its
 //! process' alone, and nothing is done for others or against deaths; when the process dies they are
-//! free. **Published** ones are reached as `&`, through a [`Ref`](crate::Ref), and do not change; atomics
-//! in them do. No `&mut` of the one world is ever of the other: `mem::swap` moves words between values
-//! without this crate's knowing, and could move a private block into an object.
+//! free. **Published** ones are reached as `&`, through a [`Ref`](crate::Ref), and do not change, unless a
+//! [`Mutex`](crate::lock::Mutex) guards them. No `&mut` of the one world is ever of the other: `mem::swap`
+//! moves words between values without this crate's knowing, and could move a private block into an object.
+//!
+//! # Changing what is published
+//! The guard of a `Mutex` changes the collection in it by the methods of [`VecMut`], [`StringMut`],
+//! [`HashMapMut`], which have std's names and must be in scope; what else lies in the value is
+//! [lent](crate::lock::Mut). **Each call is all or nothing**, whoever dies in it: what was there, or what
+//! should be, whole, and no block is lost. What a lock guards is empty when it is constructed, and filled
+//! under the lock.
 //!
 //! # Which segment
 //! A collection finds its segment by a tag in its word. One that is made without a segment (`new()`,
@@ -45,9 +52,9 @@ mod vec;
 
 pub use boxed::Box;
 pub use key::HashKey;
-pub use map::{Entry, HashMap, OccupiedEntry, VacantEntry};
-pub use string::String;
-pub use vec::{Drain, IntoIter, Vec};
+pub use map::{Entry, HashMap, HashMapMut, OccupiedEntry, VacantEntry};
+pub use string::{String, StringMut};
+pub use vec::{Drain, IntoIter, Vec, VecMut};
 
 use crate::heap::error::AllocError;
 

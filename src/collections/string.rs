@@ -1,5 +1,9 @@
 //! `String`: UTF-8 in a block.
 
+mod lent;
+
+pub use lent::StringMut;
+
 use super::{TryClone, Vec, or_panic};
 use crate::heap::error::AllocError;
 use crate::segment::Segment;

@@ -1,5 +1,9 @@
 //! `Vec`: elements one behind the other in a block.
 
+mod lent;
+
+pub use lent::VecMut;
+
 use super::{TryClone, or_panic, raw};
 use crate::heap::error::AllocError;
 use crate::segment::Segment;

@@ -47,6 +47,14 @@ pub enum AllocError {
     /// The process has another segment of the same tag open, or this one a second time, and uses its
     /// collections.
     TagTaken,
+    /// The value that was to go into a published one has a block of another segment.
+    Foreign,
+    /// A lock in the value that was to go into a published one guards something that has blocks already.
+    Guarded,
+    /// The thread holds as many references as it can.
+    TooManyRefs,
+    /// The segment contradicts itself.
+    Corrupt,
 }
 
 impl fmt::Display for AllocError {
@@ -79,6 +87,18 @@ impl fmt::Display for AllocError {
             }
             AllocError::TagTaken => {
                 f.write_str("collections of this segment cannot be used: the process uses those of another one with the same tag, or has this one open twice; use the handle that it had first, or create the segment anew")
+            }
+            AllocError::Foreign => {
+                f.write_str("the value has a block of another segment; make a copy of it in this one")
+            }
+            AllocError::Guarded => {
+                f.write_str("what a lock guards must be empty when it is published; fill it under the lock")
+            }
+            AllocError::TooManyRefs => {
+                f.write_str("this thread holds as many references into the segment as it can; drop some")
+            }
+            AllocError::Corrupt => {
+                f.write_str("the segment contradicts itself; check it with `sharena check`")
             }
         }
     }

@@ -284,6 +284,8 @@ pub struct TypeBook {
     pub known: std::collections::HashSet<u64>,
     /// Trace maps that stand in the segment, of types of this program. They are never removed.
     pub maps: std::collections::HashMap<TypeId, Rc<Map>>,
+    /// Those of this program's types, whether they stand there or not.
+    pub own: std::collections::HashMap<TypeId, Rc<Map>>,
 }
 
 impl Lane {

@@ -44,6 +44,11 @@
 //! - A value that is not one any more (a store to an `enum` or a `bool` may have been cut in half, or a
 //!   file may have been damaged) is not given out: see [`PoisonError::repair`].
 //!
+//! # Collections
+//! A `Mutex` may guard [collections](crate::collections#changing-what-is-published). There its guard has no
+//! `&mut`: each change goes by a method, and is all or nothing. So what a dead holder left is always a value,
+//! of which only what *several* changes were to make together may be missing.
+//!
 //! # What they do not do
 //!
 //! - There is no order among locks: two that are taken in different orders by two processes are a
@@ -61,6 +66,8 @@ mod condvar;
 mod error;
 #[cfg(not(loom))]
 mod event;
+#[cfg(not(loom))]
+pub(crate) mod lent;
 #[cfg(not(loom))]
 mod mutex;
 #[cfg(not(loom))]
@@ -93,6 +100,7 @@ pub use self::{
     condvar::{Condvar, WaitError, WaitTimeoutResult},
     error::{Cause, LockResult, PoisonError, SomeoneDied, TimedOut, TryLockError, TryLockResult},
     event::Event,
+    lent::{Lend, Mut},
     mutex::{Mutex, MutexGuard},
     news::Deaths,
     once::OnceLock,

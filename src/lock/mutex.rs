@@ -1,16 +1,18 @@
 //! [`Mutex`]: mutual exclusion among processes, with the value inside.
 
 use crate::lock::error::{Cause, LockResult, PoisonError, TryLockError, TryLockResult};
+use crate::lock::lent::{self, Mut, sealed::Lend};
 use crate::lock::party::Party;
 use crate::lock::place::Place;
 use crate::lock::raw::{Held, RawMutex, Taken};
 use crate::lock::word::Who;
 use crate::shareable::{LayoutHash, Shareable};
 use crate::sync::futex::Moment;
+use crate::trace::map::{Part, Tracer};
 use core::cell::UnsafeCell;
 use core::fmt;
 use core::marker::PhantomData;
-use core::mem::{MaybeUninit, offset_of};
+use core::mem::{ManuallyDrop, MaybeUninit, offset_of};
 use core::ops::{Deref, DerefMut};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -32,7 +34,7 @@ use std::time::{Duration, Instant};
 /// Blocking, by its purpose: who wants it waits for who has it, and for nobody else. Lock and unlock are
 /// one atomic step each while nobody waits.
 #[repr(C)]
-pub struct Mutex<T> {
+pub struct Mutex<T: Shareable> {
     raw: RawMutex,
     /// Not a `T` to the compiler: who died may have left something that is none.
     value: UnsafeCell<MaybeUninit<T>>,
@@ -54,6 +56,8 @@ unsafe impl<T: Shareable> Shareable for Mutex<T> {
         .field("value", offset_of!(Self, value), T::FINGERPRINT)
         .finish();
     const ANY_BITS: bool = true;
+    const HAS_BLOCKS: bool = T::HAS_BLOCKS;
+    const HAS_LOCKS: bool = true;
     fn describe(out: &mut dyn fmt::Write) -> fmt::Result {
         out.write_str("Mutex<")?;
         T::describe(out)?;
@@ -62,6 +66,12 @@ unsafe impl<T: Shareable> Shareable for Mutex<T> {
     // SAFETY: of the caller nothing is asked, as nothing is looked at.
     unsafe fn is_valid(_: *const Self) -> bool {
         true
+    }
+    fn trace(map: &mut Tracer) {
+        if T::HAS_BLOCKS {
+            let (node, at) = (map.node_of::<T>(), offset_of!(Self, value) as u32);
+            map.part(Part::Lock { node, at });
+        }
     }
 }
 
@@ -154,7 +164,10 @@ impl<T: Shareable> Mutex<T> {
             was_panicking: thread::panicking(),
             thread: PhantomData,
         };
-        match self.complaint(taken) {
+        // What has blocks must be whole before it is looked at.
+        let is_ready = !T::HAS_BLOCKS
+            || lent::enter(&place, self, self.value.get().cast_const().cast::<T>(), taken.died);
+        match self.complaint(taken, is_ready) {
             None => Ok(guard),
             Some(cause) => Err(PoisonError::new(guard, cause)),
         }
@@ -162,10 +175,10 @@ impl<T: Shareable> Mutex<T> {
 
     /// What is to be said about the value. Whoever calls it reaches the value alone.
     #[inline(always)]
-    fn complaint(&self, taken: Taken) -> Option<Cause> {
+    fn complaint(&self, taken: Taken, is_ready: bool) -> Option<Cause> {
         // SAFETY: nobody changes the bytes meanwhile, which are initialized: they were written, or are
         // zeros from the kernel.
-        let is_value = T::ANY_BITS || unsafe { T::is_valid(self.value.get().cast()) };
+        let is_value = is_ready && (T::ANY_BITS || unsafe { T::is_valid(self.value.get().cast()) });
         if !is_value {
             Some(Cause::InvalidValue)
         } else if taken.died {
@@ -192,7 +205,7 @@ impl<T: Shareable> Mutex<T> {
     /// # Errors
     /// As [`lock`](Self::lock).
     pub fn get_mut(&mut self) -> LockResult<&mut T> {
-        let complaint = self.complaint(self.raw.poison());
+        let complaint = self.complaint(self.raw.poison(), true);
         // The reference is made when somebody has made sure that it may be: `PoisonError` gives it out if
         // the complaint is another than that there is no value.
         let value = self.value.get_mut();
@@ -212,14 +225,26 @@ impl<T: Shareable> Mutex<T> {
     /// # Errors
     /// As [`lock`](Self::lock).
     pub fn into_inner(self) -> LockResult<T> {
-        let complaint = self.complaint(self.raw.poison());
-        let value = self.value.into_inner();
+        let complaint = self.complaint(self.raw.poison(), true);
+        // SAFETY: the bytes of the one, read once, as the other is not dropped.
+        let value = unsafe { ManuallyDrop::new(self).value.get().read() };
         match complaint {
             // SAFETY: `complaint` found a value.
             None => Ok(unsafe { value.assume_init() }),
             Some(Cause::InvalidValue) => invalid(),
             // SAFETY: as above.
             Some(cause) => Err(PoisonError::new(unsafe { value.assume_init() }, cause)),
+        }
+    }
+}
+
+impl<T: Shareable> Drop for Mutex<T> {
+    /// What is dropped is private: nobody has the lock.
+    #[inline]
+    fn drop(&mut self) {
+        if T::HAS_BLOCKS {
+            // SAFETY: of what has blocks only values come to lie there, each change being made whole.
+            unsafe { self.value.get_mut().assume_init_drop() };
         }
     }
 }
@@ -271,6 +296,11 @@ pub struct MutexGuard<'a, T: Shareable> {
 }
 
 impl<'a, T: Shareable> MutexGuard<'a, T> {
+    /// Lends the value, for changing it: see [`Mut`].
+    pub fn as_mut(&mut self) -> Mut<'_, T> {
+        Lend::lend(self)
+    }
+
     pub(super) fn mutex(this: &Self) -> &'a Mutex<T> {
         this.mutex
     }
@@ -296,6 +326,13 @@ impl<T: Shareable> Deref for MutexGuard<'_, T> {
 impl<T: Shareable> DerefMut for MutexGuard<'_, T> {
     #[inline(always)]
     fn deref_mut(&mut self) -> &mut T {
+        const {
+            assert!(
+                !T::HAS_BLOCKS,
+                "what has blocks is changed by the methods of its place: `use sharena::collections::VecMut`, or \
+                 another of these traits, or `as_mut()`"
+            )
+        };
         // SAFETY: as above, and we have the guard exclusively.
         unsafe { (*self.mutex.value.get()).assume_init_mut() }
     }
@@ -321,7 +358,10 @@ impl<'a, T: Shareable> PoisonError<MutexGuard<'a, T>> {
     /// Puts `value` in the place of whatever stands there, says that it is mended, and gives the guard.
     pub fn repair(self, value: T) -> MutexGuard<'a, T> {
         let guard = self.into_guard();
-        // SAFETY: we have the lock; nothing there is dropped, as shareable values have no drop glue.
+        const {
+            assert!(!T::HAS_BLOCKS, "what has blocks is always a value, and changed by its methods")
+        };
+        // SAFETY: we have the lock; nothing there is dropped, as such values have no drop glue.
         unsafe { (*guard.mutex.value.get()).write(value) };
         guard.mutex.clear_poison();
         guard

@@ -35,10 +35,13 @@ unsafe impl<T: Shareable> Sync for OnceLock<T> {}
 // drop glue: `T` has none in a `MaybeUninit`.
 unsafe impl<T: Shareable> Shareable for OnceLock<T> {
     const NAME: u64 = LayoutHash::of_name("OnceLock").parameter::<T>().finish();
-    const FINGERPRINT: u64 = LayoutHash::of_type::<Self>()
-        .field("once", offset_of!(Self, once), u64::FINGERPRINT)
-        .field("value", offset_of!(Self, value), T::FINGERPRINT)
-        .finish();
+    const FINGERPRINT: u64 = {
+        assert!(!T::HAS_BLOCKS, "what has blocks is shared behind a `Mutex`");
+        LayoutHash::of_type::<Self>()
+            .field("once", offset_of!(Self, once), u64::FINGERPRINT)
+            .field("value", offset_of!(Self, value), T::FINGERPRINT)
+            .finish()
+    };
     const ANY_BITS: bool = T::ANY_BITS;
     fn describe(out: &mut dyn fmt::Write) -> fmt::Result {
         out.write_str("OnceLock<")?;

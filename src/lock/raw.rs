@@ -69,6 +69,12 @@ impl RawMutex {
         RawMutex(AtomicU64::new(0))
     }
 
+    /// The lock whose word it is.
+    pub fn of_word(word: &AtomicU64) -> &RawMutex {
+        // SAFETY: a transparent wrapper of it.
+        unsafe { &*core::ptr::from_ref(word).cast() }
+    }
+
     /// Takes a lock that is free and clean.
     #[inline(always)]
     pub fn try_fast(&self, me: Who) -> bool {

@@ -81,10 +81,13 @@ unsafe impl<T: Shareable> Sync for RwLock<T> {}
 // type: of the words any is, and before the value is given out it is looked at.
 unsafe impl<T: Shareable> Shareable for RwLock<T> {
     const NAME: u64 = LayoutHash::of_name("RwLock").parameter::<T>().finish();
-    const FINGERPRINT: u64 = LayoutHash::of_type::<Self>()
-        .field("raw", offset_of!(Self, raw), <[u64; 2]>::FINGERPRINT)
-        .field("value", offset_of!(Self, value), T::FINGERPRINT)
-        .finish();
+    const FINGERPRINT: u64 = {
+        assert!(!T::HAS_BLOCKS, "what has blocks is shared behind a `Mutex`");
+        LayoutHash::of_type::<Self>()
+            .field("raw", offset_of!(Self, raw), <[u64; 2]>::FINGERPRINT)
+            .field("value", offset_of!(Self, value), T::FINGERPRINT)
+            .finish()
+    };
     const ANY_BITS: bool = true;
     fn describe(out: &mut dyn fmt::Write) -> fmt::Result {
         out.write_str("RwLock<")?;

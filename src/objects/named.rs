@@ -256,11 +256,10 @@ impl Segment {
         // The names as they stand there: a damaged one need not be text.
         let mut names = Vec::new();
         self.with_names(|table| {
-            let each = |entry: crate::names::entry::Entry<'_>, _| match entry.space() {
-                Some(space @ (Space::Named | Space::Unique)) => {
+            let each = |entry: crate::names::entry::Entry<'_>, _| {
+                if let Some(space @ (Space::Named | Space::Unique)) = entry.space() {
                     names.push((space, entry.name().to_vec()));
                 }
-                _ => {}
             };
             table.for_each(each).map_err(|refused| self.attached().explain(refused, ""))
         })?;
@@ -400,6 +399,7 @@ fn own_parts(names: Names<'_>, map: &Map, block: u64, name: &str) -> Result<Vec<
     let tree = tree.ok_or(ObjectError::Corrupt { what: "a new object does not fit its block" })?;
     tree.own_parts().map_err(|fault| match fault {
         Fault::Foreign => ObjectError::Foreign { name: name.into() },
+        Fault::Guarded => ObjectError::Guarded { name: name.into() },
         Fault::Damaged(what) => ObjectError::Corrupt { what },
     })
 }

@@ -41,8 +41,8 @@ impl<F> Recipe<F> {
     {
         const {
             assert!(
-                mem::needs_drop::<T>() == T::HAS_BLOCKS,
-                "a shared value has no drop glue but that of collections"
+                mem::needs_drop::<T>() == (T::HAS_BLOCKS || T::HAS_LOCKS),
+                "a shared value has no drop glue but that of collections and locks"
             )
         };
         let layout = layout::<T>(self.count).ok_or(ObjectError::TooLarge { count: self.count })?;
@@ -230,7 +230,7 @@ impl Attached {
     }
 
     /// Has the trace map of `T` stand in the segment, and agree with this program's.
-    pub(super) fn agree<T: Shareable>(
+    pub(crate) fn agree<T: Shareable>(
         &self,
         name: impl Fn() -> String,
     ) -> Result<Rc<Map>, ObjectError> {

@@ -22,6 +22,8 @@ pub enum Intent {
     /// Give back `object`, which is destroyed, and all that hangs on it; at the moment `part` (0: none),
     /// to which the word at `word_at` leads.
     Fall { object: u64, word_at: u64, part: u64 },
+    /// Change what the lock at `lock` guards, as the block `draft` says: see [`trace::change`](crate::trace).
+    Change { lock: u64, draft: u64 },
 }
 
 impl Intent {
@@ -31,7 +33,10 @@ impl Intent {
             Intent::Link { object, .. } => [object, 0],
             Intent::Intern { entry, object, .. } => [entry, object],
             Intent::Grow { new, .. } => [new, 0],
-            Intent::Destroy { .. } | Intent::Reap { .. } | Intent::Fall { .. } => [0, 0],
+            Intent::Destroy { .. }
+            | Intent::Reap { .. }
+            | Intent::Fall { .. }
+            | Intent::Change { .. } => [0, 0],
         }
     }
 }
@@ -57,6 +62,7 @@ impl Journal {
             Intent::Reap { entry, array, slot } => (4, entry, 0, array, slot),
             Intent::Grow { array, new } => (5, 0, new, array, 0),
             Intent::Fall { object, word_at, part } => (6, word_at, object, 0, part),
+            Intent::Change { lock, draft } => (7, 0, draft, lock, 0),
         };
         self.entry.store(entry, Release);
         self.object.store(object, Release);
@@ -73,6 +79,12 @@ impl Journal {
             self.entry.store(word_at, Release);
             self.slot.store(part, Release);
         }
+    }
+
+    /// In an open [`Change`](Intent::Change): it is made, and its draft falls, at no part yet.
+    pub fn turn_to_fall(&self) {
+        // The other fields stand as a fall's should.
+        self.kind.store(6, Release);
     }
 
     /// Closes it: whatever stood in it is done or undone.
@@ -93,6 +105,7 @@ impl Journal {
             4 => Intent::Reap { entry, array, slot },
             5 => Intent::Grow { array, new: object },
             6 => Intent::Fall { object, word_at: entry, part: slot },
+            7 => Intent::Change { lock: array, draft: object },
             unknown => return Some(Err(unknown)),
         }))
     }
@@ -108,13 +121,14 @@ mod tests {
         unsafe { core::mem::zeroed() }
     }
 
-    const INTENTS: [Intent; 6] = [
+    const INTENTS: [Intent; 7] = [
         Intent::Link { entry: 1, object: 2 },
         Intent::Intern { entry: 3, object: 4, array: 5, slot: 6 },
         Intent::Destroy { entry: 7, object: 8 },
         Intent::Reap { entry: 9, array: 10, slot: 11 },
         Intent::Grow { array: 12, new: 13 },
         Intent::Fall { object: 14, word_at: 15, part: 16 },
+        Intent::Change { lock: 17, draft: 18 },
     ];
 
     #[test]
@@ -126,13 +140,24 @@ mod tests {
             assert_eq!(journal.read(), Some(Ok(intent)));
             journal.close();
         }
-        journal.kind.store(7, Relaxed);
-        assert_eq!(journal.read(), Some(Err(7)), "no version writes such a kind");
+        journal.kind.store(8, Relaxed);
+        assert_eq!(journal.read(), Some(Err(8)), "no version writes such a kind");
+    }
+
+    #[test]
+    fn a_change_turns_to_the_fall_of_its_draft() {
+        let journal = journal();
+        journal.open(Intent::Fall { object: 1, word_at: 2, part: 3 });
+        journal.close();
+        journal.open(Intent::Change { lock: 4, draft: 5 });
+        journal.turn_to_fall();
+        let fall = Intent::Fall { object: 5, word_at: 0, part: 0 };
+        assert_eq!(journal.read(), Some(Ok(fall)));
     }
 
     #[test]
     fn each_block_that_would_be_linked_is_told() {
         let told = INTENTS.map(Intent::to_link);
-        assert_eq!(told, [[2, 0], [3, 4], [0, 0], [0, 0], [13, 0], [0, 0]]);
+        assert_eq!(told, [[2, 0], [3, 4], [0, 0], [0, 0], [13, 0], [0, 0], [0, 0]]);
     }
 }

@@ -210,7 +210,10 @@ impl Heap<'_> {
         let leads = match intent {
             Intent::Link { entry, .. } => entry,
             Intent::Intern { array, .. } | Intent::Grow { array, .. } => array,
-            Intent::Destroy { .. } | Intent::Reap { .. } | Intent::Fall { .. } => return Ok(false),
+            Intent::Destroy { .. }
+            | Intent::Reap { .. }
+            | Intent::Fall { .. }
+            | Intent::Change { .. } => return Ok(false),
         };
         // The run is no slab under our label, so all that is looked at must be pinned.
         let names = Names { heap: *self };

@@ -3,7 +3,7 @@
 //! ```text
 //! r1  judge; have the locks' sleepers look; CAS exactly the word that was judged: Live(c) → Dead(c)
 //! r2  my lane says that it helps; fence [H]; the word still says Dead(c)? else let it be
-//! r3  its journals: what others can finish (Destroy, Reap)
+//! r3  its journals: what others can finish (Destroy, Reap, Fall, Change)
 //! r4  its units: slabs swept one by one, runs and claims given back; the oldest array let go
 //! r5  no unit names a lane of it any more: close its journals, then clear its pins and read slots
 //! r6  CAS Dead(c) → Closed(c): nobody new helps; my lane helps no more
@@ -31,6 +31,7 @@ use crate::process::participant::{ParticipantId, ParticipantWord, Tenure};
 use crate::sync::{AcqRel, Acquire, Release, SeqCst, fence};
 use core::fmt;
 use memory::Dead;
+use names::Finished;
 
 /// What [`Segment::recover`](crate::Segment::recover) found and did.
 ///
@@ -183,7 +184,11 @@ fn help_inside(heap: Heap<'_>, tenure: Tenure, found: &mut Recovered) -> Result<
     let names = Names { heap };
     let dead = Dead::with_parts(names, tenure)?;
     for lane in dead.lanes() {
-        found.finished += u64::from(names.finish(*lane)?);
+        match names.finish(*lane)? {
+            Finished::Nothing => {}
+            Finished::Something => found.finished += 1,
+            Finished::LeftToAnother => return Ok(false),
+        }
     }
     heap.recover_units(&dead, found)?;
     names.let_go_of_oldest(dead.lanes())?;

@@ -6,6 +6,7 @@
 //! | Destroy | the life word's CAS: nothing happened | it: unlink, Limbo | by [`finish`](Names::finish) |
 //! | Reap | | slot Frozen, entry in Limbo | by [`finish`](Names::finish) |
 //! | Fall | the life word's CAS: nothing happened | it: the parts that are left go, then the object | by [`finish`](Names::finish) |
+//! | Change | | it: the change is made again, under its lock | by [`finish`](Names::finish), or by who has the lock |
 //!
 //! Parts of an object that was linked are marked before a slab is swept
 //! ([`parts_linked`](Names::parts_linked)).
@@ -24,7 +25,18 @@ use crate::names::{Names, Refused};
 use crate::process::journal::Intent;
 use crate::process::pin::REAPER;
 use crate::sync::{AcqRel, Acquire, Release};
-use crate::trace;
+use crate::trace::{self, change::Remade};
+
+/// What became of an open journal of the dead.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Finished {
+    /// There was nothing to do.
+    Nothing,
+    /// It was done.
+    Something,
+    /// Another is at it, and until it is done nothing of the dead may be given back.
+    LeftToAnother,
+}
 
 impl Names<'_> {
     /// Whether a dead lane published `block`, one of those of this intent, and did not link it.
@@ -57,7 +69,10 @@ impl Names<'_> {
             Intent::Grow { array, new } => {
                 Array::at(arena, array).is_some_and(|array| array.next().load(Acquire) != new)
             }
-            Intent::Destroy { .. } | Intent::Reap { .. } | Intent::Fall { .. } => false,
+            Intent::Destroy { .. }
+            | Intent::Reap { .. }
+            | Intent::Fall { .. }
+            | Intent::Change { .. } => false,
         }
     }
 
@@ -77,13 +92,12 @@ impl Names<'_> {
         stands
     }
 
-    /// Finishes what the open journal of the dead lane `of` says was begun and others may finish;
-    /// whether there was something to do.
+    /// Finishes what the open journal of the dead lane `of` says was begun and others may finish.
     ///
     /// Lock-free; idempotent at every step.
-    pub fn finish(&self, of: LaneId) -> Result<bool, Refused> {
+    pub fn finish(&self, of: LaneId) -> Result<Finished, Refused> {
         let journal = &self.heap.arena.lane(of).journal;
-        let Some(Ok(intent)) = journal.read() else { return Ok(false) };
+        let Some(Ok(intent)) = journal.read() else { return Ok(Finished::Nothing) };
         match intent {
             Intent::Destroy { entry, object } => {
                 self.while_it_stands(of, intent, [object, entry], || {
@@ -100,8 +114,21 @@ impl Names<'_> {
                     trace::take_over(self, of, object, word_at, part)
                 })
             }
+            Intent::Change { lock, draft } => {
+                let around = crate::heap::locate(self.heap.arena, lock).map_or(0, |it| it.start);
+                let made = self.while_it_stands(of, intent, [around, draft | REAPER], || {
+                    Ok(trace::change::remake(self, of, lock, draft))
+                })?;
+                return match made {
+                    // Its draft may have to fall.
+                    Remade::Done => self.finish(of).map(|_| Finished::Something),
+                    Remade::Nothing => Ok(Finished::Nothing),
+                    Remade::ByAnother => Ok(Finished::LeftToAnother),
+                };
+            }
             Intent::Link { .. } | Intent::Intern { .. } | Intent::Grow { .. } => Ok(false),
         }
+        .map(|did| if did { Finished::Something } else { Finished::Nothing })
     }
 
     /// What `act` says, called with the blocks at `offsets` pinned; nothing, and not called, if the

@@ -1,6 +1,7 @@
 //! A destroyed object with parts: how they go. See [`trace`](super).
 
-use super::walk::{Fault, Limb, Tree, Walker};
+use super::map::Map;
+use super::walk::{AtLock, Fault, Limb, Tree, Walker};
 use crate::heap::unit::{LaneId, State, Unit, UnitIndex};
 use crate::heap::{self, Place};
 use crate::names::entry::{Life, ObjectHeader};
@@ -49,6 +50,17 @@ fn reap_pinned(names: &Names<'_>, object: u64) -> Result<bool, Refused> {
     journal.close();
     names.unpin(spare);
     Ok(fell)
+}
+
+/// Lets a draft fall of which the lane's journal says so, and its life that this lane is at it; `map`: that
+/// of graves. The caller has pinned it as a reaper.
+pub fn fall_of_draft(names: &Names<'_>, map: Option<&Map>, draft: u64, spare: HazardIndex) {
+    let arena = names.heap.arena;
+    let Some(header) = ObjectHeader::at(arena, draft) else { return };
+    let tree = map.and_then(|map| Tree::of(arena, map, draft));
+    let fell = tree.is_some_and(|tree| fall(names, tree, spare));
+    settle(names, draft, header, header.life(), fell);
+    give_run_back(names, draft);
 }
 
 /// f5; or, where the tree is damaged, what of it is left stays as it is, for another try.
@@ -117,6 +129,10 @@ impl Walker for Fall<'_, '_> {
 
     fn resumes(&self) -> bool {
         true
+    }
+
+    fn at_lock(&self, _: u64) -> AtLock {
+        AtLock::Enter // nobody reaches the object any more, so nobody holds a lock in it
     }
 }
 

@@ -48,6 +48,8 @@ pub enum Part {
     /// Word, length and number of buckets of a block with so many buckets of a node, and behind them a
     /// control byte for each: below 0x80 if there is a value.
     Table { node: u32 },
+    /// The word of a [lock](crate::lock), and `at` bytes from there the value of a node that it guards.
+    Lock { node: u32, at: u32 },
 }
 
 /// A part, and where it is.
@@ -170,6 +172,9 @@ impl Map {
                 Part::Box { node, .. } => size_of(*node).map(|_| 8),
                 Part::Buffer { node, .. } => size_of(*node).map(|_| 24),
                 Part::Table { node } => size_of(*node).map(|_| 40),
+                Part::Lock { node, at } => {
+                    size_of(*node).filter(|_| *at >= 8).map(|size| u64::from(*at) + size)
+                }
             };
             let Some(bytes) = bytes else { return false };
             let is_variant = matches!(part, Part::Variant { .. });
@@ -184,7 +189,9 @@ impl Map {
     /// Whether no value lies in itself.
     fn is_finite(&self) -> bool {
         let inside = |item: &Item| match item.part {
-            Part::Array { node, .. } | Part::Variant { node, .. } => Some(node as usize),
+            Part::Array { node, .. } | Part::Variant { node, .. } | Part::Lock { node, .. } => {
+                Some(node as usize)
+            }
             _ => None,
         };
         let mut finite = vec![false; self.nodes.len()];
@@ -215,6 +222,7 @@ impl Item {
             Part::Box { node, null } => (7, node, u32::from(null), 0),
             Part::Buffer { node, text } => (8, node, u32::from(text), 0),
             Part::Table { node } => (9, node, 0, 0),
+            Part::Lock { node, at } => (10, node, at, 0),
         };
         [kind, self.at, a, b, c]
     }
@@ -233,6 +241,7 @@ impl Item {
             7 => Part::Box { node: a, null: flag()? },
             8 => Part::Buffer { node: a, text: flag()? },
             9 => Part::Table { node: a },
+            10 => Part::Lock { node: a, at: b },
             _ => return None,
         };
         let item = Item { at, part };

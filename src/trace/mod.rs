@@ -30,6 +30,7 @@
 //! A reaper's pin keeps the object's memory like any, but does not count as a reader's, or two reapers
 //! would leave it to each other.
 
+pub mod change;
 mod fall;
 pub mod map;
 #[cfg(not(loom))]

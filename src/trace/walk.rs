@@ -4,17 +4,20 @@
 //! this segment, in a state that the caller names, large enough for what it should hold, or the walk ends
 //! there. Its stack is in process memory, however deep the tree is.
 
+use super::change::Hanging;
 use super::map::{Map, Part};
 use crate::arena::Arena;
 use crate::heap::unit::State;
 use crate::heap::{self, Place};
+use crate::lock::word::Who;
 use crate::names::entry::{Key, ObjectHeader, Space};
 use crate::names::{Names, Refused};
 use crate::process::pin::HazardIndex;
 use crate::sync::Relaxed;
 use crate::word::{Tag, Word};
-use core::sync::atomic::AtomicU8;
-use std::collections::HashSet;
+use core::cell::Cell;
+use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64};
+use std::collections::{HashMap, HashSet};
 
 /// An object and its parts.
 pub struct Tree<'a> {
@@ -23,6 +26,8 @@ pub struct Tree<'a> {
     /// Where the object's first value is, and how many it has.
     pub at: u64,
     pub count: u64,
+    /// Values that words will have, for one who looks ahead.
+    pub changes: Option<&'a HashMap<u64, u64>>,
 }
 
 /// Why a walk ended early.
@@ -30,6 +35,8 @@ pub struct Tree<'a> {
 pub enum Fault {
     /// A block of another segment.
     Foreign,
+    /// A lock guards something that has blocks already.
+    Guarded,
     /// Something that cannot be.
     Damaged(&'static str),
 }
@@ -40,6 +47,17 @@ pub struct Limb {
     /// Where the word is that leads to it.
     pub word_at: u64,
     pub word: Word,
+}
+
+/// What a walk does about what a lock guards.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AtLock {
+    /// Leaves it alone: its holders may be changing it.
+    Skip,
+    /// Goes on inside: nobody can be there.
+    Enter,
+    /// Ends with a fault if something hangs on it.
+    MustBeEmpty,
 }
 
 /// What a walk looks for.
@@ -69,6 +87,26 @@ pub trait Walker {
     fn resumes(&self) -> bool {
         false
     }
+
+    /// What is done about what the lock with this word guards.
+    fn at_lock(&self, _word: u64) -> AtLock {
+        AtLock::Skip
+    }
+}
+
+/// Finds fault with each part.
+struct NoParts;
+
+impl Walker for NoParts {
+    fn accepts(&self, _: Option<State>, _: &Place) -> bool {
+        true
+    }
+    fn enter(&mut self, _: Limb) -> Result<(), Fault> {
+        Err(Fault::Guarded)
+    }
+    fn at_lock(&self, _: u64) -> AtLock {
+        AtLock::Enter
+    }
 }
 
 /// Values of one node, one behind the other, that the walk is at.
@@ -96,13 +134,24 @@ impl<'a> Tree<'a> {
         let fits = place.start == object
             && bytes <= place.bytes
             && header.fingerprint.load(Relaxed) == root.fingerprint;
-        fits.then_some(Tree { arena, map, at: object + first as u64, count })
+        fits.then_some(Tree { arena, map, at: object + first as u64, count, changes: None })
     }
 
     /// Goes over all parts.
     pub fn walk<W: Walker>(&self, walker: &mut W) -> Result<(), Fault> {
+        self.walk_from(0, self.at, self.count, walker)
+    }
+
+    /// The same, of `count` values of `node`.
+    fn walk_from<W: Walker>(
+        &self,
+        node: u32,
+        at: u64,
+        count: u64,
+        walker: &mut W,
+    ) -> Result<(), Fault> {
         let tag = Tag::of_header(self.arena.header().tag).ok_or(Fault::Damaged("it has no tag"))?;
-        let mut stack = vec![self.frame(0, self.at, self.count, None)];
+        let mut stack = vec![self.frame(node, at, count, None)];
         let mut owned = HashSet::new();
         // A block with two owners could be its own ancestor.
         let mut enter = |walker: &mut W, limb: Limb| {
@@ -151,6 +200,14 @@ impl<'a> Tree<'a> {
                     stack.push(self.frame(node, at, 1, None));
                 }
                 Part::Variant { .. } => unreachable!("skipped with its enum"),
+                Part::Lock { node, at: inside } => {
+                    let value = at + u64::from(inside);
+                    match walker.at_lock(self.number(at, 8)) {
+                        AtLock::Skip => {}
+                        AtLock::Enter => stack.push(self.frame(node, value, 1, None)),
+                        AtLock::MustBeEmpty => self.walk_from(node, value, 1, &mut NoParts)?,
+                    }
+                }
                 Part::Box { node, null } => {
                     let limb = Limb { word_at: at, word: Word::from_bits(self.number(at, 8)) };
                     if limb.word.bits() == 0 && (null || walker.resumes()) {
@@ -240,14 +297,26 @@ impl<'a> Tree<'a> {
 
     /// The number in `width` bytes, which lie in the object or in a block that was checked.
     fn number(&self, at: u64, width: u32) -> u64 {
-        // SAFETY: inside of a block of the tree, as the map keeps its parts in their values. Of words
-        // only the process that lets the tree fall changes any, and tags do not change.
+        let ahead = self.changes.and_then(|changes| changes.get(&(at & !7)));
+        if let Some(word) = ahead.filter(|_| at % 8 + u64::from(width) <= 8) {
+            return word >> (8 * (at % 8)) & (u64::MAX >> (64 - 8 * width));
+        }
+        // SAFETY: inside of a block of the tree, as the map keeps its parts in their values. Words of a tree
+        // that falls change meanwhile, and all those behind a lock that is held: as atomics, where they are
+        // aligned, and only a damaged map has others.
         unsafe {
+            let at = self.arena.at(at);
             match width {
-                1 => u64::from(self.arena.at(at).read()),
-                2 => u64::from(self.arena.at(at).cast::<u16>().read_unaligned()),
-                4 => u64::from(self.arena.at(at).cast::<u32>().read_unaligned()),
-                _ => self.arena.at(at).cast::<u64>().read_unaligned(),
+                1 => u64::from((*at.cast::<AtomicU8>()).load(Relaxed)),
+                _ if !at.addr().is_multiple_of(width as usize) => {
+                    (0..width).fold(0, |number, byte| {
+                        let byte_at = at.wrapping_add(byte as usize).cast::<AtomicU8>();
+                        number | u64::from((*byte_at).load(Relaxed)) << (8 * byte)
+                    })
+                }
+                2 => u64::from((*at.cast::<AtomicU16>()).load(Relaxed)),
+                4 => u64::from((*at.cast::<AtomicU32>()).load(Relaxed)),
+                _ => (*at.cast::<AtomicU64>()).load(Relaxed),
             }
         }
     }
@@ -277,47 +346,80 @@ impl<'a> Tree<'a> {
     }
 }
 
-/// Lists the parts of a tree.
-struct List<F> {
-    accepts: F,
-    trusts: bool,
-    resumes: bool,
-    parts: Vec<u64>,
-}
+/// Lists the parts of a published object, marked or not.
+struct List(Vec<u64>);
 
-impl<F: Fn(Option<State>) -> bool> Walker for List<F> {
+impl Walker for List {
     fn accepts(&self, state: Option<State>, _: &Place) -> bool {
-        (self.accepts)(state)
+        matches!(state, Some(State::Private | State::Part))
     }
     fn enter(&mut self, limb: Limb) -> Result<(), Fault> {
-        self.parts.push(limb.word.offset());
+        self.0.push(limb.word.offset());
         Ok(())
-    }
-    fn trusts(&self) -> bool {
-        self.trusts
-    }
-    fn resumes(&self) -> bool {
-        self.resumes
     }
 }
 
 impl Tree<'_> {
     /// The parts of a value that safe code of this process made and has alone; all are PRIVATE.
     pub fn own_parts(&self) -> Result<Vec<u64>, Fault> {
-        let accepts = |state| state == Some(State::Private);
-        let mut list = List { accepts, trusts: true, resumes: false, parts: Vec::new() };
-        self.walk(&mut list)?;
-        Ok(list.parts)
+        let mut parts = Vec::new();
+        self.walk(&mut Hanging { state: State::Private, parts: &mut parts })?;
+        Ok(parts)
     }
 
     /// The parts of a published object, some of which may not be marked yet, in order; of a damaged one
     /// those that a walk comes to.
     fn parts(&self) -> Vec<u64> {
-        let accepts = |state| matches!(state, Some(State::Private | State::Part));
-        let mut list = List { accepts, trusts: false, resumes: false, parts: Vec::new() };
+        let mut list = List(Vec::new());
         let _ = self.walk(&mut list);
-        list.parts.sort_unstable();
-        list.parts
+        list.0.sort_unstable();
+        list.0
+    }
+}
+
+/// What hangs on an object.
+pub struct Checked {
+    pub parts: Vec<u64>,
+    pub whole: Result<(), &'static str>,
+    /// Whether more may hang on it, behind a lock that is held.
+    pub has_more: bool,
+}
+
+/// How one who judges looks at a tree.
+#[derive(Clone, Copy)]
+pub struct View<'a> {
+    /// Some of it may be gone.
+    pub falls: bool,
+    /// Words that will have other values when what the dead had begun is made.
+    pub changes: &'a HashMap<u64, u64>,
+    /// Whether the process that a lock names may be at what that guards.
+    pub is_alive: &'a dyn Fn(Who) -> bool,
+}
+
+struct CheckedList<'a> {
+    parts: Vec<u64>,
+    has_more: Cell<bool>,
+    view: View<'a>,
+}
+
+impl Walker for CheckedList<'_> {
+    fn accepts(&self, state: Option<State>, _: &Place) -> bool {
+        matches!(state, Some(State::Private | State::Part))
+    }
+    fn enter(&mut self, limb: Limb) -> Result<(), Fault> {
+        self.parts.push(limb.word.offset());
+        Ok(())
+    }
+    fn at_lock(&self, word: u64) -> AtLock {
+        let who = Who::in_word(word);
+        if who == Who::NOBODY || !(self.view.is_alive)(who) {
+            return AtLock::Enter;
+        }
+        self.has_more.set(true);
+        AtLock::Skip
+    }
+    fn resumes(&self) -> bool {
+        self.view.falls
     }
 }
 
@@ -359,24 +461,24 @@ impl<'a> Names<'a> {
         Ok(tree.map_or(Vec::new(), |tree| tree.parts()))
     }
 
-    /// What hangs on an object that is held, and what of it does not fit; `falls`: some may be gone.
-    pub fn check_parts_of(
-        &self,
-        object: u64,
-        falls: bool,
-    ) -> Result<(Vec<u64>, Result<(), &'static str>), Refused> {
+    /// What hangs on an object that is held, and what of it does not fit.
+    pub fn check_parts_of(&self, object: u64, view: View<'_>) -> Result<Checked, Refused> {
         let fingerprint = ObjectHeader::at(self.heap.arena, object)
             .map_or(0, |header| header.fingerprint.load(Relaxed));
         let map = self.map_of(fingerprint)?;
         let tree = map.as_ref().and_then(|map| Tree::of(self.heap.arena, map, object));
-        let Some(tree) = tree else { return Ok((Vec::new(), Err("there is no map of its type"))) };
-        let accepts = |state| matches!(state, Some(State::Private | State::Part));
-        let mut list = List { accepts, trusts: false, resumes: falls, parts: Vec::new() };
-        let walked = tree.walk(&mut list).map_err(|fault| match fault {
+        let Some(mut tree) = tree else {
+            let whole = Err("there is no map of its type");
+            return Ok(Checked { parts: Vec::new(), whole, has_more: false });
+        };
+        tree.changes = Some(view.changes);
+        let mut list = CheckedList { parts: Vec::new(), has_more: Cell::new(false), view };
+        let whole = tree.walk(&mut list).map_err(|fault| match fault {
             Fault::Foreign => "a block is of another segment",
+            Fault::Guarded => "a lock guards what it cannot",
             Fault::Damaged(what) => what,
         });
-        Ok((list.parts, walked))
+        Ok(Checked { parts: list.parts, whole, has_more: list.has_more.get() })
     }
 
     pub(super) fn pinned(&self, offset: u64) -> Result<HazardIndex, Refused> {

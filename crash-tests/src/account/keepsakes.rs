@@ -59,7 +59,7 @@ impl<'s> Keepsakes<'s> {
 
     /// What of it others can see.
     pub fn things(&self) -> Things {
-        Things { segments: 1, raw: 2, run_bytes: RUN_BYTES, unnamed: 1, named: 1 }
+        Things { segments: 1, raw: 2, run_bytes: RUN_BYTES, unnamed: 1, named: 1, digest: 0 }
     }
 
     /// Where what others can see stands; an object with a name can be resolved as well.

@@ -94,7 +94,7 @@ pub fn run(args: &InstructionsArgs) -> Result<bool> {
     let all: Vec<&Operation> = if args.planted {
         planted::OPERATIONS.iter().collect()
     } else {
-        operations::all().collect()
+        operations::all().filter(|operation| !operation.of_its_own).collect()
     };
     let chosen: Vec<_> = all.into_iter().filter(|one| is_chosen(one.name)).collect();
     ensure!(!chosen.is_empty(), "no operation has such a name");

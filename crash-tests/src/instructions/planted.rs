@@ -5,7 +5,8 @@ use std::alloc::Layout;
 use std::fs::File;
 use std::os::fd::AsRawFd as _;
 
-const NOTHING: Things = Things { segments: 1, raw: 0, run_bytes: 0, unnamed: 0, named: 0 };
+const NOTHING: Things =
+    Things { segments: 1, raw: 0, run_bytes: 0, unnamed: 0, named: 0, digest: 0 };
 
 const PLANTED: Operation = Operation {
     name: "",
@@ -17,6 +18,7 @@ const PLANTED: Operation = Operation {
     least: 0,
     in_own_thread: false,
     takes_all_names: false,
+    of_its_own: false,
 };
 
 /// Where the header has its frontier.

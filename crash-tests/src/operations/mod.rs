@@ -1,6 +1,7 @@
 //! Every operation that a process can die in: what must be there before, what it does, and what may
 //! be there afterwards, whenever it died.
 
+pub mod lists;
 mod memory;
 pub mod objects;
 pub mod processes;
@@ -29,12 +30,15 @@ pub struct Things {
     pub unnamed: u64,
     /// Objects whose names begin with [`MADE`].
     pub named: u64,
+    /// What is in the list, if there is one: see [`lists::digest_of`].
+    pub digest: u64,
 }
 
 /// How the names of the victim's objects begin.
 pub const MADE: &str = "made";
 
-const NOTHING: Things = Things { segments: 1, raw: 0, run_bytes: 0, unnamed: 0, named: 0 };
+const NOTHING: Things =
+    Things { segments: 1, raw: 0, run_bytes: 0, unnamed: 0, named: 0, digest: 0 };
 
 /// One operation. A victim may have died before each of its steps.
 #[derive(Clone)]
@@ -58,6 +62,9 @@ pub struct Operation {
     pub in_own_thread: bool,
     /// It destroys what survivors constructed, too.
     pub takes_all_names: bool,
+    /// What it did is seen in the segment only, not in a copy, whose collections a process that uses those
+    /// of the segment cannot follow.
+    pub of_its_own: bool,
 }
 
 type Prepare = for<'s> fn(&'s Stage<'_>, &'s Victim<'_>) -> Act<'s>;
@@ -75,6 +82,7 @@ impl Operation {
             least: 0,
             in_own_thread: false,
             takes_all_names: false,
+            of_its_own: false,
         }
     }
 
@@ -104,6 +112,10 @@ impl Operation {
         Operation { takes_all_names: true, ..self }
     }
 
+    const fn of_its_own(self) -> Operation {
+        Operation { of_its_own: true, ..self }
+    }
+
     const fn in_own_thread(self) -> Operation {
         Operation { in_own_thread: true, ..self }
     }
@@ -113,7 +125,7 @@ impl Operation {
 pub fn all() -> impl Iterator<Item = &'static Operation> {
     let with_parts = trees::OPERATIONS;
     let all = processes::OPERATIONS.iter().chain(memory::OPERATIONS);
-    all.chain(objects::OPERATIONS).chain(with_parts)
+    all.chain(objects::OPERATIONS).chain(with_parts).chain(lists::OPERATIONS)
 }
 
 /// Bytes of a block of which 16 fill a unit, and a magazine.

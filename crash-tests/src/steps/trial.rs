@@ -1,6 +1,6 @@
 //! What is tried: each operation alone, and some while what another victim left is not recovered yet.
 
-use crate::operations::{self, Operation, objects, processes};
+use crate::operations::{self, Operation, lists, objects, processes};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -46,7 +46,7 @@ impl fmt::Display for Place {
 }
 
 /// Operations in which one died whom the victim recovers, and every how many-th step of them.
-const RECOVERED: [(&str, u64); 24] = [
+const RECOVERED: [(&str, u64); 26] = [
     ("construct-new", 1),
     ("construct-known-name", 1),
     ("construct-run", 3),
@@ -71,7 +71,13 @@ const RECOVERED: [(&str, u64); 24] = [
     ("names-growth", 61),
     ("trim-names", 61),
     ("recover", 40),
+    ("change-push-grows", 12),
+    ("change-set", 8),
 ];
+
+/// Operations in which one died, and how many of its steps are between two of its deaths that are tried,
+/// while it had a lock that the victim then takes from it.
+const TAKEN: [(&str, u64); 2] = [("change-push-grows", 9), ("change-set", 6)];
 
 /// Operations in which one died while it destroyed the object of a name that the victim constructs.
 const DISPLACED: [&str; 2] = ["destroy", "destroy-own"];
@@ -102,7 +108,22 @@ pub fn all() -> impl Iterator<Item = Trial> {
         },
         first: Some(First { operation: of(name), every: 1 }),
     });
-    alone.chain(recovered).chain(displaced)
+    let taken = TAKEN.into_iter().map(|(name, every)| {
+        let operation = of(name);
+        Trial {
+            name: format!("take-after-{name}"),
+            // Whether the first one's change was made is told by the list that is left, if it is.
+            operation: Operation {
+                prepare: lists::take,
+                after: lists::TAKEN,
+                in_parts: true,
+                least: 30,
+                ..operation.clone()
+            },
+            first: Some(First { operation, every }),
+        }
+    });
+    alone.chain(recovered).chain(displaced).chain(taken)
 }
 
 fn of(name: &str) -> &'static Operation {

@@ -5,6 +5,7 @@
 //! begins when the mortal is dead. In the end all that the mortal did not publish must be there again,
 //! once, and its numbers must be free.
 
+mod changes;
 mod heap;
 mod names;
 mod recovery;
@@ -17,7 +18,7 @@ use sharena::model::{BLOCK, Worker, World};
 use std::rc::Rc;
 
 pub fn models() -> Vec<Model> {
-    [heap::models(), names::models(), recovery::models()].concat()
+    [heap::models(), names::models(), recovery::models(), changes::models()].concat()
 }
 
 fn model(

@@ -29,7 +29,9 @@ fn pins(busy: &Busy, intent: Intent) -> Option<Plant<'_>> {
             Some(set(&record.array, busy.current().offset))
         }
         Intent::Destroy { object, .. } => Some(set(&record.hazards[0], object)),
-        Intent::Fall { object, .. } => Some(set(&record.hazards[0], object | REAPER)),
+        Intent::Fall { object: it, .. } | Intent::Change { draft: it, .. } => {
+            Some(set(&record.hazards[0], it | REAPER))
+        }
         Intent::Reap { .. } => None,
     }
 }
