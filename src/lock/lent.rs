@@ -430,8 +430,8 @@ pub(super) fn enter<T: Shareable, L>(
     }
     let is_known =
         attached.is_creator() || attached.whole.try_lock().is_ok_and(|whole| whole.contains(&at));
-    if has_died || !is_known {
-        change::make_all_again(arena, place, at);
+    if (has_died || !is_known) && !change::make_all_again(arena, place, at) {
+        return false;
     }
     if is_known {
         return true;

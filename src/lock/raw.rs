@@ -237,7 +237,6 @@ impl RawMutex {
     }
 
     /// Whose the lock is.
-    #[cfg(loom)]
     pub fn owner(&self) -> Who {
         Who::in_word(self.0.load(Relaxed))
     }

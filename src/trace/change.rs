@@ -162,7 +162,7 @@ impl<'a> Written<'a> {
                 return None;
             }
             write(to, from, len);
-            at = from + (len - 1) * WORD;
+            at = from + len * WORD - WORD;
         }
         Some(())
     }
@@ -347,10 +347,11 @@ impl Said {
 }
 
 /// Makes all changes that the dead had begun, for one who has taken the lock at `held` from a dead holder,
-/// before it looks at the value.
+/// before it looks at the value; false: one cannot be made, as may be in a damaged segment.
 ///
 /// Waits for who is at one of them under another lock.
-pub fn make_all_again(arena: &Arena, party: &impl Party, held: u64) {
+#[must_use]
+pub fn make_all_again(arena: &Arena, party: &impl Party, held: u64) -> bool {
     for (lane, record) in arena.lanes() {
         let Some(Ok(intent @ Intent::Change { lock, draft })) = record.journal.read() else {
             continue;
@@ -365,18 +366,28 @@ pub fn make_all_again(arena: &Arena, party: &impl Party, held: u64) {
         });
         let Some(raw) = lock_at(arena, lock).filter(|_| is_dead) else { continue };
         let stands = || record.journal.read() == Some(Ok(intent));
-        // Who has it is at the change, unless that is made: then nobody need be waited for.
+        // Who has it is at the change, unless that is made: then nobody need be waited for. That it is
+        // another thread of this process takes no time; a damaged file may say so of nobody.
+        let mut patience = OWN_SLICES;
         while stands() {
             if raw.lock(party, Some(Moment::now().plus(SLICE))).is_ok() {
                 make_again(arena, lane, lock, draft);
                 raw.unlock(party.me(), false);
+            } else if raw.owner() == party.me() {
+                patience -= 1;
+                if patience == 0 {
+                    return false;
+                }
             }
         }
     }
+    true
 }
 
 /// How long one waits for a lock before one looks whether one still must, in nanoseconds.
 const SLICE: u64 = 1_000_000;
+/// How often, if it is this process that should have it.
+const OWN_SLICES: u32 = 2_000;
 
 /// The lock at `offset`; `None`: none can be there.
 fn lock_at(arena: &Arena, offset: u64) -> Option<&RawMutex> {

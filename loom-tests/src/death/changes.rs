@@ -40,7 +40,11 @@ fn all_or_nothing(heir: &Worker, world: &Rc<World>, it: Guarded, new: u64, worke
     heir.let_go(&fellow, it);
     assert_eq!(first, second, "a part of the change is made");
     let hangs = heir.free_if_part(new);
-    assert_eq!(hangs, first % 2 == 1, "the block hangs on a value that does not say so, or the reverse");
+    assert_eq!(
+        hangs,
+        first % 2 == 1,
+        "the block hangs on a value that does not say so, or the reverse"
+    );
     heir.withdraw(it);
     workers.iter().for_each(|worker| _ = worker.give_away_slabs());
     heir.give_away_slabs();
