@@ -27,6 +27,9 @@
 //! not been taken since; its word stands in a block that goes after it. All that is gone has a null
 //! word, so the walk begins anew at the root.
 //!
+//! **What a lock guards changes** meanwhile: walks leave it alone, but those of who knows that nobody can be
+//! there. How it is changed: [`change`].
+//!
 //! A reaper's pin keeps the object's memory like any, but does not count as a reader's, or two reapers
 //! would leave it to each other.
 
