@@ -128,7 +128,7 @@ pub const OPERATIONS: &[Operation] = &[
     .set_up(set_up_three)
     .turns(THREE, listed(&[0, 1, 2, 9]))
     .of_its_own()
-    .of_steps(20),
+    .of_steps(12),
     Operation::new("change-push-grows", |_, victim| {
         let new = text(victim.segment(), 9);
         changes(victim, move |list| list.push(new))
@@ -148,7 +148,7 @@ pub const OPERATIONS: &[Operation] = &[
     .set_up(set_up_three)
     .turns(THREE, listed(&[0, 1, 2, 9]))
     .of_its_own()
-    .of_steps(20),
+    .of_steps(12),
     Operation::new("change-pop", |_, victim| {
         changes(victim, |list| forget(list.pop().expect("there are three")))
     })

@@ -77,7 +77,7 @@ const RECOVERED: [(&str, u64); 26] = [
 
 /// Operations in which one died, and how many of its steps are between two of its deaths that are tried,
 /// while it had a lock that the victim then takes from it.
-const TAKEN: [(&str, u64); 2] = [("change-push-grows", 9), ("change-set", 6)];
+const TAKEN: [(&str, u64); 2] = [("change-push-grows", 3), ("change-set", 1)];
 
 /// Operations in which one died while it destroyed the object of a name that the victim constructs.
 const DISPLACED: [&str; 2] = ["destroy", "destroy-own"];
