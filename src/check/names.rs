@@ -6,6 +6,7 @@ use crate::heap::{Place, locate, state_of};
 use crate::layout::MAX_LANES;
 use crate::names::array::{Array, Slot, tag};
 use crate::names::entry::{Entry, Key, Life, ObjectHeader, Space, Value};
+use crate::process::journal::Intent;
 use crate::shareable::Shareable;
 use crate::stats::look::Arrays;
 use crate::sync::{Acquire, Relaxed};
@@ -296,7 +297,8 @@ impl<'a> Pass<'a> {
         } else if !life.is_whole() {
             match self.announced.get(&object).copied() {
                 Some(lane) => {
-                    self.unfinished(FindingKind::Object, name, lane, "destroying its object")
+                    self.unfinished(FindingKind::Object, name, lane, "destroying its object");
+                    self.check_tree(object, false, is_linked);
                 }
                 None => {
                     let text = format!(
@@ -332,6 +334,17 @@ impl<'a> Pass<'a> {
         let place = FindingPlace::Offset(offset);
         if let Some(lane) = self.announced.get(&offset).copied() {
             self.unfinished(FindingKind::Block, place, lane, "publishing or destroying this block");
+            let of_object = match self.arena.lane(lane).journal.read() {
+                Some(Ok(
+                    Intent::Link { object, .. }
+                    | Intent::Intern { object, .. }
+                    | Intent::Destroy { object, .. },
+                )) => object == offset,
+                _ => false,
+            };
+            if of_object {
+                self.check_tree(offset, false, is_still);
+            }
         } else if let Err(what) = fits(life, fingerprint, block) {
             self.damage(FindingKind::Block, place, format!("a published block {what}"));
         } else if !life.is_whole() {
