@@ -334,15 +334,9 @@ impl<'a> Pass<'a> {
         let place = FindingPlace::Offset(offset);
         if let Some(lane) = self.announced.get(&offset).copied() {
             self.unfinished(FindingKind::Block, place, lane, "publishing or destroying this block");
-            let of_object = match self.arena.lane(lane).journal.read() {
-                Some(Ok(
-                    Intent::Link { object, .. }
-                    | Intent::Intern { object, .. }
-                    | Intent::Destroy { object, .. },
-                )) => object == offset,
-                _ => false,
-            };
-            if of_object {
+            // Of one that is not linked yet the parts are private, and free again when it is recovered.
+            let intent = self.arena.lane(lane).journal.read();
+            if matches!(intent, Some(Ok(Intent::Destroy { object, .. })) if object == offset) {
                 self.check_tree(offset, false, is_still);
             }
         } else if let Err(what) = fits(life, fingerprint, block) {
