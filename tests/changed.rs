@@ -380,3 +380,50 @@ proptest! {
         prop_assert_eq!(report.looked.parts, parts as u64);
     }
 }
+
+/// Check reads behind locks that are free, while others take them and give back what it reads.
+#[test]
+fn nothing_false_is_found_beside_those_who_change() {
+    let segment = Options::new().capacity(8 << 20).create_anonymous().unwrap();
+    let list = segment.construct::<Names>("list", Mutex::new(Vec::new())).unwrap();
+    let map = Mutex::new(HashMap::<u64, String>::new());
+    let map = segment.construct("map", map).unwrap();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let is_done = || done.load(std::sync::atomic::Ordering::Relaxed);
+    let (list, map) = (&*list, &*map);
+    std::thread::scope(|scope| {
+        let changes = |seed: u64| {
+            let segment = segment.clone();
+            move || {
+                let text = |it| String::from_in(&format!("{it} {:>300}", "is long"), &segment);
+                let mut number = seed;
+                while !is_done() {
+                    number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                    let mut list = list.lock().unwrap();
+                    match number >> 61 {
+                        0 => list.clear(),
+                        1 => list.retain(|text| !text.starts_with('3')),
+                        _ if list.len() < 500 => list.push(text(number)),
+                        _ => list.truncate(9),
+                    }
+                    drop(list);
+                    let mut map = map.lock().unwrap();
+                    match number >> 61 {
+                        0 => map.clear(),
+                        1 => drop(map.remove(&(number >> 40 & 63))),
+                        _ => drop(map.insert(number >> 40 & 63, text(number))),
+                    }
+                }
+            }
+        };
+        scope.spawn(changes(1));
+        scope.spawn(changes(2));
+        for _ in 0..40 {
+            let report = segment.check().unwrap();
+            assert_eq!(report.damages().count(), 0, "{report}");
+            segment.trim().unwrap();
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    assert_whole(&segment);
+}

@@ -274,12 +274,15 @@ impl Pass<'_> {
             Intent::Change { draft, .. } => ("changing what a lock guards", [draft, 0, 0]),
         };
         if let Intent::Change { draft, .. } = intent
-            && let Some(said) = Said::of(self.arena, lane, draft)
+            && matches!(self.standing(lane), Standing::Dead(_))
         {
-            said.new.iter().chain(&said.graves).for_each(|block| {
-                self.announced.insert(*block, lane);
-            });
-            if matches!(self.standing(lane), Standing::Dead(_)) {
+            // Behind its fence: the draft is backed as long as it is held, if the journal still says so.
+            self.looker.hold(draft);
+            let stands = record.journal.read() == Some(Ok(intent));
+            if let Some(said) = Said::of(self.arena, lane, draft).filter(|_| stands) {
+                said.new.iter().chain(&said.graves).for_each(|block| {
+                    self.announced.insert(*block, lane);
+                });
                 self.changes.extend(said.words(self.arena));
             }
         }

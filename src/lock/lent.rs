@@ -93,7 +93,11 @@ impl<'a> Home<'a> {
         let state = locate(&attached.arena, lock).and_then(|it| state_of(&attached.arena, &it));
         match state {
             Some(State::Private) => Home::Own,
-            _ => Home::Published { attached, lock },
+            Some(State::Published | State::Part | State::Doomed) => {
+                Home::Published { attached, lock }
+            }
+            // Raw memory: nobody could find there what hangs on the value.
+            _ => panic!("a collection behind a lock lies in an object, not in memory of no type"),
         }
     }
 }
@@ -354,7 +358,7 @@ impl<'a> Change<'a> {
         listed.map_err(|fault| match fault {
             Fault::Foreign => AllocError::Foreign,
             Fault::Guarded => AllocError::Guarded,
-            Fault::Damaged(_) => AllocError::Corrupt,
+            Fault::Moved | Fault::Damaged(_) => AllocError::Corrupt,
         })
     }
 
@@ -414,7 +418,6 @@ pub(crate) unsafe fn store<T>(at: *mut T, number: u64) {
 
 /// What stands behind a lock that was just taken is ready to be looked at: what dead holders had begun is
 /// made, and it has been looked at once by this process; false: it is no value.
-#[cold]
 pub(super) fn enter<T: Shareable, L>(
     place: &Place<'_>,
     lock: &L,

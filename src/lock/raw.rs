@@ -236,7 +236,7 @@ impl RawMutex {
         Taken::of(self.0.load(Relaxed))
     }
 
-    /// Whose the lock is.
+    /// Whose the lock is. Relaxed: nothing of the owner's is looked at.
     pub fn owner(&self) -> Who {
         Who::in_word(self.0.load(Relaxed))
     }

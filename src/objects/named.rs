@@ -400,6 +400,7 @@ fn own_parts(names: Names<'_>, map: &Map, block: u64, name: &str) -> Result<Vec<
     tree.own_parts().map_err(|fault| match fault {
         Fault::Foreign => ObjectError::Foreign { name: name.into() },
         Fault::Guarded => ObjectError::Guarded { name: name.into() },
+        Fault::Moved => ObjectError::Corrupt { what: "a private value was changed by another" },
         Fault::Damaged(what) => ObjectError::Corrupt { what },
     })
 }

@@ -117,7 +117,8 @@ impl Draft {
         let words = graves.chain([counts]).chain(self.new.iter().copied()).chain(runs);
         let first = arena.at(block + HEAD * WORD).cast::<AtomicU64>();
         for (i, word) in words.enumerate() {
-            // SAFETY: within the block, which is the caller's alone and has `bytes`.
+            // SAFETY: within the block, which is the caller's alone and has `bytes`. Who reads it found it by
+            // the journal, which is opened behind, by a Release.
             unsafe { first.add(i).write(AtomicU64::new(word)) };
         }
     }
@@ -142,6 +143,7 @@ impl<'a> Written<'a> {
 
     fn word(&self, at: u64) -> Option<u64> {
         let inside = at >= self.block && at.checked_add(WORD)? <= self.end;
+        // Relaxed: written before the journal was opened, of which the caller has read that.
         inside.then(|| self.arena.word(at).map(|word| word.load(Relaxed)))?
     }
 
@@ -192,7 +194,8 @@ impl<'a> Written<'a> {
             for i in 0..len {
                 let word = |at: u64| arena.word(at + i * WORD);
                 if let (Some(from), Some(to)) = (word(from), word(to)) {
-                    // Release: the new blocks are marked, and filled.
+                    // Release: the new blocks are marked, and filled; partner: Acquire of the lock by who comes
+                    // next. Relaxed: as in `word`.
                     to.store(from.load(Relaxed), Release);
                 }
             }
@@ -415,7 +418,8 @@ impl Party for Helper<'_> {
         let record = &self.arena.participants()[usize::from(tenure.id.0)];
         // Acquire pairs with the CAS of who marked it.
         let word = ParticipantWord::of(record.word.load(Acquire));
-        !matches!(word, Some(ParticipantWord::Live { .. }) if word.is_some_and(|word| word.counter() == tenure.counter))
+        let live = word.filter(|word| matches!(word, ParticipantWord::Live { .. }));
+        live.is_none_or(|word| word.counter() != tenure.counter)
     }
     fn look_for_dead(&self) {}
 }

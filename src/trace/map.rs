@@ -76,7 +76,10 @@ pub struct Map {
     pub checks: Vec<Check>,
 }
 
-/// Whether the bytes there are a value: [`Shareable::is_valid`], with the same conditions.
+/// Whether the bytes there are a value.
+///
+/// # Safety
+/// As of [`Shareable::is_valid`].
 pub type Check = unsafe fn(*const u8) -> bool;
 
 /// Nodes and items that a map has at most, so that a damaged one costs little.
@@ -95,6 +98,12 @@ impl Map {
         let mut tracer = Tracer::default();
         tracer.node_of::<T>();
         Map { nodes: tracer.nodes, checks: tracer.checks }
+    }
+
+    /// Whether anything hangs on what a lock guards.
+    pub fn has_locks(&self) -> bool {
+        let is_lock = |item: &Item| matches!(item.part, Part::Lock { .. });
+        self.nodes.iter().any(|node| node.items.iter().any(is_lock))
     }
 
     /// As it stands in a segment.

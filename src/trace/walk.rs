@@ -37,6 +37,8 @@ pub enum Fault {
     Foreign,
     /// A lock guards something that has blocks already.
     Guarded,
+    /// Something that was changed meanwhile, or could not be kept from that.
+    Moved,
     /// Something that cannot be.
     Damaged(&'static str),
 }
@@ -64,6 +66,12 @@ pub enum AtLock {
 pub trait Walker {
     /// Whether blocks of this state belong to the tree.
     fn accepts(&self, state: Option<State>, place: &Place) -> bool;
+
+    /// Before anything of the part is looked at: keeps its memory from being given back; whether it did, so
+    /// that the word must be looked at again.
+    fn keep(&mut self, _: Limb) -> Result<bool, Fault> {
+        Ok(false)
+    }
 
     /// Before the part's own parts.
     fn enter(&mut self, limb: Limb) -> Result<(), Fault>;
@@ -213,6 +221,7 @@ impl<'a> Tree<'a> {
                     if limb.word.bits() == 0 && (null || walker.resumes()) {
                         continue;
                     }
+                    self.keep(walker, limb)?;
                     self.check_block(tag, limb.word, node, (1, 0), walker)?;
                     enter(walker, limb)?;
                     stack.push(self.frame(node, limb.word.offset(), 1, Some(limb)));
@@ -230,6 +239,7 @@ impl<'a> Tree<'a> {
                         }
                         continue;
                     }
+                    self.keep(walker, limb)?;
                     self.check_block(tag, limb.word, node, (capacity, 0), walker)?;
                     if text && walker.looks_at_values() && !self.is_text(limb.word.offset(), len) {
                         return Err(Fault::Damaged("a string is not UTF-8"));
@@ -249,6 +259,7 @@ impl<'a> Tree<'a> {
                     if !buckets.is_power_of_two() || buckets < 8 || len > buckets {
                         return Err(Fault::Damaged("a map has a size that is none"));
                     }
+                    self.keep(walker, limb)?;
                     self.check_block(tag, limb.word, node, (buckets, 1), walker)?;
                     enter(walker, limb)?;
                     let mut frame = self.frame(node, limb.word.offset(), buckets, Some(limb));
@@ -265,6 +276,12 @@ impl<'a> Tree<'a> {
     fn frame(&self, node: u32, at: u64, count: u64, limb: Option<Limb>) -> Frame {
         let is_plain = self.map.nodes[node as usize].items.is_empty();
         Frame { node, at, left: if is_plain { 0 } else { count }, item: 0, limb, control: 0 }
+    }
+
+    fn keep(&self, walker: &mut impl Walker, limb: Limb) -> Result<(), Fault> {
+        // Behind the walker's fence: while the word leads there, the part was not given back before it.
+        let is_moved = walker.keep(limb)? && self.number(limb.word_at, 8) != limb.word.bits();
+        if is_moved { Err(Fault::Moved) } else { Ok(()) }
     }
 
     /// Whether a word leads to a block for `count` values of `node`, and `more` bytes for each.
@@ -381,7 +398,7 @@ impl Tree<'_> {
 pub struct Checked {
     pub parts: Vec<u64>,
     pub whole: Result<(), &'static str>,
-    /// Whether more may hang on it, behind a lock that is held.
+    /// Whether more may hang on it, behind a lock that is held or was just taken.
     pub has_more: bool,
 }
 
@@ -397,17 +414,29 @@ pub struct View<'a> {
 }
 
 struct CheckedList<'a> {
+    names: &'a Names<'a>,
     parts: Vec<u64>,
     has_more: Cell<bool>,
     view: View<'a>,
+    /// Pins of the parts that the walk is in, where a lock lets others give parts back meanwhile.
+    pins: Option<Vec<HazardIndex>>,
 }
 
 impl Walker for CheckedList<'_> {
     fn accepts(&self, state: Option<State>, _: &Place) -> bool {
         matches!(state, Some(State::Private | State::Part))
     }
+    fn keep(&mut self, limb: Limb) -> Result<bool, Fault> {
+        let Some(pins) = &mut self.pins else { return Ok(false) };
+        pins.push(self.names.pinned(limb.word.offset()).map_err(|_| Fault::Moved)?);
+        Ok(true)
+    }
     fn enter(&mut self, limb: Limb) -> Result<(), Fault> {
         self.parts.push(limb.word.offset());
+        Ok(())
+    }
+    fn leave(&mut self, _: Limb) -> Result<(), Fault> {
+        self.pins.as_mut().and_then(Vec::pop).into_iter().for_each(|pin| self.names.unpin(pin));
         Ok(())
     }
     fn at_lock(&self, word: u64) -> AtLock {
@@ -472,16 +501,117 @@ impl<'a> Names<'a> {
             return Ok(Checked { parts: Vec::new(), whole, has_more: false });
         };
         tree.changes = Some(view.changes);
-        let mut list = CheckedList { parts: Vec::new(), has_more: Cell::new(false), view };
-        let whole = tree.walk(&mut list).map_err(|fault| match fault {
-            Fault::Foreign => "a block is of another segment",
-            Fault::Guarded => "a lock guards what it cannot",
-            Fault::Damaged(what) => what,
-        });
+        let has_more = Cell::new(false);
+        let pins = tree.map.has_locks().then(Vec::new);
+        let mut list = CheckedList { names: self, parts: Vec::new(), has_more, view, pins };
+        let walked = tree.walk(&mut list);
+        list.pins.into_iter().flatten().for_each(|pin| self.unpin(pin));
+        let whole = match walked {
+            Ok(()) => Ok(()),
+            Err(Fault::Moved) => {
+                list.has_more.set(true);
+                Ok(())
+            }
+            Err(Fault::Foreign) => Err("a block is of another segment"),
+            Err(Fault::Guarded) => Err("a lock guards what it cannot"),
+            Err(Fault::Damaged(what)) => Err(what),
+        };
         Ok(Checked { parts: list.parts, whole, has_more: list.has_more.get() })
     }
 
     pub(super) fn pinned(&self, offset: u64) -> Result<HazardIndex, Refused> {
         self.heap.lane.pins.pin(self.record(), offset).ok_or(Refused::TooManyPins)
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::collections::{String, Vec, VecMut};
+    use crate::lock::Mutex;
+    use crate::sync::Release;
+    use crate::{Options, Segment};
+
+    type List = Mutex<Vec<String>>;
+
+    fn with_list() -> Segment {
+        let segment = Options::new().capacity(1 << 20).create_anonymous().unwrap();
+        let list = segment.construct::<List>("list", Mutex::new(Vec::new())).unwrap();
+        let mut guard = list.lock().unwrap();
+        guard.push(String::from_in("a text that has a block", &segment));
+        drop(guard);
+        drop(list);
+        segment
+    }
+
+    /// Calls `act` with the table of names and the object.
+    fn look<R>(segment: &Segment, act: impl FnOnce(Names<'_>, u64) -> R) -> R {
+        let done = segment.with_names(|names| {
+            let key = Key::new(names.heap.arena, Space::Named, b"list");
+            let pinned = names.find(&key).unwrap().unwrap();
+            let done = act(names, pinned.object);
+            names.unpin(pinned.hazard);
+            Ok(done)
+        });
+        done.unwrap()
+    }
+
+    /// Keeps each part, but the word that leads to the last of `parts` changes before that.
+    struct Keeps<'a> {
+        arena: &'a Arena,
+        left: u32,
+    }
+
+    impl Walker for Keeps<'_> {
+        fn accepts(&self, _: Option<State>, _: &Place) -> bool {
+            true
+        }
+        fn keep(&mut self, limb: Limb) -> Result<bool, Fault> {
+            self.left = self.left.wrapping_sub(1);
+            if self.left == 0 {
+                self.arena.word(limb.word_at).unwrap().store(0, Release);
+            }
+            Ok(true)
+        }
+        fn enter(&mut self, _: Limb) -> Result<(), Fault> {
+            Ok(())
+        }
+        fn at_lock(&self, _: u64) -> AtLock {
+            AtLock::Enter
+        }
+    }
+
+    #[test]
+    fn a_part_is_not_looked_at_if_its_word_changed_before_it_was_kept() {
+        for (left, expected) in [(0, Ok(())), (2, Err(Fault::Moved)), (1, Err(Fault::Moved))] {
+            let segment = with_list();
+            look(&segment, |names, object| {
+                let map = Map::of::<List>();
+                let tree = Tree::of(names.heap.arena, &map, object).unwrap();
+                assert_eq!(tree.walk(&mut Keeps { arena: names.heap.arena, left }), expected);
+            });
+        }
+    }
+
+    #[test]
+    fn what_can_be_given_back_meanwhile_is_kept_while_it_is_looked_at_and_no_longer() {
+        let segment = with_list();
+        look(&segment, |names, object| {
+            let (changes, is_alive) = (HashMap::new(), |_| true);
+            let view = View { falls: false, changes: &changes, is_alive: &is_alive };
+            let pins = &names.heap.lane.pins;
+            let before = pins.count();
+            let checked = names.check_parts_of(object, view).unwrap();
+            assert_eq!((checked.parts.len(), checked.has_more), (2, false));
+            assert_eq!(pins.count(), before);
+            // Without pins to spare nothing is said of what hangs there.
+            let taken: std::vec::Vec<_> =
+                std::iter::from_fn(|| pins.pin(names.record(), 16)).collect();
+            taken[..1].iter().for_each(|pin| names.unpin(*pin));
+            let checked = names.check_parts_of(object, view).unwrap();
+            assert!(checked.has_more && checked.whole.is_ok());
+            assert_eq!(pins.count() as usize, crate::process::lane::HAZARDS - 1);
+            taken[1..].iter().for_each(|pin| names.unpin(*pin));
+        });
     }
 }

@@ -71,8 +71,8 @@ const RECOVERED: [(&str, u64); 26] = [
     ("names-growth", 61),
     ("trim-names", 61),
     ("recover", 40),
-    ("change-push-grows", 12),
-    ("change-set", 8),
+    ("change-push-grows", 3),
+    ("change-set", 2),
 ];
 
 /// Operations in which one died, and how many of its steps are between two of its deaths that are tried,

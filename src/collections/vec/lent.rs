@@ -200,21 +200,7 @@ pub trait VecMut<T: Shareable>: Lend<Value = Vec<T>> {
     where
         T: TryClone,
     {
-        let mut place = self.lend();
-        let len = place.len();
-        assert!(index < len, "index {index} of {len} elements");
-        let Some(mut change) = Change::of(place.home()) else {
-            return Ok(own(&mut place).remove(index));
-        };
-        let copy = place[index].try_clone()?;
-        let vec = place.as_ptr();
-        let (first, ..) = parts(vec);
-        let at = first.wrapping_add(index);
-        change.bury(at, 1)?;
-        change.write(at, at.wrapping_add(1), len - index - 1);
-        set_len(&mut change, vec, len - 1);
-        change.make()?;
-        Ok(copy)
+        taken_out(&mut self.lend(), index, Gap::Closed)
     }
 
     /// Takes out the element at `index`, and gives a copy of it; the last one takes its place.
@@ -229,23 +215,7 @@ pub trait VecMut<T: Shareable>: Lend<Value = Vec<T>> {
     where
         T: TryClone,
     {
-        let mut place = self.lend();
-        let len = place.len();
-        assert!(index < len, "index {index} of {len} elements");
-        let Some(mut change) = Change::of(place.home()) else {
-            return Ok(own(&mut place).swap_remove(index));
-        };
-        let copy = place[index].try_clone()?;
-        let vec = place.as_ptr();
-        let (first, ..) = parts(vec);
-        let (at, last) = (first.wrapping_add(index), first.wrapping_add(len - 1));
-        change.bury(at, 1)?;
-        if index != len - 1 {
-            change.write(at, last, 1);
-        }
-        set_len(&mut change, vec, len - 1);
-        change.make()?;
-        Ok(copy)
+        taken_out(&mut self.lend(), index, Gap::FilledByLast)
     }
 
     /// Drops the elements from number `len` on.
@@ -480,6 +450,44 @@ fn inserted<T: Shareable>(
     change.write(first.wrapping_add(index), rest.as_ptr().cast(), rest.len());
     set_len(&mut change, vec, len + 1);
     change.make()
+}
+
+/// What becomes of the place of an element that is taken out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Gap {
+    /// Those behind it move down.
+    Closed,
+    /// The last one goes there.
+    FilledByLast,
+}
+
+/// Takes out the element at `index`; a copy of it.
+#[track_caller]
+fn taken_out<T: Shareable + TryClone>(
+    place: &mut Mut<'_, Vec<T>>,
+    index: usize,
+    gap: Gap,
+) -> Result<T, AllocError> {
+    let len = place.len();
+    assert!(index < len, "index {index} of {len} elements");
+    let Some(mut change) = Change::of(place.home()) else {
+        return Ok(match gap {
+            Gap::Closed => own(place).remove(index),
+            Gap::FilledByLast => own(place).swap_remove(index),
+        });
+    };
+    let copy = place[index].try_clone()?;
+    let vec = place.as_ptr();
+    let at = parts(vec).0.wrapping_add(index);
+    let behind = len - index - 1;
+    change.bury(at, 1)?;
+    match gap {
+        Gap::Closed => change.write(at, at.wrapping_add(1), behind),
+        Gap::FilledByLast => change.write(at, at.wrapping_add(behind), behind.min(1)),
+    }
+    set_len(&mut change, vec, len - 1);
+    change.make()?;
+    Ok(copy)
 }
 
 /// Only the first `len`, of more.
