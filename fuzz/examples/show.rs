@@ -21,6 +21,19 @@ fn main() {
             }
         }
     }
+    if target == "hostile"
+        && let Some((mode, sparse, acts)) = sharena_fuzz::targets::hostile_file(&data)
+    {
+        println!("mode {mode:#x}, {} bytes", sparse.size);
+        let file = sharena_fuzz::file::File::of(&sparse);
+        let segment =
+            sharena::Options::new().recover_at_open(mode & 2 == 0).open_fd(file.descriptor());
+        match segment.map(|segment| segment.check()) {
+            Ok(Ok(report)) => println!("at first: {report}"),
+            refused => println!("at first: {refused:?}"),
+        }
+        acts.iter().for_each(|record| println!("{record:x?}"));
+    }
     let found = sharena_fuzz::targets::ALL.iter().find(|found| found.name == target);
     (found.expect("a target's name").run)(&data);
 }

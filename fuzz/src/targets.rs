@@ -42,7 +42,13 @@ pub const ALL: &[Target] = &[
 /// set, a file that begins as a segment is one of this format and layout: so that inputs keep their
 /// meaning when those change.
 pub fn hostile(data: &[u8]) {
-    let Some((mode, rest)) = data.split_first() else { return };
+    let Some((mode, sparse, acts)) = hostile_file(data) else { return };
+    use_file(|| File::of(&sparse), &acts, mode & 2 == 0, mode & 4 == 0);
+}
+
+/// How the file is opened, the file, and what is done with it.
+pub fn hostile_file(data: &[u8]) -> Option<(u8, Sparse, Vec<Record>)> {
+    let (mode, rest) = data.split_first()?;
     let (mut sparse, records) = match mode % 2 {
         0 => (Sparse { size: rest.len() as u64, parts: vec![(0, rest.to_vec())] }, &[][..]),
         _ => {
@@ -57,9 +63,8 @@ pub fn hostile(data: &[u8]) {
     if mode & 8 == 0 {
         renew(&mut sparse);
     }
-    let records: Vec<Record> =
-        Record::all(records).map(|record| Record { tag: record.tag | ACT, ..record }).collect();
-    use_file(|| File::of(&sparse), &records, mode & 2 == 0, mode & 4 == 0);
+    let acts = Record::all(records).map(|record| Record { tag: record.tag | ACT, ..record });
+    Some((*mode, sparse, acts.collect()))
 }
 
 /// Gives a file that begins as a segment the format and layout of this build.

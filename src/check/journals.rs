@@ -59,13 +59,35 @@ impl Pass<'_> {
                 Intent::Fall { object, part, .. } => self.may_fall(lane, object, part),
                 Intent::Change { lock, draft } => self.may_be_changed(lane, lock, draft),
             };
-            let fits = fits && has_pins(record, intent);
+            let fits = fits && has_pins(record, intent) && self.keeps_names(&chain, record, intent);
             // Recovered meanwhile? The journal is closed before the pins are cleared.
             if !fits && stands() {
                 let text = format!("what its journal says does not fit what is there: {intent:x?}");
                 self.damage(FindingKind::Journal, lane, text);
             }
         }
+    }
+
+    /// Whether the lane keeps the array in which what its journal says of a name stands, or an older one: all
+    /// that follow are kept with it. Else names that nobody keeps are given back under the journal.
+    fn keeps_names(&self, chain: &Arrays<'_>, record: &LaneRecord, intent: Intent) -> bool {
+        let first = record.array.load(Acquire);
+        let mut kept = chain.arrays.iter().skip_while(|array| array.offset != first);
+        match intent {
+            Intent::Link { entry, .. } => kept.any(|array| self.stands_in(array, entry)),
+            Intent::Destroy { entry, .. } => {
+                entry == 0 || kept.any(|array| self.stands_in(array, entry))
+            }
+            Intent::Intern { array, .. } | Intent::Grow { array, .. } => {
+                kept.any(|kept| kept.offset == array)
+            }
+            Intent::Reap { .. } | Intent::Fall { .. } | Intent::Change { .. } => true,
+        }
+    }
+
+    fn stands_in(&self, array: &Array<'_>, entry: u64) -> bool {
+        let key = Entry::at(self.arena, entry).and_then(|entry| entry.key(self.arena));
+        key.is_some_and(|key| array.has(key.hash, entry))
     }
 
     fn is_interned(&self, entry: u64) -> bool {
@@ -199,7 +221,8 @@ impl Pass<'_> {
         };
         let stands_on = || {
             let next = Array::at(self.arena, view.next().load(Acquire));
-            next.zip(dead.key(self.arena)).is_none_or(|(next, key)| next.has(key.hash, entry))
+            let has_name = dead.key(self.arena).is_some();
+            next.is_none_or(|next| !has_name || self.stands_in(&next, entry))
         };
         let is_there = match self.slot(array, slot) {
             Some(Slot::Entry { entry: there, .. }) => there == entry,
@@ -225,16 +248,14 @@ impl Pass<'_> {
     }
 }
 
-/// Whether the lane keeps what its journal rests on.
+/// Whether the lane keeps the block that its journal rests on.
 fn has_pins(record: &LaneRecord, intent: Intent) -> bool {
     let keeps = |offset| record.hazards.iter().any(|hazard| hazard.load(Acquire) == offset);
     match intent {
-        Intent::Link { .. } | Intent::Intern { .. } | Intent::Grow { .. } => {
-            record.array.load(Acquire) != 0
-        }
         Intent::Destroy { object, .. } => keeps(object),
         Intent::Fall { object, .. } => keeps(object | REAPER),
         Intent::Change { draft, .. } => keeps(draft | REAPER),
+        Intent::Link { .. } | Intent::Intern { .. } | Intent::Grow { .. } => true, // names alone
         Intent::Reap { .. } => true, // the root says that it is at the array
     }
 }

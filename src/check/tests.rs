@@ -471,6 +471,7 @@ fn what_the_dead_left_is_no_damage() {
         busy.unit(tail, Unit::Tail { back: 4, lane: parked }),
         set(&busy.arena().lane(parked).hazards[0], busy.unnamed),
         set(&busy.arena().lane(parked).hazards[1], busy.object("n005")),
+        set(&busy.arena().lane(parked).array, busy.current().offset),
         busy.removed(SetId::LimboRuns, busy.limbo_run),
         Plant {
             apply: Box::new(|| {

@@ -22,17 +22,18 @@ struct Things {
 }
 
 /// What a lane keeps pinned while its journal says so.
-fn pins(busy: &Busy, intent: Intent) -> Option<Plant<'_>> {
+fn pins(busy: &Busy, intent: Intent) -> Vec<Plant<'_>> {
     let record = busy.arena().lane(busy.parked);
+    let block = |word| set(&record.hazards[0], word);
+    let array = || set(&record.array, busy.current().offset);
     match intent {
-        Intent::Link { .. } | Intent::Intern { .. } | Intent::Grow { .. } => {
-            Some(set(&record.array, busy.current().offset))
-        }
-        Intent::Destroy { object, .. } => Some(set(&record.hazards[0], object)),
+        Intent::Link { .. } | Intent::Intern { .. } | Intent::Grow { .. } => vec![array()],
+        Intent::Destroy { entry: 0, object } => vec![block(object)],
+        Intent::Destroy { object, .. } => vec![block(object), array()],
         Intent::Fall { object: it, .. } | Intent::Change { draft: it, .. } => {
-            Some(set(&record.hazards[0], it | REAPER))
+            vec![block(it | REAPER)]
         }
-        Intent::Reap { .. } => None,
+        Intent::Reap { .. } => Vec::new(),
     }
 }
 
@@ -44,7 +45,7 @@ fn is_damage(busy: &Busy, intent: Intent, more: &[Plant<'_>]) -> bool {
     is_damage_beside(busy, intent, &more)
 }
 
-/// The same, where nothing is kept for the journal.
+/// The same, where nothing more is kept for the journal.
 fn is_damage_beside(busy: &Busy, intent: Intent, more: &[&Plant<'_>]) -> bool {
     let (arena, lane) = (busy.arena(), busy.parked);
     let journal = &arena.lane(lane).journal;
@@ -111,8 +112,21 @@ fn a_journal_says_what_may_be_undone() {
     for intent in fit {
         assert!(!is_damage(&busy, intent, &[]), "{intent:x?}");
     }
-    for intent in fit.into_iter().filter(|intent| pins(&busy, *intent).is_some()) {
-        assert!(is_damage_beside(&busy, intent, &[]), "nothing is kept for {intent:x?}");
+    for intent in fit {
+        let pins = pins(&busy, intent);
+        for missing in 0..pins.len() {
+            let kept: Vec<_> = pins.iter().enumerate().filter(|(i, _)| *i != missing).collect();
+            let kept: Vec<_> = kept.into_iter().map(|(_, pin)| pin).collect();
+            assert!(
+                is_damage_beside(&busy, intent, &kept),
+                "{missing} is not kept for {intent:x?}"
+            );
+        }
+    }
+    let next = set(busy.current().next(), loose);
+    let newer = set(&busy.arena().lane(busy.parked).array, loose);
+    for intent in [Intent::Link { entry, object }, Intent::Intern { entry, object, array, slot }] {
+        assert!(is_damage_beside(&busy, intent, &[&next, &newer]), "older than what is kept");
     }
     let unfit = [
         Intent::Link { entry: 0, object: unlinked },
@@ -179,7 +193,7 @@ fn a_journal_says_nothing_of_blocks_that_are_others() {
     let Things { entry, other_object, .. } = things(&busy);
     let (lane, journal) = (busy.parked, &busy.arena().lane(busy.parked).journal);
     let plants = [
-        pins(&busy, Intent::Link { entry, object: other_object }).unwrap(),
+        pins(&busy, Intent::Link { entry, object: other_object }).remove(0),
         set(busy.participant(1), ParticipantWord::Dead { counter: 1 }.word()),
         set(busy.owner(lane), LaneOwner::Active(ParticipantId(1).since(1)).word()),
         Plant {
