@@ -74,7 +74,8 @@ pub fn locate(arena: &Arena, offset: u64) -> Option<Place> {
             let kind = PlaceKind::Slab(block, unit);
             (index < cut.count).then_some(Place { start, bytes: u64::from(cut.size), kind })
         }
-        Unit::Run { len, .. } => {
+        // Of no unit, only a damaged file has one.
+        Unit::Run { len: len @ 1.., .. } => {
             let bytes = u64::from(len) * UNIT as u64;
             Some(Place { start: head.offset(), bytes, kind: PlaceKind::Run(head, unit) })
         }
@@ -483,6 +484,19 @@ mod tests {
             assert!(seen > 10, "{seen} classes leave something over");
         })
         .unwrap();
+    }
+
+    #[test]
+    fn a_run_of_no_units_holds_no_byte() {
+        let segment = Options::new().capacity(4 << 20).create_anonymous().unwrap();
+        let arena = &segment.attached().arena;
+        let layout = core::alloc::Layout::from_size_align(3 * UNIT, 16).unwrap();
+        let at = segment.allocate(layout).unwrap().to_bits();
+        assert_eq!(locate(arena, at + 2 * UNIT as u64).unwrap().bytes, 3 * UNIT as u64);
+        let head = UnitIndex::containing(at);
+        let Some(Unit::Run { lane, state, .. }) = arena.unit(head) else { panic!("a run") };
+        arena.unit_word(head).store(Unit::Run { len: 0, lane, state }.word(), Release);
+        assert!(locate(arena, at).is_none() && locate(arena, at + 2 * UNIT as u64).is_none());
     }
 
     #[test]
