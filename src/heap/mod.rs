@@ -490,9 +490,9 @@ mod tests {
     fn a_run_of_no_units_holds_no_byte() {
         let segment = Options::new().capacity(4 << 20).create_anonymous().unwrap();
         let arena = &segment.attached().arena;
-        let layout = core::alloc::Layout::from_size_align(3 * UNIT, 16).unwrap();
+        let layout = core::alloc::Layout::from_size_align(20 * UNIT, 16).unwrap();
         let at = segment.allocate(layout).unwrap().to_bits();
-        assert_eq!(locate(arena, at + 2 * UNIT as u64).unwrap().bytes, 3 * UNIT as u64);
+        assert_eq!(locate(arena, at + 2 * UNIT as u64).unwrap().start, at);
         let head = UnitIndex::containing(at);
         let Some(Unit::Run { lane, state, .. }) = arena.unit(head) else { panic!("a run") };
         arena.unit_word(head).store(Unit::Run { len: 0, lane, state }.word(), Release);
