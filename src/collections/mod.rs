@@ -44,13 +44,19 @@
 //! does nothing; the child must not change them.
 
 mod boxed;
+mod btree;
 mod key;
 mod map;
+mod pair;
 mod raw;
 mod string;
 mod vec;
 
 pub use boxed::Box;
+pub use btree::{
+    BTreeEntry, BTreeIntoIter, BTreeIter, BTreeIterMut, BTreeMap, BTreeMapMut, BTreeOccupiedEntry,
+    BTreeSet, BTreeSetIntoIter, BTreeSetIter, BTreeSetMut, BTreeVacantEntry,
+};
 pub use key::HashKey;
 pub use map::{Entry, HashMap, HashMapMut, OccupiedEntry, VacantEntry};
 pub use string::{String, StringMut};

@@ -1,6 +1,6 @@
 //! `Vec`: elements one behind the other in a block.
 
-mod lent;
+pub(super) mod lent;
 
 pub use lent::VecMut;
 
@@ -74,7 +74,7 @@ impl<T: Shareable> Vec<T> {
     }
 
     #[inline]
-    const fn with_tag(tag: Tag) -> Self {
+    pub(super) const fn with_tag(tag: Tag) -> Self {
         let capacity = IS_EMPTY_TYPE[Self::NO_BYTES as usize];
         Vec { word: Word::of_tag(tag), len: 0, capacity, elements: PhantomData }
     }
@@ -113,6 +113,32 @@ impl<T: Shareable> Vec<T> {
         let mut made = Self::try_new_in(segment)?;
         made.try_reserve(capacity)?;
         Ok(made)
+    }
+
+    /// Of its segment.
+    pub(super) fn tag(&self) -> Tag {
+        self.word.tag()
+    }
+
+    /// What leads to its block, if there is one.
+    pub(super) fn block(&self) -> Option<Word> {
+        Some(self.word).filter(|word| word.offset() != 0)
+    }
+
+    /// Where element `index` is.
+    #[inline(always)]
+    pub(super) fn at(&self, index: usize) -> *mut T {
+        self.start().wrapping_add(index)
+    }
+
+    /// Has the elements of `other`, byte by byte, which are those of both then.
+    ///
+    /// # Safety
+    /// There is room for them, and none here. They are dropped or changed as those of one alone.
+    pub(super) unsafe fn mirror(&mut self, other: &Self) {
+        // SAFETY: the caller's promise.
+        unsafe { self.start().copy_from_nonoverlapping(other.start(), other.len) };
+        self.len = other.len;
     }
 
     /// Elements that it has room for.

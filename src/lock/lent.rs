@@ -319,6 +319,12 @@ impl<'a> Change<'a> {
         self.draft.write(first, words);
     }
 
+    /// Whether a block is this process' own, and hangs on no published value.
+    pub fn is_own(&self, block: u64) -> bool {
+        let place = locate(&self.attached.arena, block);
+        place.and_then(|place| state_of(&self.attached.arena, &place)) == Some(State::Private)
+    }
+
     /// A block of this process' own hangs on the value from now on.
     pub fn hang_block(&mut self, block: u64) {
         self.draft.new.push(block);

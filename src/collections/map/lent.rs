@@ -1,6 +1,7 @@
 //! Changing a map that a lock guards.
 
-use super::{DELETED, EMPTY, GROUP, HashMap, Pair, Table, load, tag_of};
+use super::{DELETED, EMPTY, GROUP, HashMap, Table, load, tag_of};
+use crate::collections::pair::Pair;
 use crate::collections::{HashKey, TryClone, or_panic, raw};
 use crate::heap::error::AllocError;
 use crate::lock::lent::{Change, Lend, Mut};

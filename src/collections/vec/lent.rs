@@ -165,12 +165,16 @@ pub trait VecMut<T: Shareable>: Lend<Value = Vec<T>> {
         let mut place = self.lend();
         let len = place.len();
         assert!(index <= len, "index {index} of {len} elements");
-        let Some(change) = Change::of(place.home()) else {
+        let Some(mut change) = Change::of(place.home()) else {
             return own(&mut place).try_insert(index, value);
         };
         let vec = place.as_ptr();
         let mut value = ManuallyDrop::new(value);
-        inserted(vec, change, index, &value).inspect_err(|_| {
+        let inserted = match index < len {
+            true => insert(vec, &mut change, index, &value).and_then(|room| made(change, room)),
+            false => pushed(vec, change, &value),
+        };
+        inserted.inspect_err(|_| {
             // SAFETY: it hangs nowhere.
             unsafe { ManuallyDrop::drop(&mut value) };
         })
@@ -322,7 +326,7 @@ fn set_len<T: Shareable>(change: &mut Change<'_>, vec: *mut Vec<T>, len: usize) 
 }
 
 /// A block of this process' own for the elements of a vector.
-struct Room<T: Shareable> {
+pub(in crate::collections) struct Room<T: Shareable> {
     word: Word,
     capacity: usize,
     first: *mut T,
@@ -385,48 +389,40 @@ fn pushed<T: Shareable>(
     value: &ManuallyDrop<T>,
 ) -> Result<(), AllocError> {
     let (first, len, capacity) = parts(vec);
-    let room = match len == capacity {
-        true => Some(Room::larger(vec, 1, &change)?),
-        false => None,
-    };
-    let at = room.as_ref().map_or(first, |room| room.first).wrapping_add(len);
-    // SAFETY: there is room, and nobody looks there yet.
-    unsafe { at.copy_from_nonoverlapping(ptr::from_ref(&**value), 1) };
-    match room {
-        None if !T::HAS_BLOCKS => {
-            // SAFETY: the length of a vector that we have alone.
-            unsafe { store(len_at(vec), len as u64 + 1) };
-            Ok(())
-        }
-        None => {
-            change.hang(at, 1)?;
-            set_len(&mut change, vec, len + 1);
-            change.make()
-        }
-        Some(room) => {
-            change.hang(at, 1)?;
-            room.moves_in(vec, &mut change, len + 1);
-            change.make()?;
-            room.hangs();
-            Ok(())
-        }
+    if len == capacity || T::HAS_BLOCKS {
+        let room = insert(vec, &mut change, len, value)?;
+        return made(change, room);
     }
+    // SAFETY: there is room, where nobody looks yet; then it is shown, by one store.
+    unsafe {
+        first.add(len).copy_from_nonoverlapping(ptr::from_ref(&**value), 1);
+        store(len_at(vec), len as u64 + 1);
+    }
+    Ok(())
 }
 
-/// `value` at `index`. It is still the caller's if there is an error.
-fn inserted<T: Shareable>(
+/// Makes a change by which a vector got this room.
+pub(in crate::collections) fn made<T: Shareable>(
+    change: Change<'_>,
+    room: Option<Room<T>>,
+) -> Result<(), AllocError> {
+    change.make()?;
+    room.into_iter().for_each(Room::hangs);
+    Ok(())
+}
+
+/// Adds to a change that `value` comes to lie at `index`; the room that it needs for that, if any. `value` is
+/// still the caller's until the change is made.
+pub(in crate::collections) fn insert<T: Shareable>(
     vec: *mut Vec<T>,
-    mut change: Change<'_>,
+    change: &mut Change<'_>,
     index: usize,
     value: &ManuallyDrop<T>,
-) -> Result<(), AllocError> {
+) -> Result<Option<Room<T>>, AllocError> {
     let (first, len, capacity) = parts(vec);
-    if index == len {
-        return pushed(vec, change, value);
-    }
     let value = ptr::from_ref(&**value);
     if len == capacity {
-        let room = Room::larger(vec, 1, &change)?;
+        let room = Room::larger(vec, 1, change)?;
         // SAFETY: so many elements, into a block for more.
         unsafe {
             room.first.copy_from_nonoverlapping(first, index);
@@ -434,27 +430,45 @@ fn inserted<T: Shareable>(
             room.first.add(index + 1).copy_from_nonoverlapping(first.add(index), len - index);
         }
         change.hang(room.first.wrapping_add(index), 1)?;
-        room.replaces(vec, &mut change, len + 1);
-        change.make()?;
-        room.hangs();
-        return Ok(());
+        room.replaces(vec, change, len + 1);
+        return Ok(Some(room));
     }
     // Where nobody looks yet: its parts are found there.
     let spare = first.wrapping_add(len);
     // SAFETY: there is room.
     unsafe { spare.copy_from_nonoverlapping(value, 1) };
     change.hang(spare, 1)?;
-    let mut rest = std::vec::Vec::with_capacity(len - index + 1);
-    rest.push(taken(value));
-    rest.extend((index..len).map(|i| taken(first.wrapping_add(i))));
-    change.write(first.wrapping_add(index), rest.as_ptr().cast(), rest.len());
-    set_len(&mut change, vec, len + 1);
-    change.make()
+    if index < len {
+        let mut rest = std::vec::Vec::with_capacity(len - index + 1);
+        rest.push(taken(value));
+        rest.extend((index..len).map(|i| taken(first.wrapping_add(i))));
+        change.write(first.wrapping_add(index), rest.as_ptr().cast(), rest.len());
+    }
+    set_len(change, vec, len + 1);
+    Ok(None)
+}
+
+/// Adds to a change that the element at `index` is gone, and what hangs on it.
+pub(in crate::collections) fn remove<T: Shareable>(
+    vec: *mut Vec<T>,
+    change: &mut Change<'_>,
+    index: usize,
+    gap: Gap,
+) -> Result<(), AllocError> {
+    let (first, len, _) = parts(vec);
+    let (at, behind) = (first.wrapping_add(index), len - index - 1);
+    change.bury(at, 1)?;
+    match gap {
+        Gap::Closed => change.write(at, at.wrapping_add(1), behind),
+        Gap::FilledByLast => change.write(at, at.wrapping_add(behind), behind.min(1)),
+    }
+    set_len(change, vec, len - 1);
+    Ok(())
 }
 
 /// What becomes of the place of an element that is taken out.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Gap {
+pub(in crate::collections) enum Gap {
     /// Those behind it move down.
     Closed,
     /// The last one goes there.
@@ -477,15 +491,7 @@ fn taken_out<T: Shareable + TryClone>(
         });
     };
     let copy = place[index].try_clone()?;
-    let vec = place.as_ptr();
-    let at = parts(vec).0.wrapping_add(index);
-    let behind = len - index - 1;
-    change.bury(at, 1)?;
-    match gap {
-        Gap::Closed => change.write(at, at.wrapping_add(1), behind),
-        Gap::FilledByLast => change.write(at, at.wrapping_add(behind), behind.min(1)),
-    }
-    set_len(&mut change, vec, len - 1);
+    remove(place.as_ptr(), &mut change, index, gap)?;
     change.make()?;
     Ok(copy)
 }

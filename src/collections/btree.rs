@@ -1,0 +1,781 @@
+//! `BTreeMap`: keys in their order, in a tree of short vectors.
+//!
+//! After Bayer and McCreight, *Organization and Maintenance of Large Ordered Indices* (1972), and the
+//! one-way descents of Cormen, Leiserson, Rivest and Stein, *Introduction to Algorithms*, chapter 18: who
+//! puts something in splits what is full on the way down, so that there is room wherever it arrives.
+//!
+//! ```text
+//! node:  pairs [ p0 p1 … pn-1 ]   children [ c0 c1 … cn ], a leaf has none
+//!        c0 < p0 < c1 < p1 < … < pn-1 < cn,  all leaves equally deep
+//! ```
+//!
+//! A node is two vectors, which lie in the children of the node above, or in the map itself. So a tree is
+//! made of what trace maps, walks and falls know already, and no code but this knows that it is one.
+//!
+//! **Few pairs are no fault.** A node that has become small takes pairs from its neighbour, or is merged
+//! with it, where there is memory for that; where there is none, it stays, if need be without a pair. So
+//! taking out never fails, and all that rests on full nodes is speed.
+
+mod entry;
+mod iter;
+mod lent;
+mod set;
+
+pub use entry::{BTreeEntry, BTreeOccupiedEntry, BTreeVacantEntry};
+pub use iter::{BTreeIntoIter, BTreeIter, BTreeIterMut};
+pub use lent::{BTreeMapMut, BTreeSetMut};
+pub use set::{BTreeSet, BTreeSetIntoIter, BTreeSetIter};
+
+use super::pair::Pair;
+use super::{TryClone, Vec, or_panic};
+use crate::heap::error::AllocError;
+use crate::segment::Segment;
+use crate::shareable::{LayoutHash, Shareable};
+use crate::trace::map::Tracer;
+use crate::word::Tag;
+use core::borrow::Borrow;
+use core::mem::{self, ManuallyDrop, offset_of};
+use core::ops::{Index, RangeBounds};
+use core::ptr::NonNull;
+use core::{cmp, fmt, hash};
+
+/// Pairs of a node at most.
+const MOST: usize = 15;
+/// With fewer a node is small.
+const LEAST: usize = 5;
+
+/// std's `BTreeMap`, in a segment.
+///
+/// ```
+/// # use sharena::{Options, collections::{BTreeMap, String}};
+/// # let segment = Options::new().capacity(1 << 20).create_anonymous().unwrap();
+/// let mut prices = BTreeMap::new_in(&segment);
+/// prices.insert(101, String::from_in("ask", &segment));
+/// prices.insert(99, String::from_in("bid", &segment));
+/// assert_eq!(prices.first_key_value().unwrap().0, &99);
+/// assert_eq!(prices.range(100..).map(|(price, _)| *price).collect::<Vec<_>>(), [101]);
+/// ```
+#[repr(C)]
+pub struct BTreeMap<K: Shareable, V: Shareable> {
+    root: Node<K, V>,
+    len: usize,
+}
+
+#[repr(C)]
+struct Node<K: Shareable, V: Shareable> {
+    /// In their order.
+    pairs: Vec<Pair<K, V>>,
+    /// One more than pairs; of a leaf none.
+    children: Vec<Node<K, V>>,
+}
+
+// SAFETY: two vectors of Shareable types, at the offsets that the fingerprint names.
+unsafe impl<K: Shareable, V: Shareable> Shareable for Node<K, V> {
+    const NAME: u64 = LayoutHash::of_name("BTreeNode").parameter::<K>().parameter::<V>().finish();
+    const FINGERPRINT: u64 = LayoutHash::of_type::<Self>()
+        .field("pairs", offset_of!(Self, pairs), Vec::<Pair<K, V>>::FINGERPRINT)
+        .field("children", offset_of!(Self, children), Vec::<Self>::FINGERPRINT)
+        .finish();
+    const ANY_BITS: bool = false;
+    const HAS_BLOCKS: bool = true;
+    fn describe(out: &mut dyn fmt::Write) -> fmt::Result {
+        out.write_str("BTreeNode<")?;
+        Pair::<K, V>::describe(out)?;
+        out.write_str(">")
+    }
+    // SAFETY: the trait's. What the words lead to is looked at by whoever has the segment.
+    unsafe fn is_valid(at: *const Self) -> bool {
+        // SAFETY: the caller vouches for the aligned bytes; what is looked at are numbers.
+        let (pairs, children) = unsafe {
+            let (pairs, children) = (&raw const (*at).pairs, &raw const (*at).children);
+            if !Vec::is_valid(pairs) || !Vec::is_valid(children) {
+                return false;
+            }
+            ((*pairs).len(), (*children).len())
+        };
+        children == 0 || pairs.checked_add(1) == Some(children)
+    }
+    fn trace(map: &mut Tracer) {
+        // That it has one child more than pairs; and the parts.
+        map.opaque::<Self>();
+        map.field(offset_of!(Self, pairs), Vec::<Pair<K, V>>::trace);
+        map.field(offset_of!(Self, children), Vec::<Self>::trace);
+    }
+}
+
+// SAFETY: a node and a number, at the offsets that the fingerprint names.
+unsafe impl<K: Shareable, V: Shareable> Shareable for BTreeMap<K, V> {
+    const NAME: u64 = LayoutHash::of_name("BTreeMap").parameter::<K>().parameter::<V>().finish();
+    const FINGERPRINT: u64 = LayoutHash::of_type::<Self>()
+        .field("root", offset_of!(Self, root), Node::<K, V>::FINGERPRINT)
+        .field("len", offset_of!(Self, len), usize::FINGERPRINT)
+        .finish();
+    const ANY_BITS: bool = false;
+    const HAS_BLOCKS: bool = true;
+    fn describe(out: &mut dyn fmt::Write) -> fmt::Result {
+        out.write_str("BTreeMap<")?;
+        Pair::<K, V>::describe(out)?;
+        out.write_str(">")
+    }
+    // SAFETY: the trait's: `at` is aligned, and valid for reads of the type's bytes.
+    unsafe fn is_valid(at: *const Self) -> bool {
+        // SAFETY: the caller vouches for the whole, the node is within and aligned in it.
+        unsafe { Node::is_valid(&raw const (*at).root) }
+    }
+    fn trace(map: &mut Tracer) {
+        map.field(offset_of!(Self, root), Node::<K, V>::trace);
+    }
+}
+
+/// Which pair is meant.
+enum Which<'q, Q: ?Sized> {
+    Key(&'q Q),
+    First,
+    Last,
+}
+
+impl<Q: ?Sized> Clone for Which<'_, Q> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<Q: ?Sized> Copy for Which<'_, Q> {}
+
+impl<Q: Ord + ?Sized> Which<'_, Q> {
+    /// Its number in a node, or that of the child in which it is.
+    #[inline]
+    fn of<K: Shareable + Borrow<Q>, V: Shareable>(self, node: &Node<K, V>) -> Result<usize, usize> {
+        match self {
+            Which::Key(key) => node.search(key),
+            Which::First if node.is_leaf() && !node.pairs.is_empty() => Ok(0),
+            Which::First => Err(0),
+            Which::Last if node.is_leaf() => node.pairs.len().checked_sub(1).ok_or(0),
+            Which::Last => Err(node.pairs.len()),
+        }
+    }
+}
+
+/// Who changes a tree: makes a node its own before anything in it is changed.
+trait Owner<K: Shareable, V: Shareable> {
+    /// Of a node whose parent is its own, or of the root.
+    fn own(&mut self, node: &mut Node<K, V>) -> Result<(), AllocError>;
+}
+
+/// Of a private tree: all of it is its own.
+struct Private;
+
+impl<K: Shareable, V: Shareable> Owner<K, V> for Private {
+    #[inline(always)]
+    fn own(&mut self, _: &mut Node<K, V>) -> Result<(), AllocError> {
+        Ok(())
+    }
+}
+
+/// What a private tree's owner got: it has no errors.
+#[inline(always)]
+fn sure<T>(taken: Result<T, AllocError>) -> T {
+    taken.expect("all of a private tree is its owner's")
+}
+
+impl<K: Shareable, V: Shareable> Node<K, V> {
+    #[inline]
+    const fn with_tag(tag: Tag) -> Self {
+        Node { pairs: Vec::with_tag(tag), children: Vec::with_tag(tag) }
+    }
+
+    #[inline(always)]
+    fn is_leaf(&self) -> bool {
+        self.children.is_empty()
+    }
+
+    fn tag(&self) -> Tag {
+        self.pairs.tag()
+    }
+
+    /// The number of a key, or of the child in which it would be.
+    #[inline]
+    fn search<Q: Ord + ?Sized>(&self, key: &Q) -> Result<usize, usize>
+    where
+        K: Borrow<Q>,
+    {
+        // One after the other: of so few that is no slower than halving.
+        for (i, pair) in self.pairs.iter().enumerate() {
+            match key.cmp(pair.key.borrow()) {
+                cmp::Ordering::Greater => {}
+                cmp::Ordering::Equal => return Ok(i),
+                cmp::Ordering::Less => return Err(i),
+            }
+        }
+        Err(self.pairs.len())
+    }
+
+    /// A node for a half of this one.
+    fn room_like(&self) -> Result<Self, AllocError> {
+        let mut room = Self::with_tag(self.tag());
+        room.pairs.try_reserve(MOST)?;
+        if !self.is_leaf() {
+            room.children.try_reserve(MOST + 1)?;
+        }
+        Ok(room)
+    }
+
+    /// Makes two of a child that is full; the second begins behind its pair number `at`, which comes up.
+    fn split(&mut self, child: usize, at: usize) -> Result<(), AllocError> {
+        self.pairs.try_reserve(1)?;
+        self.children.try_reserve(1)?;
+        let left = &mut self.children[child];
+        let mut right = left.room_like()?;
+        // Nothing fails from here on.
+        let is_moved = right.pairs.try_extend(left.pairs.drain(at + 1..)).is_ok();
+        debug_assert!(is_moved, "there is room");
+        let pair = left.pairs.pop().expect("it was full");
+        if !left.is_leaf() {
+            let is_moved = right.children.try_extend(left.children.drain(at + 1..)).is_ok();
+            debug_assert!(is_moved, "there is room");
+        }
+        self.pairs.insert(child, pair);
+        self.children.insert(child + 1, right);
+        Ok(())
+    }
+
+    /// Puts a pair in whose key may be there; the value that was, and where the new one is.
+    ///
+    /// An error leaves what the tree has as it was.
+    fn put(
+        &mut self,
+        owner: &mut impl Owner<K, V>,
+        pair: Pair<K, V>,
+    ) -> Result<(Option<V>, NonNull<V>), AllocError>
+    where
+        K: Ord,
+    {
+        owner.own(self)?;
+        if self.pairs.len() >= MOST {
+            let mut root = Self::with_tag(self.tag());
+            root.pairs.try_reserve(1)?;
+            root.children.try_reserve(2)?;
+            let at = Self::middle(self.goes_last(&pair.key));
+            root.children.push(mem::replace(self, Self::with_tag(Tag::NONE)));
+            let split = root.split(0, at);
+            *self = match split {
+                Ok(()) => root,
+                Err(_) => root.children.pop().expect("the old root"),
+            };
+            split?;
+        }
+        let mut node = self;
+        loop {
+            let i = match node.search(&pair.key) {
+                Ok(i) => {
+                    let value = &mut node.pairs[i].value;
+                    let old = mem::replace(value, pair.value);
+                    return Ok((Some(old), NonNull::from(value)));
+                }
+                Err(i) if node.is_leaf() => {
+                    node.pairs.try_insert(i, pair)?;
+                    return Ok((None, NonNull::from(&mut node.pairs[i].value)));
+                }
+                Err(i) => i,
+            };
+            owner.own(&mut node.children[i])?;
+            if node.children[i].pairs.len() < MOST {
+                node = &mut node.children[i];
+                continue;
+            }
+            let goes_last = i == node.pairs.len() && node.children[i].goes_last(&pair.key);
+            // Then this node is looked through again, which has a pair more.
+            node.split(i, Self::middle(goes_last))?;
+        }
+    }
+
+    fn goes_last(&self, key: &K) -> bool
+    where
+        K: Ord,
+    {
+        self.pairs.last().is_some_and(|last| *key > last.key)
+    }
+
+    /// Where a full node is split: who puts keys in in their order leaves full ones behind.
+    fn middle(goes_last: bool) -> usize {
+        if goes_last { MOST - 2 } else { MOST / 2 }
+    }
+
+    /// Takes a pair out.
+    ///
+    /// An error, of an owner who has some, leaves the tree in between.
+    fn take<Q: Ord + ?Sized>(
+        &mut self,
+        owner: &mut impl Owner<K, V>,
+        which: Which<'_, Q>,
+    ) -> Result<Option<ManuallyDrop<Pair<K, V>>>, AllocError>
+    where
+        K: Borrow<Q>,
+    {
+        owner.own(self)?;
+        match which.of(self) {
+            Ok(i) if self.is_leaf() => Ok(Some(ManuallyDrop::new(self.pairs.remove(i)))),
+            Ok(i) => {
+                // The one before takes its place.
+                let before = self.children[i].take(owner, Which::<Q>::Last)?;
+                let Some(before) = before else { return Ok(Some(self.without_child(i, i))) };
+                let before = ManuallyDrop::into_inner(before);
+                let taken = ManuallyDrop::new(mem::replace(&mut self.pairs[i], before));
+                self.mend(owner, i)?;
+                Ok(Some(taken))
+            }
+            Err(i) if i < self.children.len() => {
+                let taken = self.children[i].take(owner, which)?;
+                if taken.is_some() {
+                    self.mend(owner, i)?;
+                    return Ok(taken);
+                }
+                // Below that child there is no pair: the next one is the pair beside it.
+                Ok(match which {
+                    Which::First if !self.pairs.is_empty() => Some(self.without_child(0, 0)),
+                    Which::Last if i > 0 => Some(self.without_child(i, i - 1)),
+                    _ => None,
+                })
+            }
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Takes out a pair, and the child beside it, below which there is none.
+    fn without_child(&mut self, child: usize, pair: usize) -> ManuallyDrop<Pair<K, V>> {
+        drop(self.children.remove(child));
+        ManuallyDrop::new(self.pairs.remove(pair))
+    }
+
+    /// A child that may have become small is mended with a neighbour.
+    fn mend(&mut self, owner: &mut impl Owner<K, V>, child: usize) -> Result<(), AllocError> {
+        if self.children[child].pairs.len() >= LEAST || self.pairs.is_empty() {
+            return Ok(());
+        }
+        let left = child.saturating_sub(1);
+        for i in [left, left + 1] {
+            owner.own(&mut self.children[i])?;
+        }
+        let [one, other] = self.children.get_disjoint_mut([left, left + 1]).expect("neighbours");
+        let (goes_left, goes_right) = (child == left, child == left + 1);
+        if one.pairs.len() + 1 + other.pairs.len() <= MOST {
+            let has_room = one.pairs.try_reserve(1 + other.pairs.len()).is_ok()
+                && one.children.try_reserve(other.children.len()).is_ok();
+            if has_room {
+                let mut other = self.children.remove(left + 1);
+                let one = &mut self.children[left];
+                one.pairs.push(self.pairs.remove(left));
+                one.pairs.append(&mut other.pairs);
+                one.children.append(&mut other.children);
+            }
+            return Ok(());
+        }
+        let small = if goes_left { &mut *one } else { &mut *other };
+        let has_room = small.pairs.try_reserve(1).is_ok()
+            && (small.is_leaf() || small.children.try_reserve(1).is_ok());
+        if !has_room {
+            return Ok(());
+        }
+        let between = &mut self.pairs[left];
+        if goes_right {
+            let last = one.pairs.pop().expect("the larger one");
+            other.pairs.insert(0, mem::replace(between, last));
+            if let Some(last) = one.children.pop() {
+                other.children.insert(0, last);
+            }
+        } else {
+            let first = other.pairs.remove(0);
+            one.pairs.push(mem::replace(between, first));
+            if !other.is_leaf() {
+                one.children.push(other.children.remove(0));
+            }
+        }
+        Ok(())
+    }
+
+    /// A root that has one child, and no pair, is that child.
+    fn sink(&mut self, owner: &mut impl Owner<K, V>) -> Result<(), AllocError> {
+        while self.pairs.is_empty() && self.children.len() == 1 {
+            owner.own(self)?;
+            *self = self.children.pop().expect("one");
+        }
+        Ok(())
+    }
+
+    /// Keeps the pairs of which `keep` says so; counts the others down.
+    fn retain(&mut self, len: &mut usize, keep: &mut impl FnMut(&K, &mut V) -> bool)
+    where
+        K: Ord,
+    {
+        if self.is_leaf() {
+            self.pairs.retain_mut(|pair| {
+                let is_kept = keep(&pair.key, &mut pair.value);
+                *len -= usize::from(!is_kept);
+                is_kept
+            });
+            return;
+        }
+        let mut i = 0;
+        while i < self.children.len() {
+            self.children[i].retain(len, keep);
+            let Some(pair) = self.pairs.get_mut(i) else { break };
+            if keep(&pair.key, &mut pair.value) {
+                i += 1;
+                continue;
+            }
+            *len -= 1;
+            match sure(self.children[i].take(&mut Private, Which::<K>::Last)) {
+                Some(before) => {
+                    self.pairs[i] = ManuallyDrop::into_inner(before);
+                    i += 1;
+                }
+                None => drop(ManuallyDrop::into_inner(self.without_child(i, i))),
+            }
+        }
+        for i in (0..self.children.len()).rev() {
+            if i < self.children.len() {
+                sure(self.mend(&mut Private, i));
+            }
+        }
+    }
+}
+
+impl<K: Shareable, V: Shareable> BTreeMap<K, V> {
+    /// Empty, and of no segment: it grows in the one that the thread has
+    /// [entered](Segment::enter) then.
+    pub const fn new() -> Self {
+        Self::with_tag(Tag::NONE)
+    }
+
+    const fn with_tag(tag: Tag) -> Self {
+        BTreeMap { root: Node::with_tag(tag), len: 0 }
+    }
+
+    /// Empty, of a segment.
+    ///
+    /// # Panics
+    /// Where [`try_new_in`](Self::try_new_in) is an error.
+    #[track_caller]
+    pub fn new_in(segment: &Segment) -> Self {
+        or_panic(Self::try_new_in(segment))
+    }
+
+    /// Empty, of a segment.
+    ///
+    /// # Errors
+    /// [`AllocError::TagTaken`].
+    pub fn try_new_in(segment: &Segment) -> Result<Self, AllocError> {
+        segment.attached().tag().map(Self::with_tag)
+    }
+
+    /// How many keys it has.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether it has none.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Drops all pairs, and gives their room back.
+    pub fn clear(&mut self) {
+        let empty = Self::with_tag(self.root.tag());
+        drop(mem::replace(self, empty));
+    }
+
+    /// The pairs, in the order of their keys.
+    pub fn iter(&self) -> BTreeIter<'_, K, V> {
+        BTreeIter::of(self)
+    }
+
+    /// The pairs, in the order of their keys.
+    pub fn iter_mut(&mut self) -> BTreeIterMut<'_, K, V> {
+        BTreeIterMut::of(self)
+    }
+
+    /// The keys, in their order.
+    pub fn keys(&self) -> impl DoubleEndedIterator<Item = &K> + ExactSizeIterator {
+        self.iter().map(|(key, _)| key)
+    }
+
+    /// The values, in the order of their keys.
+    pub fn values(&self) -> impl DoubleEndedIterator<Item = &V> + ExactSizeIterator {
+        self.iter().map(|(_, value)| value)
+    }
+
+    /// The values, in the order of their keys.
+    pub fn values_mut(&mut self) -> impl DoubleEndedIterator<Item = &mut V> + ExactSizeIterator {
+        self.iter_mut().map(|(_, value)| value)
+    }
+
+    /// The least key, and its value.
+    pub fn first_key_value(&self) -> Option<(&K, &V)> {
+        self.iter().next()
+    }
+
+    /// The greatest key, and its value.
+    pub fn last_key_value(&self) -> Option<(&K, &V)> {
+        self.iter().next_back()
+    }
+
+    #[inline]
+    fn find<Q: Ord + ?Sized>(&self, key: &Q) -> Option<&Pair<K, V>>
+    where
+        K: Borrow<Q>,
+    {
+        let mut node = &self.root;
+        loop {
+            match node.search(key) {
+                Ok(i) => return Some(&node.pairs[i]),
+                Err(i) => node = node.children.get(i)?,
+            }
+        }
+    }
+
+    /// The value of a key.
+    #[inline]
+    pub fn get<Q: Ord + ?Sized>(&self, key: &Q) -> Option<&V>
+    where
+        K: Borrow<Q>,
+    {
+        self.find(key).map(|pair| &pair.value)
+    }
+
+    /// The key that equals `key`, and its value.
+    pub fn get_key_value<Q: Ord + ?Sized>(&self, key: &Q) -> Option<(&K, &V)>
+    where
+        K: Borrow<Q>,
+    {
+        self.find(key).map(|pair| (&pair.key, &pair.value))
+    }
+
+    /// The value of a key.
+    #[inline]
+    pub fn get_mut<Q: Ord + ?Sized>(&mut self, key: &Q) -> Option<&mut V>
+    where
+        K: Borrow<Q>,
+    {
+        let mut node = &mut self.root;
+        loop {
+            match node.search(key) {
+                Ok(i) => return Some(&mut node.pairs[i].value),
+                Err(i) => node = node.children.get_mut(i)?,
+            }
+        }
+    }
+
+    /// Whether it has a key.
+    pub fn contains_key<Q: Ord + ?Sized>(&self, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+    {
+        self.find(key).is_some()
+    }
+
+    /// The pairs with keys of a range, in their order.
+    ///
+    /// # Panics
+    /// If its start is behind its end, or both are one key that neither has in it.
+    #[track_caller]
+    pub fn range<Q: Ord + ?Sized, R: RangeBounds<Q>>(
+        &self,
+        range: R,
+    ) -> impl DoubleEndedIterator<Item = (&K, &V)>
+    where
+        K: Borrow<Q>,
+    {
+        iter::Pairs::within(&self.root, &range).map(|pair| {
+            // SAFETY: a pair of a map that is borrowed.
+            let Pair { key, value } = unsafe { &*pair };
+            (key, value)
+        })
+    }
+
+    /// The pairs with keys of a range, in their order.
+    ///
+    /// # Panics
+    /// As [`range`](Self::range).
+    #[track_caller]
+    pub fn range_mut<Q: Ord + ?Sized, R: RangeBounds<Q>>(
+        &mut self,
+        range: R,
+    ) -> impl DoubleEndedIterator<Item = (&K, &mut V)>
+    where
+        K: Borrow<Q>,
+    {
+        iter::Pairs::within(&self.root, &range).map(|pair| {
+            // SAFETY: a pair, each once, of a map that is borrowed exclusively.
+            let Pair { key, value } = unsafe { &mut *pair };
+            (&*key, value)
+        })
+    }
+}
+
+impl<K: Shareable + Ord, V: Shareable> BTreeMap<K, V> {
+    /// Puts a value at a key; the one that was there.
+    ///
+    /// # Panics
+    /// Where [`try_insert`](Self::try_insert) is an error.
+    #[track_caller]
+    pub fn insert(&mut self, key: K, value: V) -> Option<V> {
+        or_panic(self.try_insert(key, value))
+    }
+
+    /// Puts a value at a key; the one that was there.
+    ///
+    /// # Errors
+    /// [`AllocError`]; all is as it was, key and value are dropped.
+    pub fn try_insert(&mut self, key: K, value: V) -> Result<Option<V>, AllocError> {
+        self.put(key, value).map(|(old, _)| old)
+    }
+
+    /// The value that was there, and where the new one is.
+    fn put(&mut self, key: K, value: V) -> Result<(Option<V>, NonNull<V>), AllocError> {
+        let done = self.root.put(&mut Private, Pair { key, value })?;
+        self.len += usize::from(done.0.is_none());
+        Ok(done)
+    }
+
+    fn take<Q: Ord + ?Sized>(&mut self, which: Which<'_, Q>) -> Option<(K, V)>
+    where
+        K: Borrow<Q>,
+    {
+        let taken = sure(self.root.take(&mut Private, which))?;
+        let Pair { key, value } = ManuallyDrop::into_inner(taken);
+        self.len -= 1;
+        sure(self.root.sink(&mut Private));
+        Some((key, value))
+    }
+
+    /// Takes out a key and its value.
+    pub fn remove_entry<Q: Ord + ?Sized>(&mut self, key: &Q) -> Option<(K, V)>
+    where
+        K: Borrow<Q>,
+    {
+        self.take(Which::Key(key))
+    }
+
+    /// Takes out the value of a key.
+    pub fn remove<Q: Ord + ?Sized>(&mut self, key: &Q) -> Option<V>
+    where
+        K: Borrow<Q>,
+    {
+        self.remove_entry(key).map(|(_, value)| value)
+    }
+
+    /// Takes out the least key and its value.
+    pub fn pop_first(&mut self) -> Option<(K, V)> {
+        self.take(Which::<K>::First)
+    }
+
+    /// Takes out the greatest key and its value.
+    pub fn pop_last(&mut self) -> Option<(K, V)> {
+        self.take(Which::<K>::Last)
+    }
+
+    /// Keeps the pairs of which `keep` says so, asked in their order.
+    pub fn retain(&mut self, mut keep: impl FnMut(&K, &mut V) -> bool) {
+        self.root.retain(&mut self.len, &mut keep);
+        sure(self.root.sink(&mut Private));
+    }
+
+    /// Moves all pairs of `other` into this one; where both have a key, its value replaces this one's.
+    ///
+    /// # Panics
+    /// Where there is no memory; what was moved is here then, what was not is dropped.
+    #[track_caller]
+    pub fn append(&mut self, other: &mut Self) {
+        let empty = Self::with_tag(other.root.tag());
+        self.extend(mem::replace(other, empty));
+    }
+
+    /// The place of a key, there or not.
+    pub fn entry(&mut self, key: K) -> BTreeEntry<'_, K, V> {
+        BTreeEntry::of(self, key)
+    }
+}
+
+impl<K: Shareable, V: Shareable> Default for BTreeMap<K, V> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<K: Shareable + Ord, V: Shareable> Extend<(K, V)> for BTreeMap<K, V> {
+    fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, pairs: I) {
+        pairs.into_iter().for_each(|(key, value)| drop(self.insert(key, value)));
+    }
+}
+
+impl<K: Shareable + Ord, V: Shareable> FromIterator<(K, V)> for BTreeMap<K, V> {
+    /// In the segment that the thread has [entered](Segment::enter).
+    fn from_iter<I: IntoIterator<Item = (K, V)>>(pairs: I) -> Self {
+        let mut made = Self::new();
+        made.extend(pairs);
+        made
+    }
+}
+
+impl<K: Shareable + Ord + TryClone, V: Shareable + TryClone> TryClone for BTreeMap<K, V> {
+    fn try_clone(&self) -> Result<Self, AllocError> {
+        let mut copy = Self::with_tag(self.root.tag());
+        for (key, value) in self {
+            copy.try_insert(key.try_clone()?, value.try_clone()?)?;
+        }
+        Ok(copy)
+    }
+}
+
+impl<K: Shareable + Ord + TryClone, V: Shareable + TryClone> Clone for BTreeMap<K, V> {
+    /// # Panics
+    /// Where there is no memory.
+    #[track_caller]
+    fn clone(&self) -> Self {
+        or_panic(self.try_clone())
+    }
+}
+
+impl<K: Shareable + PartialEq, V: Shareable + PartialEq> PartialEq for BTreeMap<K, V> {
+    fn eq(&self, other: &Self) -> bool {
+        self.len == other.len && self.iter().eq(other)
+    }
+}
+
+impl<K: Shareable + Eq, V: Shareable + Eq> Eq for BTreeMap<K, V> {}
+
+impl<K: Shareable + PartialOrd, V: Shareable + PartialOrd> PartialOrd for BTreeMap<K, V> {
+    fn partial_cmp(&self, other: &Self) -> Option<cmp::Ordering> {
+        self.iter().partial_cmp(other)
+    }
+}
+
+impl<K: Shareable + Ord, V: Shareable + Ord> Ord for BTreeMap<K, V> {
+    fn cmp(&self, other: &Self) -> cmp::Ordering {
+        self.iter().cmp(other)
+    }
+}
+
+impl<K: Shareable + hash::Hash, V: Shareable + hash::Hash> hash::Hash for BTreeMap<K, V> {
+    fn hash<H: hash::Hasher>(&self, state: &mut H) {
+        self.len.hash(state);
+        self.iter().for_each(|pair| pair.hash(state));
+    }
+}
+
+impl<K: Shareable + fmt::Debug, V: Shareable + fmt::Debug> fmt::Debug for BTreeMap<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self).finish()
+    }
+}
+
+impl<K: Shareable + Borrow<Q>, V: Shareable, Q: Ord + ?Sized> Index<&Q> for BTreeMap<K, V> {
+    type Output = V;
+    /// # Panics
+    /// If the key is not there.
+    #[track_caller]
+    fn index(&self, key: &Q) -> &V {
+        self.get(key).expect("the map has the key")
+    }
+}
