@@ -20,6 +20,12 @@ fn main() {
                 println!("   {at:#x}: {old:#x} -> {:#x}", image.get(at));
             }
         }
+        let file = sharena_fuzz::file::File::of_image(&image);
+        let segment = sharena::Options::new().recover_at_open(false).open_fd(file.descriptor());
+        match segment.map(|segment| segment.check()) {
+            Ok(Ok(report)) => println!("at first, without recovery: {report}"),
+            refused => println!("at first: {refused:?}"),
+        }
     }
     if target == "hostile"
         && let Some((mode, sparse, acts)) = sharena_fuzz::targets::hostile_file(&data)

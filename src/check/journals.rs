@@ -16,9 +16,12 @@ use crate::names::entry::{Entry, ObjectHeader, Value};
 use crate::process::journal::Intent;
 use crate::process::lane::{LaneOwner, LaneRecord};
 use crate::process::pin::REAPER;
+use crate::shareable::Shareable;
 use crate::stats::look::Arrays;
-use crate::sync::Acquire;
-use crate::trace::change::Said;
+use crate::sync::{Acquire, Relaxed};
+use crate::trace::change::{Grave, Said};
+use crate::trace::walk::View;
+use crate::word::Word;
 
 impl Pass<'_> {
     /// After the names and the units: what leads where is known.
@@ -56,7 +59,9 @@ impl Pass<'_> {
                     (entry == 0 || self.is_interned(entry)) && self.may_be_destroyed(object, entry)
                 }
                 Intent::Reap { entry, array, slot } => self.may_be_reaped(lane, entry, array, slot),
-                Intent::Fall { object, part, .. } => self.may_fall(lane, object, part),
+                Intent::Fall { object, word_at, part } => {
+                    self.may_fall(lane, object, word_at, part)
+                }
                 Intent::Change { lock, draft } => self.may_be_changed(lane, lock, draft),
             };
             let fits = fits && has_pins(record, intent) && self.keeps_names(&chain, record, intent);
@@ -155,9 +160,9 @@ impl Pass<'_> {
             && matches!(self.state(object), Some(State::Published | State::Limbo | State::Doomed))
     }
 
-    /// An object that is not published, and a part that hangs on no other. If the object does not say that
-    /// the lane lets it fall, nothing is done.
-    fn may_fall(&self, lane: LaneId, object: u64, part: u64) -> bool {
+    /// An object that is not published, and a part that hangs on no other, by the word that the journal
+    /// says or not any more. If the object does not say that the lane lets it fall, nothing is done.
+    fn may_fall(&self, lane: LaneId, object: u64, word_at: u64, part: u64) -> bool {
         let Some(header) = ObjectHeader::at(self.arena, object) else { return false };
         let life = header.life();
         if !life.is_falling || life.retired_by != lane {
@@ -166,9 +171,19 @@ impl Pass<'_> {
         let is_in_use = self.arrays.contains(&part)
             || self.entries.contains(&part)
             || self.objects.contains_key(&part);
+        let hangs = self.reached.get(&part) == Some(&object);
+        let word = self.arena.word(word_at).map(|word| Word::from_bits(word.load(Acquire)));
+        let leads = part != 0 && word.is_some_and(|word| word.offset() == part);
+        let is_of_it = || {
+            locate(self.arena, word_at).is_some_and(|place| {
+                place.start == object || self.reached.get(&place.start) == Some(&object)
+            })
+        };
         matches!(self.state(object), Some(State::Limbo | State::Doomed))
             && !is_in_use
-            && self.reached.get(&part).is_none_or(|on| *on == object)
+            && (hangs || !self.reached.contains_key(&part))
+            && (self.has_more || hangs == leads)
+            && (!leads || is_of_it())
     }
 
     /// A change of what hangs on the object that the lock is in, by blocks that hang there or nowhere.
@@ -186,12 +201,17 @@ impl Pass<'_> {
             self.arrays.contains(block)
                 || self.entries.contains(block)
                 || self.objects.contains_key(block)
-                || self.reached.get(block).is_some_and(|on| *on != root && *on != draft)
+                || *block == draft
         };
+        // The walk of the object has seen the words as they will be.
+        let hangs = |block: &u64| self.has_more || self.reached.get(block) == Some(&root);
+        let is_loose = |block: &u64| self.reached.get(block).is_none_or(|on| *on == draft);
         let writes_there = |(to, _, len): &(u64, u64, u64)| {
             let Some(place) = locate(self.arena, *to) else { return false };
             let fits = (place.start + place.bytes - to) / 8 >= *len;
-            fits && to.is_multiple_of(8)
+            let is_value = place.start != root || *to >= root + size_of::<ObjectHeader>() as u64;
+            fits && is_value
+                && to.is_multiple_of(8)
                 && (said.new.contains(&place.start) || root_of(*to) == Some(root))
         };
         let tenure_of = |record: &LaneRecord| {
@@ -206,7 +226,27 @@ impl Pass<'_> {
         lock.is_multiple_of(8)
             && self.arena.lanes().any(keeps_root)
             && !said.new.iter().chain(&said.graves).any(is_used)
+            && said.new.iter().all(hangs)
+            && said.graves.iter().all(is_loose)
             && said.runs.iter().all(writes_there)
+            && (said.graves.is_empty() || self.will_fall(lane, draft))
+    }
+
+    /// Whether a draft that has graves falls when its change is made: it says so, and its type is known; else
+    /// nobody gives them back.
+    fn will_fall(&self, lane: LaneId, draft: u64) -> bool {
+        let is_part = |part: &u64| self.state(*part) == Some(State::Part);
+        let header = ObjectHeader::at(self.arena, draft).filter(|header| {
+            let life = header.life();
+            let is_its = life.has_parts && life.is_falling && life.retired_by == lane;
+            is_its && header.fingerprint.load(Relaxed) == Grave::FINGERPRINT
+        });
+        let view = View { falls: true, changes: &self.changes, is_alive: &|_| false };
+        // Without a pin to spare nothing is said of it.
+        let graves = || self.names.check_parts_of(draft, view);
+        let are_parts =
+            || graves().map_or(true, |it| it.whole.is_ok() && it.parts.iter().all(is_part));
+        header.is_some() && are_parts()
     }
 
     /// A dead entry of the oldest array that stands there alone. If the root does not say that the

@@ -15,6 +15,7 @@ use crate::{Offset, Options};
 use core::alloc::Layout;
 use core::mem::{forget, offset_of};
 
+mod changes;
 mod journals;
 mod moved;
 

@@ -100,7 +100,7 @@ impl Draft {
     }
 
     /// g1. Into a block that is the caller's alone.
-    fn put(&self, arena: &Arena, lane: LaneId, tag: Option<Tag>, block: u64) {
+    pub fn put(&self, arena: &Arena, lane: LaneId, tag: Option<Tag>, block: u64) {
         let life = Life {
             has_parts: true,
             retired_by: lane,

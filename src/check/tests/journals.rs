@@ -234,6 +234,33 @@ fn an_object_that_falls_takes_parts_of_no_other_along() {
     }
 }
 
+#[test]
+fn the_part_that_goes_next_hangs_on_the_word_that_the_journal_says() {
+    let (busy, object, [outer, _]) = with_tree();
+    let lane = busy.parked;
+    let (entry, word_at) = (busy.entry("tree"), object + 16);
+    let falls = || {
+        [
+            busy.life(object, |life| Life { is_falling: true, retired_by: lane, ..life }),
+            set_byte(busy.state(object), State::Doomed as u8),
+            set(busy.word_at(entry), 0),
+        ]
+    };
+    let fall = |word_at| Intent::Fall { object, word_at, part: outer };
+    let gone = || set(busy.word_at(word_at), 0);
+    assert!(!is_damage(&busy, fall(word_at), &falls()));
+    assert!(is_damage(&busy, fall(word_at + 8), &falls()), "it hangs on another word");
+    assert!(!is_damage(
+        &busy,
+        fall(word_at),
+        &falls().into_iter().chain([gone()]).collect::<Vec<_>>()
+    ));
+    let word = busy.word_at(word_at).load(Relaxed);
+    let copy = set(busy.word_at(busy.raw_block), word);
+    let of_another: Vec<_> = falls().into_iter().chain([gone(), copy]).collect();
+    assert!(is_damage(&busy, fall(busy.raw_block), &of_another), "that word is another's");
+}
+
 /// A segment with an object on which parts hang, and where it and its parts are, the outer one first.
 fn with_tree() -> (Busy, u64, [u64; 2]) {
     use crate::collections::{String, Vec};

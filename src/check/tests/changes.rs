@@ -1,0 +1,131 @@
+//! Laws: the draft of a dead process says what can be made, and what is to fall then does.
+
+use super::*;
+use crate::collections::{String, Vec, VecMut};
+use crate::lock::Mutex;
+use crate::names::entry::{Key, Space};
+use crate::process::pin::REAPER;
+use crate::shareable::Shareable;
+use crate::trace::change::{Draft, Grave};
+use crate::word::{Tag, Word};
+
+type List = Mutex<Vec<String>>;
+
+/// A segment with a list of two texts behind a lock, and a draft that takes one out.
+struct Changing {
+    busy: Busy,
+    list: u64,
+    lock: u64,
+    /// The blocks of the text that stays, and of the one that goes.
+    kept: u64,
+    grave: u64,
+    draft: u64,
+}
+
+fn changing() -> Changing {
+    let busy = busy();
+    let list = busy.segment.construct::<List>("list", Mutex::new(Vec::new())).unwrap();
+    let text = |i| String::from_in(&format!("text {i} with a block"), &busy.segment);
+    let mut guard = list.lock().unwrap();
+    guard.extend((0..3).map(text));
+    assert!(guard.pop().is_some(), "the type of graves is known then");
+    drop(guard);
+    drop(list);
+    let object = busy.object("list");
+    let lock = object + 16;
+    let leads = |at| Word::from_bits(busy.word_at(at).load(Relaxed)).offset();
+    let words = leads(lock + 8);
+    let (kept, grave) = (leads(words), leads(words + 24));
+    let mut draft = Draft::default();
+    draft.write(lock + 16, [1]);
+    draft.graves.push(grave);
+    let block = raw(&busy.segment, draft.bytes());
+    let tag = Tag::of_header(busy.arena().header().tag);
+    draft.put(busy.arena(), busy.parked, tag, block);
+    Changing { list: object, lock, kept, grave, draft: block, busy }
+}
+
+/// Whether check takes it for damage that somebody died with this change begun.
+fn is_damage(it: &Changing, more: &[Plant<'_>]) -> bool {
+    let Changing { busy, lock, draft, list, .. } = it;
+    let (arena, lane) = (busy.arena(), busy.parked);
+    let record = arena.lane(lane);
+    let journal = &record.journal;
+    let labels = arena.units().filter_map(|unit| match arena.unit(unit) {
+        Some(Unit::Slab { class, lane: of, .. }) if of != lane => {
+            Some(busy.unit(unit, Unit::Slab { class, lane, slot: 1000 + unit.0 }))
+        }
+        _ => None,
+    });
+    let mut plants = vec![
+        set(busy.participant(1), ParticipantWord::Dead { counter: 1 }.word()),
+        set(busy.owner(lane), LaneOwner::Active(ParticipantId(1).since(1)).word()),
+        set(&record.hazards[0], draft | REAPER),
+        set(&record.hazards[1], *list),
+        set_byte(busy.state(*draft), State::Private as u8),
+        Plant {
+            apply: Box::new(move || journal.open(Intent::Change { lock: *lock, draft: *draft })),
+            undo: Box::new(|| journal.close()),
+        },
+    ];
+    plants.extend(labels);
+    plants.iter().chain(more).for_each(|plant| (plant.apply)());
+    let report = busy.segment.check().unwrap();
+    more.iter().rev().chain(plants.iter().rev()).for_each(|plant| (plant.undo)());
+    let of_journals = |finding: &&Finding| finding.kind == FindingKind::Journal;
+    assert!(report.findings.iter().any(|finding| of_journals(&finding)), "{report}");
+    report.damages().any(|finding| of_journals(&finding))
+}
+
+#[test]
+fn a_draft_says_what_can_be_made_and_falls_then() {
+    let it = changing();
+    let (busy, draft) = (&it.busy, it.draft);
+    assert!(!is_damage(&it, &[]));
+    let life = |change: fn(Life) -> Life| is_damage(&it, &[busy.life(draft, change)]);
+    assert!(life(|life| Life { is_falling: false, ..life }), "nobody lets it fall");
+    assert!(life(|life| Life { retired_by: LaneId(0), ..life }), "another does");
+    assert!(life(|life| Life { has_parts: false, ..life }), "it has no graves");
+    let kind = set(busy.word_at(draft + 8), u64::FINGERPRINT);
+    assert!(is_damage(&it, &[kind]), "its values are no graves");
+    for state in [State::Raw, State::Private, State::Limbo] {
+        let grave = set_byte(busy.state(it.grave), state as u8);
+        assert!(is_damage(&it, &[grave]), "a grave is {state:?}");
+    }
+    // Behind one grave: how many new blocks and runs of words, where they go, how many, and which.
+    let counts = set(busy.word_at(draft + 24), 1 << 32 | 1);
+    let moved = |new| {
+        let words = [new, it.lock + 16, 1, 1].into_iter().enumerate();
+        let words = words.map(|(i, word)| (busy.word_at(draft + 32 + 8 * i as u64), word));
+        words.filter(|(at, word)| at.load(Relaxed) != *word).map(|(at, word)| set(at, word))
+    };
+    let with_new = |new| is_damage(&it, &moved(new).collect::<std::vec::Vec<_>>());
+    (counts.apply)();
+    assert!(with_new(busy.raw_block), "a new block that does not hang on the value");
+    assert!(with_new(draft), "the draft itself");
+    assert!(!with_new(it.kept), "one that hangs there");
+    (counts.undo)();
+    let place = |at| is_damage(&it, &[set(busy.word_at(draft + 32), at)]);
+    assert!(place(it.list), "a word before the value");
+    assert!(place(busy.unnamed + 16), "a word of another object");
+    assert!(place(it.lock + 12), "a word that is none");
+    assert!(!place(it.lock), "the lock's own");
+    let len = set(busy.word_at(draft + 48), 2);
+    assert!(is_damage(&it, &[len]), "what is buried still hangs on the value");
+    let word = set(busy.word_at(draft + 16), it.grave + 16);
+    assert!(is_damage(&it, &[word]), "a grave is no block of this segment");
+}
+
+#[test]
+fn a_draft_whose_type_has_no_map_does_not_fall() {
+    let it = changing();
+    let name = Grave::FINGERPRINT.to_le_bytes();
+    let map = |names: Names<'_>| {
+        let key = Key::new(names.heap.arena, Space::Maps, &name);
+        let pinned = names.find(&key).unwrap().unwrap();
+        names.unpin(pinned.hazard);
+        Ok(pinned.object)
+    };
+    let map = it.busy.segment.with_names(map).unwrap();
+    assert!(is_damage(&it, &[set(it.busy.word_at(map + 16), 77)]));
+}
