@@ -42,7 +42,7 @@ fn write(name: &str) -> Result<(), Box<dyn Error>> {
 fn read(name: &str) -> Result<(), Box<dyn Error>> {
     let segment = Segment::open(name)?;
     let numbers = segment.find::<Vec<i32>>("MyVector")?.ok_or("there is no MyVector")?;
-    println!("read:    {numbers:?}, in all {}", numbers.iter().sum::<i32>());
+    println!("read:    {:?}, in all {}", numbers.as_slice(), numbers.iter().sum::<i32>());
     if *numbers != [0, 10, 20, 30, 40, 50, 60, 70, 80, 90] {
         return Err("it is not what was written".into());
     }

@@ -6,9 +6,10 @@ use anyhow::Result;
 use comfy_table::{CellAlignment, Table, presets};
 use crossbeam_queue::ArrayQueue;
 use hashbrown::HashMap as Peer;
-use sharena::collections::{HashMap, Vec as Shared};
+use sharena::collections::{BTreeMap as Tree, HashMap, Vec as Shared};
 use sharena::queue::Queue;
 use sharena::{Options, Ref, Segment};
+use std::collections::BTreeMap as PeerTree;
 use std::hint::black_box;
 use std::thread;
 use std::time::Instant;
@@ -39,13 +40,17 @@ struct Work {
 
 use Subject::{Peer as OfPeer, Private, Published};
 
-const WORKS: [Work; 8] = [
+const WORKS: [Work; 12] = [
     Work { name: "vec push", limit: 1.5, subjects: &[OfPeer, Private], run: push },
     Work { name: "vec iterate", limit: 1.5, subjects: &[OfPeer, Private, Published], run: iterate },
     Work { name: "vec index", limit: 1.5, subjects: &[OfPeer, Private, Published], run: index },
     Work { name: "map insert", limit: 2.0, subjects: &[OfPeer, Private], run: insert },
     Work { name: "map get", limit: 2.0, subjects: &[OfPeer, Private, Published], run: get },
     Work { name: "map miss", limit: 2.0, subjects: &[OfPeer, Private, Published], run: miss },
+    Work { name: "tree insert", limit: 2.0, subjects: &[OfPeer, Private], run: plant },
+    Work { name: "tree get", limit: 2.0, subjects: &[OfPeer, Private, Published], run: climb },
+    Work { name: "tree iterate", limit: 2.0, subjects: &[OfPeer, Private, Published], run: walk },
+    Work { name: "tree remove", limit: 2.0, subjects: &[OfPeer, Private], run: fell },
     Work { name: "queue one to one", limit: 2.0, subjects: &[OfPeer, Published], run: one_to_one },
     Work { name: "queue two to two", limit: 2.0, subjects: &[OfPeer, Published], run: two_to_two },
 ];
@@ -59,6 +64,9 @@ struct Stage<'s> {
     map: Peer<u64, u64>,
     shared_map: HashMap<u64, u64>,
     shown_map: Ref<'s, HashMap<u64, u64>>,
+    tree: PeerTree<u64, u64>,
+    shared_tree: Tree<u64, u64>,
+    shown_tree: Ref<'s, Tree<u64, u64>>,
     queue: ArrayQueue<u64>,
     shown_queue: Ref<'s, Queue<u64, PLACES>>,
     /// In the order in which keys are looked up.
@@ -80,6 +88,11 @@ pub fn run(args: &CollectionsArgs) -> Result<bool> {
         made.extend((0..MANY).map(|i| (key(i), i)));
         made
     };
+    let shared_tree = || {
+        let mut made = Tree::new_in(&segment);
+        keys.iter().for_each(|key| assert!(made.insert(*key, *key).is_none()));
+        made
+    };
     let stage = Stage {
         segment: &segment,
         vec: (0..MANY).collect(),
@@ -88,6 +101,9 @@ pub fn run(args: &CollectionsArgs) -> Result<bool> {
         map: (0..MANY).map(|i| (key(i), i)).collect(),
         shared_map: shared_map(),
         shown_map: segment.construct("map", shared_map())?,
+        tree: keys.iter().map(|key| (*key, *key)).collect(),
+        shared_tree: shared_tree(),
+        shown_tree: segment.construct("tree", shared_tree())?,
         queue: ArrayQueue::new(PLACES),
         shown_queue: segment.construct("queue", Queue::new())?,
         keys,
@@ -122,7 +138,7 @@ pub fn run(args: &CollectionsArgs) -> Result<bool> {
 
 fn name_of(work: &Work, subject: Subject) -> &'static str {
     match subject {
-        OfPeer if work.name.starts_with("vec") => "std",
+        OfPeer if work.name.starts_with("vec") || work.name.starts_with("tree") => "std",
         OfPeer if work.name.starts_with("queue") => "crossbeam",
         OfPeer => "hashbrown",
         Private => "private",
@@ -221,6 +237,55 @@ fn look_up(stage: &Stage<'_>, subject: Subject, beside: u64) {
         Private => keys.filter_map(|key| stage.shared_map.get(&key)).fold(0, |sum, i| sum ^ i),
         Published => keys.filter_map(|key| stage.shown_map.get(&key)).fold(0, |sum, i| sum ^ i),
     });
+}
+
+fn plant(stage: &Stage<'_>, subject: Subject) {
+    if subject == OfPeer {
+        let mut tree = PeerTree::new();
+        stage.keys.iter().for_each(|key| {
+            tree.insert(black_box(*key), *key);
+        });
+        black_box(tree.len());
+    } else {
+        let mut tree = Tree::new_in(stage.segment);
+        stage.keys.iter().for_each(|key| {
+            tree.insert(black_box(*key), *key);
+        });
+        black_box(tree.len());
+    }
+}
+
+fn climb(stage: &Stage<'_>, subject: Subject) {
+    let keys = stage.keys.iter();
+    black_box(match subject {
+        OfPeer => keys.filter_map(|key| stage.tree.get(key)).fold(0, |sum, i| sum ^ i),
+        Private => keys.filter_map(|key| stage.shared_tree.get(key)).fold(0, |sum, i| sum ^ i),
+        Published => keys.filter_map(|key| stage.shown_tree.get(key)).fold(0, |sum, i| sum ^ i),
+    });
+}
+
+fn walk(stage: &Stage<'_>, subject: Subject) {
+    let add = |sum: u64, (key, value): (&u64, &u64)| sum ^ key.rotate_left(7) ^ value;
+    black_box(match subject {
+        OfPeer => black_box(&stage.tree).iter().fold(0, add),
+        Private => black_box(&stage.shared_tree).iter().fold(0, add),
+        Published => black_box(&*stage.shown_tree).iter().fold(0, add),
+    });
+}
+
+/// With the putting in before it, which the same subject does.
+fn fell(stage: &Stage<'_>, subject: Subject) {
+    let mut found = 0;
+    if subject == OfPeer {
+        let mut tree = PeerTree::new();
+        stage.keys.iter().for_each(|key| assert!(tree.insert(*key, *key).is_none()));
+        stage.keys.iter().rev().for_each(|key| found += u64::from(tree.remove(key).is_some()));
+    } else {
+        let mut tree = Tree::new_in(stage.segment);
+        stage.keys.iter().for_each(|key| assert!(tree.insert(*key, *key).is_none()));
+        stage.keys.iter().rev().for_each(|key| found += u64::from(tree.remove(key).is_some()));
+    }
+    assert_eq!(black_box(found), MANY);
 }
 
 fn one_to_one(stage: &Stage<'_>, subject: Subject) {

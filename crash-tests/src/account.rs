@@ -12,8 +12,8 @@ mod keepsakes;
 mod orphaned;
 mod workload;
 
-use crate::operations::lists::{self, List, MADE_LIST};
 use crate::operations::objects::{KEEP, MADE_OTHER, OTHER, Other, length_of, numbered};
+use crate::operations::shelf::{self, MADE_SHELF, Shelf};
 use crate::operations::trees::{self, MADE_TREE, Tree};
 use crate::operations::{MADE, Operation, Things};
 use crate::stage::{Stage, Value, close, options, value};
@@ -61,8 +61,8 @@ pub struct Fresh {
     without: Bytes,
     /// The same, with the trace map of the trees, which stays.
     with_map: Bytes,
-    /// With those of the lists and their changes.
-    with_lists: Bytes,
+    /// With those of the shelf and its changes.
+    with_shelf: Bytes,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -84,11 +84,11 @@ impl Fresh {
         ensure!(stats.names.types == 1, "the map stays, and nothing else");
         let with_map = Bytes::of(&stats);
         let segment = options().create_anonymous()?;
-        lists::know(&segment)?;
+        shelf::know(&segment)?;
         segment.trim()?;
         let stats = segment.stats()?;
         ensure!(stats.names.types == 2, "two maps stay, and nothing else");
-        Ok(Fresh { without, with_map, with_lists: Bytes::of(&stats) })
+        Ok(Fresh { without, with_map, with_shelf: Bytes::of(&stats) })
     }
 }
 
@@ -217,8 +217,8 @@ impl<'s> Account<'s> {
                 continue;
             }
             ensure!(object.name.starts_with(MADE), "there is an object {:?}", object.name);
-            match object.name.starts_with(MADE_LIST) {
-                true => things.digest = lists::digest_of(segment, &object.name)?,
+            match object.name.starts_with(MADE_SHELF) {
+                true => things.digest = shelf::digest_of(segment, &object.name)?,
                 false => is_whole(segment, &object.name)?,
             }
             ensure!(names.insert(object.name), "a name has two objects");
@@ -257,7 +257,7 @@ impl Found {
             let destroyed = match name.as_str() {
                 MADE_OTHER => segment.destroy::<Other>(name)?,
                 tree if tree.starts_with(MADE_TREE) => segment.destroy::<Tree>(name)?,
-                list if list.starts_with(MADE_LIST) => segment.destroy::<List>(name)?,
+                shelf if shelf.starts_with(MADE_SHELF) => segment.destroy::<Shelf>(name)?,
                 _ => segment.destroy::<Value>(name)?,
             };
             ensure!(destroyed, "{name} was there and cannot be destroyed");
@@ -394,7 +394,7 @@ fn is_like(fresh: &Fresh, segment: &Segment) -> Result<()> {
     let fresh = match stats.names.types {
         0 => fresh.without,
         1 => fresh.with_map,
-        _ => fresh.with_lists,
+        _ => fresh.with_shelf,
     };
     ensure!(now == fresh, "{now:?} instead of {fresh:?}\n{stats}");
     Ok(())

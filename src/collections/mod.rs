@@ -1,4 +1,4 @@
-//! Collections whose memory is a segment's: `Vec`, `String`, `Box`, `HashMap`.
+//! Collections whose memory is a segment's: `Vec`, `String`, `Box`, `HashMap`, `BTreeMap`, `BTreeSet`.
 //!
 //! They have std's methods. What allocates has a second form, `try_…`, that returns an error instead of
 //! a panic; where there is no memory, either leaves all as it was.
@@ -25,7 +25,7 @@
 //!
 //! # Changing what is published
 //! The guard of a `Mutex` changes the collection in it by the methods of [`VecMut`], [`StringMut`],
-//! [`HashMapMut`], which have std's names and must be in scope; what else lies in the value is
+//! [`HashMapMut`], [`BTreeMapMut`], [`BTreeSetMut`], which have std's names and must be in scope; what else lies in the value is
 //! [lent](crate::lock::Mut). **Each call is all or nothing**, whoever dies in it: what was there, or what
 //! should be, whole, and no block is lost. What a lock guards is empty when it is constructed, and filled
 //! under the lock.

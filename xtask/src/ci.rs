@@ -16,6 +16,8 @@ struct Step {
 enum Does {
     /// A command of cargo.
     Cargo(&'static [&'static str]),
+    /// An example, of which the README shows what it prints.
+    Example(&'static str),
     /// The documentation, of which every warning is an error.
     Docs,
     /// A task of this program.
@@ -24,7 +26,7 @@ enum Does {
     WriterAndReader,
 }
 
-use Does::{Cargo, Docs, Task, WriterAndReader};
+use Does::{Cargo, Docs, Example, Task, WriterAndReader};
 
 /// The quick ones first; of the slow ones those that a mistake is likeliest to break.
 const STEPS: &[Step] = &[
@@ -92,13 +94,13 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "a vector between processes",
-        does: Cargo(&["run", "--release", "--example", "vector"]),
-        advice: "run it by hand: it says what the reader found",
+        does: Example("vector"),
+        advice: "run it by hand: it says what the reader found; and the README shows what it prints",
     },
     Step {
         name: "a map between processes",
-        does: Cargo(&["run", "--release", "--example", "map"]),
-        advice: "run it by hand: it says what the reader found",
+        does: Example("map"),
+        advice: "run it by hand: it says what the reader found; and the README shows what it prints",
     },
     Step {
         name: "writer and reader",
@@ -107,12 +109,12 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "example: mutex",
-        does: Cargo(&["run", "--release", "--example", "mutex"]),
+        does: Example("mutex"),
         advice: "it says what was not as it should be: additions are lost, or nobody was told of a death",
     },
     Step {
         name: "example: condvar",
-        does: Cargo(&["run", "--release", "--example", "condvar"]),
+        does: Example("condvar"),
         advice: "it says what was not as it should be: a value, or the news of a death",
     },
     Step {
@@ -273,6 +275,7 @@ pub fn run() -> Result<bool> {
 }
 
 const DOCS: [&str; 3] = ["doc", "--workspace", "--no-deps"];
+const EXAMPLE: [&str; 4] = ["cargo", "run", "--release", "--example"];
 const WRITER: [&str; 4] = ["run", "--release", "--example", "writer"];
 const READER: [&str; 4] = ["run", "--release", "--example", "reader"];
 
@@ -281,6 +284,7 @@ impl Does {
     fn shown(&self) -> String {
         match self {
             Cargo(args) => format!("cargo {}", args.join(" ")),
+            Example(name) => format!("{} {name}, as the README shows it", EXAMPLE.join(" ")),
             Docs => format!("RUSTDOCFLAGS=-Dwarnings cargo {}", DOCS.join(" ")),
             Task(args) => format!("cargo xtask {}", args.join(" ")),
             WriterAndReader => {
@@ -291,6 +295,7 @@ impl Does {
 
     fn run(&self) -> Result<()> {
         match self {
+            Example(name) => example(name),
             Cargo(args) => succeed(&mut cargo(args)?),
             Docs => succeed(cargo(&DOCS)?.env("RUSTDOCFLAGS", "-Dwarnings")),
             Task(args) => {
@@ -313,6 +318,42 @@ fn succeed(command: &mut Command) -> Result<()> {
     let status = command.status().with_context(|| format!("start {:?}", command.get_program()))?;
     ensure!(status.success(), "{status}");
     Ok(())
+}
+
+/// Runs an example, which prints what the README says that it prints, but for numbers.
+fn example(name: &str) -> Result<()> {
+    let output =
+        cargo(&["run", "--release", "--example", name])?.stderr(Stdio::inherit()).output()?;
+    let printed = String::from_utf8_lossy(&output.stdout);
+    print!("{printed}");
+    ensure!(output.status.success(), "{}", output.status);
+    let readme = std::fs::read_to_string(crate::root()?.join("README.md"))?;
+    let shown =
+        shown_in(&readme, name).with_context(|| format!("README.md does not show {name}"))?;
+    let (shown, printed) = (without_numbers(shown), without_numbers(&printed));
+    ensure!(shown == printed, "README.md shows something else:\n{shown}");
+    Ok(())
+}
+
+/// What a document shows behind the command line of an example, up to the next one or the end of the block.
+fn shown_in<'t>(document: &'t str, name: &str) -> Option<&'t str> {
+    let command = format!("\n$ {} {name}\n", EXAMPLE.join(" "));
+    let (_, shown) = document.split_once(&command)?;
+    let ends = ["\n$ ", "\n```"].into_iter().filter_map(|end| shown.find(end));
+    Some(&shown[..ends.min()? + 1])
+}
+
+/// The text with one mark for each number in it: of processes, and of who was the quickest.
+fn without_numbers(text: &str) -> String {
+    let mut shown = String::new();
+    for character in text.chars() {
+        match character.is_ascii_digit() {
+            true if shown.ends_with('#') => {}
+            true => shown.push('#'),
+            false => shown.push(character),
+        }
+    }
+    shown
 }
 
 /// What a person does in two terminals.
@@ -344,4 +385,20 @@ fn writer_and_reader() -> Result<()> {
 
 fn seconds(time: Duration) -> String {
     format!("{:.1} s", time.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_document_shows_of_an_example_is_found() {
+        let document = "text\n```text\n$ cargo run --release --example one\nit is 12\nand 3\n\
+                        $ cargo run --release --example two\nit is 4\n```\nmore";
+        assert_eq!(shown_in(document, "one"), Some("it is 12\nand 3\n"));
+        assert_eq!(shown_in(document, "two"), Some("it is 4\n"));
+        assert_eq!(shown_in(document, "three"), None);
+        assert_eq!(without_numbers("it is 12, 7-3"), without_numbers("it is 3, 51-444"));
+        assert_ne!(without_numbers("it is 12"), without_numbers("it was 12"));
+    }
 }

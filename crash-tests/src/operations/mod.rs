@@ -1,10 +1,12 @@
 //! Every operation that a process can die in: what must be there before, what it does, and what may
 //! be there afterwards, whenever it died.
 
-pub mod lists;
+mod lists;
+mod maps;
 mod memory;
 pub mod objects;
 pub mod processes;
+pub mod shelf;
 pub mod trees;
 
 use crate::stage::{Stage, Value, Victim};
@@ -30,7 +32,7 @@ pub struct Things {
     pub unnamed: u64,
     /// Objects whose names begin with [`MADE`].
     pub named: u64,
-    /// What is in the list, if there is one: see [`lists::digest_of`].
+    /// What is on the shelf, if there is one: see [`shelf::digest_of`].
     pub digest: u64,
 }
 
@@ -125,7 +127,8 @@ impl Operation {
 pub fn all() -> impl Iterator<Item = &'static Operation> {
     let with_parts = trees::OPERATIONS;
     let all = processes::OPERATIONS.iter().chain(memory::OPERATIONS);
-    all.chain(objects::OPERATIONS).chain(with_parts).chain(lists::OPERATIONS)
+    let changes = lists::OPERATIONS.iter().chain(maps::OPERATIONS);
+    all.chain(objects::OPERATIONS).chain(with_parts).chain(changes)
 }
 
 /// Bytes of a block of which 16 fill a unit, and a magazine.

@@ -1,20 +1,45 @@
-//! Lists behind locks: changed in each way that there is.
+//! A shelf behind a lock: a list and two maps, of which the victim changes one.
 
-use super::{Held, Operation, Things, enter, named, warm_up};
+use super::{Act, Held, Things, enter, named, warm_up};
 use crate::stage::{Stage, Victim};
 use anyhow::{Context, Result, ensure};
-use sharena::Segment;
-use sharena::collections::{String, Vec, VecMut};
-use sharena::lock::{Mutex, PoisonError};
+use sharena::collections::{BTreeMap, BTreeMapMut, HashMap, HashMapMut, String, Vec, VecMut};
+use sharena::lock::{Mut, Mutex, PoisonError};
+use sharena::{Segment, Shareable};
 use std::mem::forget;
 
 /// How the names of such objects begin.
-pub const MADE_LIST: &str = "made-list";
+pub const MADE_SHELF: &str = "made-shelf";
 
 /// What such an object is.
-pub type List = Mutex<Vec<String>>;
+pub type Shelf = Mutex<Books>;
 
-fn text(segment: &Segment, number: u64) -> String {
+#[derive(Shareable)]
+pub struct Books {
+    list: Vec<String>,
+    tree: BTreeMap<u64, String>,
+    table: HashMap<u64, String>,
+}
+
+/// Texts in each: those of the maps have the numbers of their keys.
+#[derive(Clone, Copy)]
+pub struct Counts {
+    pub list: u64,
+    pub tree: u64,
+    pub table: u64,
+}
+
+pub const EMPTY: Counts = Counts { list: 0, tree: 0, table: 0 };
+
+/// Where a text stands.
+#[derive(Clone, Copy)]
+pub enum In {
+    List,
+    Tree,
+    Table,
+}
+
+pub fn text(segment: &Segment, number: u64) -> String {
     String::from_in(&format!("{number}, with more text than nothing"), segment)
 }
 
@@ -24,169 +49,173 @@ fn number_of(text: &str) -> Result<u64> {
     Ok(number.parse()?)
 }
 
-/// A number that no other list of few small numbers has.
-const fn digest(numbers: &[u64]) -> u64 {
-    let (mut all, mut i) = (1, 0);
-    while i < numbers.len() {
-        all = all * 16 + numbers[i] + 1;
-        i += 1;
+/// What a text adds to the number that tells shelves apart.
+pub const fn mark(place: In, at: u64, number: u64) -> u64 {
+    let word = (place as u64) << 60 | at << 30 | (number + 1);
+    let word = (word ^ word >> 31).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (word ^ word >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9)
+}
+
+/// The same, of texts whose numbers are their places, from one to before the other.
+pub const fn marks(place: In, from: u64, to: u64) -> u64 {
+    let (mut all, mut at) = (0u64, from);
+    while at < to {
+        all = all.wrapping_add(mark(place, at, at));
+        at += 1;
     }
     all
 }
 
-/// What is in the list, told by one number; each text in it is whole.
-pub fn digest_of(segment: &Segment, name: &str) -> Result<u64> {
-    let list = segment.find::<List>(name)?.context("it was listed")?;
-    let guard = list.lock().unwrap_or_else(PoisonError::into_inner);
-    let numbers = guard.iter().map(|text| number_of(text)).collect::<Result<std::vec::Vec<_>>>()?;
-    drop(guard);
-    list.clear_poison();
-    Ok(digest(&numbers))
+/// A shelf of which this is the sum of marks.
+pub const fn shelf(digest: u64) -> Things {
+    Things { digest, ..named(1) }
 }
 
-fn construct(segment: &Segment, count: u64) -> Result<()> {
-    let list = segment.construct::<List>(MADE_LIST, Mutex::new(Vec::new_in(segment)))?;
-    let mut list = list.lock().unwrap_or_else(PoisonError::into_inner);
-    list.try_reserve(FULL)?;
-    list.extend((0..count).map(|i| text(segment, i)));
+/// One that was just set up so.
+pub const fn set(counts: Counts) -> Things {
+    let list = marks(In::List, 0, counts.list);
+    let maps = marks(In::Tree, 0, counts.tree).wrapping_add(marks(In::Table, 0, counts.table));
+    shelf(list.wrapping_add(maps))
+}
+
+impl Things {
+    /// With one text more.
+    pub const fn and(self, place: In, at: u64, number: u64) -> Things {
+        Things { digest: self.digest.wrapping_add(mark(place, at, number)), ..self }
+    }
+
+    /// With one text less.
+    pub const fn without(self, place: In, at: u64, number: u64) -> Things {
+        Things { digest: self.digest.wrapping_sub(mark(place, at, number)), ..self }
+    }
+}
+
+/// What is on the shelf, told by one number; each text in it is whole, and maps find what they have.
+pub fn digest_of(segment: &Segment, name: &str) -> Result<u64> {
+    let shelf = segment.find::<Shelf>(name)?.context("it was listed")?;
+    let books = shelf.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut digest = 0u64;
+    for (at, text) in books.list.iter().enumerate() {
+        digest = digest.wrapping_add(mark(In::List, at as u64, number_of(text)?));
+    }
+    let mut last = None;
+    for (at, text) in &books.tree {
+        ensure!(last < Some(*at), "key {at} of the tree stands behind {last:?}");
+        ensure!(books.tree.get(at) == Some(text), "key {at} of the tree is not found");
+        last = Some(*at);
+        digest = digest.wrapping_add(mark(In::Tree, *at, number_of(text)?));
+    }
+    for (at, text) in books.table.iter() {
+        ensure!(books.table.get(at) == Some(text), "key {at} of the table is not found");
+        digest = digest.wrapping_add(mark(In::Table, *at, number_of(text)?));
+    }
+    let lens = (books.tree.iter().len(), books.table.iter().count());
+    ensure!(
+        (books.tree.iter().count(), books.table.len()) == lens,
+        "a map says that it has another number of keys"
+    );
+    drop(books);
+    shelf.clear_poison();
+    Ok(digest)
+}
+
+/// Texts for which a list has room at first.
+pub const FULL: usize = 4;
+
+fn construct(segment: &Segment, counts: Counts) -> Result<()> {
+    let books = Books { list: Vec::new(), tree: BTreeMap::new(), table: HashMap::new() };
+    let shelf = segment.construct::<Shelf>(MADE_SHELF, Mutex::new(books))?;
+    let mut books = shelf.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut books = books.as_mut();
+    if counts.list != 0 {
+        let mut list = books.part(|it| &it.list);
+        list.try_reserve(FULL)?;
+        list.extend((0..counts.list).map(|i| text(segment, i)));
+    }
+    for i in 0..counts.tree {
+        forget(books.part(|it| &it.tree).insert(i, text(segment, i)));
+    }
+    for i in 0..counts.table {
+        forget(books.part(|it| &it.table).insert(i, text(segment, i)));
+    }
     Ok(())
 }
 
 /// Has the trace maps that changes need stand in the segment.
 pub fn know(segment: &Segment) -> Result<()> {
-    construct(segment, 1)?;
-    let list = segment.find::<List>(MADE_LIST)?.context("it was just constructed")?;
-    list.lock().unwrap_or_else(PoisonError::into_inner).clear();
-    drop(list);
-    ensure!(segment.destroy::<List>(MADE_LIST)?, "it was just constructed");
+    construct(segment, Counts { list: 1, tree: 1, table: 1 })?;
+    let shelf = segment.find::<Shelf>(MADE_SHELF)?.context("it was just constructed")?;
+    clear(&mut shelf.lock().unwrap_or_else(PoisonError::into_inner).as_mut());
+    drop(shelf);
+    ensure!(segment.destroy::<Shelf>(MADE_SHELF)?, "it was just constructed");
     Ok(())
 }
 
-/// Texts for which a list has room at first.
-const FULL: usize = 4;
+fn clear(books: &mut Mut<'_, Books>) {
+    books.part(|it| &it.list).clear();
+    books.part(|it| &it.tree).clear();
+    books.part(|it| &it.table).clear();
+}
 
-fn set_up<'s>(stage: &'s Stage<'_>, count: u64) -> Result<Held<'s>> {
+pub fn set_up<'s>(stage: &'s Stage<'_>, counts: Counts) -> Result<Held<'s>> {
     know(stage.segment())?;
-    construct(stage.segment(), count)?;
+    construct(stage.segment(), counts)?;
     Ok(Held::new())
 }
 
-fn set_up_three<'s>(stage: &'s Stage<'_>) -> Result<Held<'s>> {
-    set_up(stage, 3)
-}
-
-fn set_up_full<'s>(stage: &'s Stage<'_>) -> Result<Held<'s>> {
-    set_up(stage, FULL as u64)
-}
-
-/// The victim changes the list, and gives the lock back.
-fn changes<'s>(
-    victim: &'s Victim<'_>,
-    change: impl FnOnce(&mut sharena::lock::MutexGuard<'_, Vec<String>>) + 's,
-) -> super::Act<'s> {
+/// The victim changes what is on the shelf, and gives the lock back.
+pub fn changes<'s>(victim: &'s Victim<'_>, change: impl FnOnce(Mut<'_, Books>) + 's) -> Act<'s> {
     let segment = victim.segment();
     warm_up(segment);
     enter(segment);
     // Knows the types, and has blocks at hand.
     drop(text(segment, 0));
-    let list = segment.find::<List>(MADE_LIST).expect("whole").expect("it is there");
+    let shelf = segment.find::<Shelf>(MADE_SHELF).expect("whole").expect("it is there");
     Box::new(move || {
-        let mut guard = list.lock().expect("nobody died");
-        change(&mut guard);
+        let mut guard = shelf.lock().expect("nobody died");
+        change(guard.as_mut());
         drop(guard);
-        forget(list);
+        forget(shelf);
     })
 }
 
-/// The victim takes the lock from one who died with it, if one did, leaves one text, and gives it back.
-pub fn take<'s>(_: &'s Stage<'_>, victim: &'s Victim<'_>) -> super::Act<'s> {
+/// The same, of the list.
+pub fn changes_list<'s>(
+    victim: &'s Victim<'_>,
+    change: impl FnOnce(&mut Mut<'_, Vec<String>>) + 's,
+) -> Act<'s> {
+    changes(victim, |mut books| change(&mut books.part(|it| &it.list)))
+}
+
+/// The same, of the tree.
+pub fn changes_tree<'s>(
+    victim: &'s Victim<'_>,
+    change: impl FnOnce(&mut Mut<'_, BTreeMap<u64, String>>) + 's,
+) -> Act<'s> {
+    changes(victim, |mut books| change(&mut books.part(|it| &it.tree)))
+}
+
+/// The same, of the table.
+pub fn changes_table<'s>(
+    victim: &'s Victim<'_>,
+    change: impl FnOnce(&mut Mut<'_, HashMap<u64, String>>) + 's,
+) -> Act<'s> {
+    changes(victim, |mut books| change(&mut books.part(|it| &it.table)))
+}
+
+/// The victim takes the lock from one who died with it, if one did, leaves nothing on the shelf, and gives
+/// it back.
+pub fn take<'s>(_: &'s Stage<'_>, victim: &'s Victim<'_>) -> Act<'s> {
     let segment = victim.segment();
     enter(segment);
-    let list = segment.find::<List>(MADE_LIST).expect("whole").expect("it is there");
+    let shelf = segment.find::<Shelf>(MADE_SHELF).expect("whole").expect("it is there");
     Box::new(move || {
-        let mut guard = list.lock().unwrap_or_else(PoisonError::into_inner);
-        guard.truncate(1);
+        let mut guard = shelf.lock().unwrap_or_else(PoisonError::into_inner);
+        clear(&mut guard.as_mut());
         drop(guard);
-        forget(list);
+        forget(shelf);
     })
-}
-
-const fn listed(numbers: &[u64]) -> Things {
-    Things { digest: digest(numbers), ..named(1) }
 }
 
 /// What [`take`] leaves.
-pub const TAKEN: Things = listed(&[0]);
-
-const THREE: Things = listed(&[0, 1, 2]);
-
-pub const OPERATIONS: &[Operation] = &[
-    Operation::new("change-push", |_, victim| {
-        let new = text(victim.segment(), 9);
-        changes(victim, move |list| list.push(new))
-    })
-    .set_up(set_up_three)
-    .turns(THREE, listed(&[0, 1, 2, 9]))
-    .of_its_own()
-    .of_steps(12),
-    Operation::new("change-push-grows", |_, victim| {
-        let new = text(victim.segment(), 9);
-        changes(victim, move |list| list.push(new))
-    })
-    .set_up(set_up_full)
-    .turns(listed(&[0, 1, 2, 3]), listed(&[0, 1, 2, 3, 9]))
-    .of_its_own()
-    .of_steps(30),
-    Operation::new("change-push-of-threads", |_, victim| {
-        // Its part lies in a slab of a lane that no thread has any more.
-        let segment = victim.segment();
-        let new = std::thread::scope(|scope| {
-            scope.spawn(|| text(segment, 9)).join().expect("there is room")
-        });
-        changes(victim, move |list| list.push(new))
-    })
-    .set_up(set_up_three)
-    .turns(THREE, listed(&[0, 1, 2, 9]))
-    .of_its_own()
-    .of_steps(12),
-    Operation::new("change-pop", |_, victim| {
-        changes(victim, |list| forget(list.pop().expect("there are three")))
-    })
-    .set_up(set_up_three)
-    .turns(THREE, listed(&[0, 1]))
-    .of_its_own()
-    .of_steps(30),
-    Operation::new("change-insert", |_, victim| {
-        let new = text(victim.segment(), 9);
-        changes(victim, move |list| list.insert(1, new))
-    })
-    .set_up(set_up_three)
-    .turns(THREE, listed(&[0, 9, 1, 2]))
-    .of_its_own()
-    .of_steps(20),
-    Operation::new("change-remove", |_, victim| changes(victim, |list| forget(list.remove(0))))
-        .set_up(set_up_three)
-        .turns(THREE, listed(&[1, 2]))
-        .of_its_own()
-        .of_steps(30),
-    Operation::new("change-set", |_, victim| {
-        let new = text(victim.segment(), 9);
-        changes(victim, move |list| list.get_mut(1).expect("there are three").set(new))
-    })
-    .set_up(set_up_three)
-    .turns(THREE, listed(&[0, 9, 2]))
-    .of_its_own()
-    .of_steps(30),
-    Operation::new("change-retain", |_, victim| {
-        changes(victim, |list| list.retain(|text| text.starts_with('1')))
-    })
-    .set_up(set_up_three)
-    .turns(THREE, listed(&[1]))
-    .of_its_own()
-    .of_steps(30),
-    Operation::new("change-clear", |_, victim| changes(victim, |list| list.clear()))
-        .set_up(set_up_three)
-        .turns(THREE, listed(&[]))
-        .of_its_own()
-        .of_steps(30),
-];
+pub const TAKEN: Things = set(EMPTY);

@@ -1,6 +1,6 @@
 //! What is tried: each operation alone, and some while what another victim left is not recovered yet.
 
-use crate::operations::{self, Operation, lists, objects, processes};
+use crate::operations::{self, Operation, objects, processes, shelf};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -46,7 +46,7 @@ impl fmt::Display for Place {
 }
 
 /// Operations in which one died whom the victim recovers, and every how many-th step of them.
-const RECOVERED: [(&str, u64); 26] = [
+const RECOVERED: [(&str, u64); 29] = [
     ("construct-new", 1),
     ("construct-known-name", 1),
     ("construct-run", 3),
@@ -73,11 +73,19 @@ const RECOVERED: [(&str, u64); 26] = [
     ("recover", 40),
     ("change-push-grows", 3),
     ("change-set", 2),
+    ("change-tree-insert-splits", 3),
+    ("change-tree-pop-merges", 5),
+    ("change-table-insert-grows", 5),
 ];
 
 /// Operations in which one died, and how many of its steps are between two of its deaths that are tried,
 /// while it had a lock that the victim then takes from it.
-const TAKEN: [(&str, u64); 2] = [("change-push-grows", 3), ("change-set", 1)];
+const TAKEN: [(&str, u64); 4] = [
+    ("change-push-grows", 3),
+    ("change-set", 1),
+    ("change-tree-insert-splits", 4),
+    ("change-tree-pop-merges", 6),
+];
 
 /// Operations in which one died while it destroyed the object of a name that the victim constructs.
 const DISPLACED: [&str; 2] = ["destroy", "destroy-own"];
@@ -112,10 +120,10 @@ pub fn all() -> impl Iterator<Item = Trial> {
         let operation = of(name);
         Trial {
             name: format!("take-after-{name}"),
-            // Whether the first one's change was made is told by the list that is left, if it is.
+            // Whether the first one's change was made is told by the shelf that is left, if it is.
             operation: Operation {
-                prepare: lists::take,
-                after: lists::TAKEN,
+                prepare: shelf::take,
+                after: shelf::TAKEN,
                 in_parts: true,
                 least: 30,
                 ..operation.clone()

@@ -1,0 +1,105 @@
+//! Lists behind locks: changed in each way that there is.
+
+use super::shelf::{self, Counts, EMPTY, FULL, In, changes_list, set, shelf, text};
+use super::{Held, Operation, Things};
+use crate::stage::Stage;
+use anyhow::Result;
+use sharena::collections::VecMut;
+use std::mem::forget;
+
+const fn of(list: u64) -> Counts {
+    Counts { list, ..EMPTY }
+}
+
+/// A list of texts with these numbers.
+const fn listed(numbers: &[u64]) -> Things {
+    let (mut things, mut at) = (shelf(0), 0);
+    while at < numbers.len() {
+        things = things.and(In::List, at as u64, numbers[at]);
+        at += 1;
+    }
+    things
+}
+
+const THREE: Things = set(of(3));
+
+fn set_up_three<'s>(stage: &'s Stage<'_>) -> Result<Held<'s>> {
+    shelf::set_up(stage, of(3))
+}
+
+fn set_up_full<'s>(stage: &'s Stage<'_>) -> Result<Held<'s>> {
+    shelf::set_up(stage, of(FULL as u64))
+}
+
+pub const OPERATIONS: &[Operation] = &[
+    Operation::new("change-push", |_, victim| {
+        let new = text(victim.segment(), 9);
+        changes_list(victim, move |list| list.push(new))
+    })
+    .set_up(set_up_three)
+    .turns(THREE, listed(&[0, 1, 2, 9]))
+    .of_its_own()
+    .of_steps(12),
+    Operation::new("change-push-grows", |_, victim| {
+        let new = text(victim.segment(), 9);
+        changes_list(victim, move |list| list.push(new))
+    })
+    .set_up(set_up_full)
+    .turns(listed(&[0, 1, 2, 3]), listed(&[0, 1, 2, 3, 9]))
+    .of_its_own()
+    .of_steps(30),
+    Operation::new("change-push-of-threads", |_, victim| {
+        // Its part lies in a slab of a lane that no thread has any more.
+        let segment = victim.segment();
+        let new = std::thread::scope(|scope| {
+            scope.spawn(|| text(segment, 9)).join().expect("there is room")
+        });
+        changes_list(victim, move |list| list.push(new))
+    })
+    .set_up(set_up_three)
+    .turns(THREE, listed(&[0, 1, 2, 9]))
+    .of_its_own()
+    .of_steps(12),
+    Operation::new("change-pop", |_, victim| {
+        changes_list(victim, |list| forget(list.pop().expect("there are three")))
+    })
+    .set_up(set_up_three)
+    .turns(THREE, listed(&[0, 1]))
+    .of_its_own()
+    .of_steps(30),
+    Operation::new("change-insert", |_, victim| {
+        let new = text(victim.segment(), 9);
+        changes_list(victim, move |list| list.insert(1, new))
+    })
+    .set_up(set_up_three)
+    .turns(THREE, listed(&[0, 9, 1, 2]))
+    .of_its_own()
+    .of_steps(20),
+    Operation::new("change-remove", |_, victim| {
+        changes_list(victim, |list| forget(list.remove(0)))
+    })
+    .set_up(set_up_three)
+    .turns(THREE, listed(&[1, 2]))
+    .of_its_own()
+    .of_steps(30),
+    Operation::new("change-set", |_, victim| {
+        let new = text(victim.segment(), 9);
+        changes_list(victim, move |list| list.get_mut(1).expect("there are three").set(new))
+    })
+    .set_up(set_up_three)
+    .turns(THREE, listed(&[0, 9, 2]))
+    .of_its_own()
+    .of_steps(30),
+    Operation::new("change-retain", |_, victim| {
+        changes_list(victim, |list| list.retain(|text| text.starts_with('1')))
+    })
+    .set_up(set_up_three)
+    .turns(THREE, listed(&[1]))
+    .of_its_own()
+    .of_steps(30),
+    Operation::new("change-clear", |_, victim| changes_list(victim, |list| list.clear()))
+        .set_up(set_up_three)
+        .turns(THREE, listed(&[]))
+        .of_its_own()
+        .of_steps(30),
+];
