@@ -403,7 +403,7 @@ fn without_memory_what_is_there_is_found_and_taken_out() {
             random >> 8
         };
         for _ in 0..200 {
-            let key = any() % 1200 | 1;
+            let key = (any() % 1200) | 1;
             match map.try_insert(key, 1) {
                 Ok(old) => assert_eq!(old, theirs.insert(key, 1)),
                 Err(AllocError::OutOfCapacity { .. }) => refused += 1,
