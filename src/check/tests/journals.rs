@@ -256,9 +256,13 @@ fn the_part_that_goes_next_hangs_on_the_word_that_the_journal_says() {
         &falls().into_iter().chain([gone()]).collect::<Vec<_>>()
     ));
     let word = busy.word_at(word_at).load(Relaxed);
-    let copy = set(busy.word_at(busy.raw_block), word);
-    let of_another: Vec<_> = falls().into_iter().chain([gone(), copy]).collect();
-    assert!(is_damage(&busy, fall(busy.raw_block), &of_another), "that word is another's");
+    let copy = || set(busy.word_at(busy.raw_block), word);
+    let by_another = |more: Vec<Plant<'_>>| {
+        let plants: Vec<_> = falls().into_iter().chain(more).collect();
+        is_damage(&busy, fall(busy.raw_block), &plants)
+    };
+    assert!(by_another(vec![copy()]), "its word stands there still");
+    assert!(by_another(vec![copy(), gone()]), "its word is gone");
 }
 
 /// A segment with an object on which parts hang, and where it and its parts are, the outer one first.
