@@ -13,8 +13,8 @@
 //! made of what trace maps, walks and falls know already, and no code but this knows that it is one.
 //!
 //! **Few pairs are no fault.** A node that has become small takes pairs from its neighbour, or is merged
-//! with it, where there is memory for that; where there is none, it stays, if need be without a pair. So
-//! taking out never fails, and all that rests on full nodes is speed.
+//! with it. All nodes but the root have room for that, so taking out needs no memory; but nothing rests on
+//! it: a node without room stays as it is, and a file may have nodes without a pair.
 
 mod entry;
 mod iter;
@@ -777,5 +777,65 @@ impl<K: Shareable + Borrow<Q>, V: Shareable, Q: Ord + ?Sized> Index<&Q> for BTre
     #[track_caller]
     fn index(&self, key: &Q) -> &V {
         self.get(key).expect("the map has the key")
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    /// A tree of so many keys, of which those in some leaves are gone, and the keys that are left.
+    fn with_gaps(
+        segment: &Segment,
+        is_emptied: impl Fn(usize, usize) -> bool,
+    ) -> (BTreeMap<u32, u32>, std::collections::BTreeMap<u32, u32>) {
+        let mut map = BTreeMap::new_in(segment);
+        map.extend((0..100).map(|key| (key, key)));
+        let leaves = map.root.children.len();
+        assert!(leaves > 4 && map.root.children[0].is_leaf());
+        for i in (0..leaves).filter(|i| is_emptied(*i, leaves)) {
+            map.len -= map.root.children[i].pairs.len();
+            map.root.children[i].pairs.clear();
+        }
+        let left = map.iter().map(|(key, value)| (*key, *value)).collect();
+        (map, left)
+    }
+
+    #[test]
+    fn nodes_without_a_pair_are_no_end() {
+        let segment = crate::Options::new().capacity(1 << 20).create_anonymous().unwrap();
+        let shapes: [fn(usize, usize) -> bool; 5] =
+            [|i, _| i == 0, |i, all| i == all - 1, |i, _| i % 2 == 1, |i, _| i < 3, |_, _| true];
+        for is_emptied in shapes {
+            let made = || with_gaps(&segment, is_emptied);
+            let (map, left) = made();
+            assert!(map.iter().eq(&left) && map.iter().rev().eq(left.iter().rev()));
+            assert_eq!(map.len(), left.len());
+            assert!((0..100).all(|key| map.get(&key) == left.get(&key)));
+            assert!(map.into_iter().eq(left));
+            let (mut map, mut left) = made();
+            while let Some(first) = left.pop_first() {
+                assert_eq!(map.pop_first(), Some(first));
+                assert!(map.iter().eq(&left));
+            }
+            assert_eq!((map.pop_first(), map.len()), (None, 0));
+            let (mut map, mut left) = made();
+            while let Some(last) = left.pop_last() {
+                assert_eq!(map.pop_last(), Some(last));
+                assert!(map.iter().eq(&left));
+            }
+            assert_eq!((map.pop_last(), map.len()), (None, 0));
+            let (mut map, mut left) = made();
+            for key in (0..100).map(|i| i * 37 % 100) {
+                assert_eq!(map.remove(&key), left.remove(&key));
+                assert!(map.iter().eq(&left));
+            }
+            let (mut map, mut left) = made();
+            map.retain(|key, _| key % 3 == 0);
+            left.retain(|key, _| key % 3 == 0);
+            map.extend((40..60).map(|key| (key, 1)));
+            left.extend((40..60).map(|key| (key, 1)));
+            assert!(map.iter().eq(&left) && map.len() == left.len());
+        }
     }
 }
