@@ -15,7 +15,10 @@ struct Gap<'a, K: Shareable, V: Shareable> {
     /// The nodes above, and by which child each is left.
     above: std::vec::Vec<(&'a Node<K, V>, usize)>,
     leaf: &'a Node<K, V>,
-    /// How many of the leaf's pairs are before it.
+    /// The leaf's pairs, and how many there are.
+    first: At<K, V>,
+    len: usize,
+    /// How many of them are before it.
     at: usize,
 }
 
@@ -25,7 +28,8 @@ type At<K, V> = *mut Pair<K, V>;
 impl<'a, K: Shareable, V: Shareable> Gap<'a, K, V> {
     /// Below `node`, going by the child that `child` names of each node; in the leaf that is its number.
     fn below(node: &'a Node<K, V>, child: impl FnMut(&Node<K, V>) -> usize) -> Self {
-        let mut gap = Gap { above: std::vec::Vec::new(), leaf: node, at: 0 };
+        let above = std::vec::Vec::new();
+        let mut gap = Gap { above, leaf: node, first: node.pairs.at(0), len: 0, at: 0 };
         gap.go_down(node, child);
         gap
     }
@@ -36,6 +40,7 @@ impl<'a, K: Shareable, V: Shareable> Gap<'a, K, V> {
             let at = child(node);
             if node.is_leaf() {
                 (self.leaf, self.at) = (node, at);
+                (self.first, self.len) = (node.pairs.at(0), node.pairs.len());
                 return;
             }
             self.above.push((node, at));
@@ -62,16 +67,17 @@ impl<'a, K: Shareable, V: Shareable> Gap<'a, K, V> {
         Gap::below(root, |node| node.pairs.len())
     }
 
+    #[inline(always)]
     fn is(&self, other: &Self) -> bool {
-        ptr::eq(self.leaf, other.leaf) && self.at == other.at
+        self.at == other.at && ptr::eq(self.leaf, other.leaf)
     }
 
     /// Goes behind the next pair.
     #[inline]
     fn forward(&mut self) -> Option<At<K, V>> {
-        if self.at < self.leaf.pairs.len() {
+        if self.at < self.len {
             self.at += 1;
-            return Some(self.leaf.pairs.at(self.at - 1));
+            return Some(self.first.wrapping_add(self.at - 1));
         }
         self.forward_above()
     }
@@ -93,7 +99,7 @@ impl<'a, K: Shareable, V: Shareable> Gap<'a, K, V> {
     fn back(&mut self) -> Option<At<K, V>> {
         if self.at > 0 {
             self.at -= 1;
-            return Some(self.leaf.pairs.at(self.at));
+            return Some(self.first.wrapping_add(self.at));
         }
         self.back_above()
     }
