@@ -185,6 +185,11 @@ fn perform(
             let one = ours.iter().map(|(key, value)| (*key, value.as_str()));
             let other = theirs.iter().map(|(key, value)| (*key, value.as_str()));
             assert_eq!(one.len(), other.len());
+            let (mut rest, mut std_rest) = (ours.keys(), theirs.keys());
+            assert_eq!(rest.nth(seed % 20), std_rest.nth(seed % 20));
+            assert_eq!(rest.nth_back(seed % 7), std_rest.nth_back(seed % 7));
+            let add = |sum: u64, key: &u32| sum.wrapping_mul(31).wrapping_add(u64::from(*key));
+            assert_eq!(rest.fold(0, add), std_rest.fold(0, add));
             same_from_both_ends(one, other, seed);
             ours.iter_mut().rev().for_each(|(_, value)| value.truncate(value.len() - 1));
             theirs.values_mut().for_each(|value| value.truncate(value.len() - 1));

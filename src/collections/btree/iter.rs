@@ -163,6 +163,23 @@ impl<K: Shareable, V: Shareable> Iterator for Pairs<'_, K, V> {
     fn next(&mut self) -> Option<At<K, V>> {
         if self.front.is(&self.back) { None } else { self.front.forward() }
     }
+
+    /// Leaf by leaf: where to stop is asked once for each.
+    #[inline]
+    fn fold<B, F: FnMut(B, At<K, V>) -> B>(self, init: B, mut each: F) -> B {
+        let (mut done, Pairs { mut front, back }) = (init, self);
+        loop {
+            let is_last = ptr::eq(front.leaf, back.leaf) && front.at <= back.at;
+            let end = if is_last { back.at } else { front.len };
+            for at in front.at..end {
+                done = each(done, front.first.wrapping_add(at));
+            }
+            front.at = end;
+            let above = if is_last { None } else { front.forward_above() };
+            let Some(pair) = above else { return done };
+            done = each(done, pair);
+        }
+    }
 }
 
 impl<K: Shareable, V: Shareable> DoubleEndedIterator for Pairs<'_, K, V> {
@@ -198,6 +215,10 @@ macro_rules! all_pairs {
             }
             fn size_hint(&self) -> (usize, Option<usize>) {
                 (self.left, Some(self.left))
+            }
+            #[inline]
+            fn fold<B, F: FnMut(B, $item) -> B>(self, init: B, mut each: F) -> B {
+                self.pairs.fold(init, |done, $pair| each(done, $made))
             }
         }
 
