@@ -351,6 +351,8 @@ struct Pass<'a> {
     parts: Vec<(u64, u64)>,
     /// Blocks that hang on objects, and on which.
     reached: HashMap<u64, u64>,
+    /// Locks that guard something with blocks, and in which object they are.
+    locks: HashMap<u64, u64>,
     /// Words that will have other values when the changes are made that the dead had begun.
     changes: HashMap<u64, u64>,
     /// Whether more may hang on some, behind locks that are held.
@@ -380,6 +382,7 @@ impl<'a> Pass<'a> {
             objects: HashMap::new(),
             parts: Vec::new(),
             reached: HashMap::new(),
+            locks: HashMap::new(),
             changes: HashMap::new(),
             has_more: false,
             free: 0,

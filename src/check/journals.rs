@@ -210,7 +210,9 @@ impl Pass<'_> {
             let Some(place) = locate(self.arena, *to) else { return false };
             let fits = (place.start + place.bytes - to) / 8 >= *len;
             let is_value = place.start != root || *to >= root + size_of::<ObjectHeader>() as u64;
+            let spares_lock = *to > lock || len.saturating_mul(8) <= lock - to;
             fits && is_value
+                && spares_lock
                 && to.is_multiple_of(8)
                 && (said.new.contains(&place.start) || root_of(*to) == Some(root))
         };
@@ -224,6 +226,7 @@ impl Pass<'_> {
                 && record.hazards.iter().any(|hazard| hazard.load(Acquire) == root)
         };
         lock.is_multiple_of(8)
+            && (self.has_more || self.locks.get(&lock) == Some(&root))
             && self.arena.lanes().any(keeps_root)
             && !said.new.iter().chain(&said.graves).any(is_used)
             && said.new.iter().all(hangs)

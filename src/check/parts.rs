@@ -22,11 +22,13 @@ impl Pass<'_> {
         }
         // Without a pin to spare nothing is said of it, nor of any part that it is lost.
         let view = View { falls, changes: &self.changes, is_alive: &|who| self.is_alive(who) };
-        let Ok(Checked { parts, whole, has_more }) = self.names.check_parts_of(object, view) else {
+        let Ok(Checked { parts, locks, whole, has_more }) = self.names.check_parts_of(object, view)
+        else {
             self.has_more = true;
             return;
         };
         self.has_more |= has_more;
+        self.locks.extend(locks.into_iter().map(|lock| (lock, object)));
         if let Err(what) = whole
             && is_still()
         {

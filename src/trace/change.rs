@@ -441,7 +441,7 @@ impl Walker for Hanging<'_> {
     fn trusts(&self) -> bool {
         true
     }
-    fn at_lock(&self, _: u64) -> AtLock {
+    fn at_lock(&self, _: u64, _: u64) -> AtLock {
         // What was published is reached by nobody but who holds the outer lock, inner ones and all.
         if self.state == State::Private { AtLock::MustBeEmpty } else { AtLock::Enter }
     }

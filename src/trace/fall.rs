@@ -131,7 +131,7 @@ impl Walker for Fall<'_, '_> {
         true
     }
 
-    fn at_lock(&self, _: u64) -> AtLock {
+    fn at_lock(&self, _: u64, _: u64) -> AtLock {
         AtLock::Enter // nobody reaches the object any more, so nobody holds a lock in it
     }
 }

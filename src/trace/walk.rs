@@ -15,7 +15,7 @@ use crate::names::{Names, Refused};
 use crate::process::pin::HazardIndex;
 use crate::sync::Relaxed;
 use crate::word::{Tag, Word};
-use core::cell::Cell;
+use core::cell::{Cell, RefCell};
 use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64};
 use std::collections::{HashMap, HashSet};
 
@@ -96,8 +96,8 @@ pub trait Walker {
         false
     }
 
-    /// What is done about what the lock with this word guards.
-    fn at_lock(&self, _word: u64) -> AtLock {
+    /// What is done about what the lock at `at` guards, whose word this is.
+    fn at_lock(&self, _at: u64, _word: u64) -> AtLock {
         AtLock::Skip
     }
 }
@@ -112,7 +112,7 @@ impl Walker for NoParts {
     fn enter(&mut self, _: Limb) -> Result<(), Fault> {
         Err(Fault::Guarded)
     }
-    fn at_lock(&self, _: u64) -> AtLock {
+    fn at_lock(&self, _: u64, _: u64) -> AtLock {
         AtLock::Enter
     }
 }
@@ -210,7 +210,7 @@ impl<'a> Tree<'a> {
                 Part::Variant { .. } => unreachable!("skipped with its enum"),
                 Part::Lock { node, at: inside } => {
                     let value = at + u64::from(inside);
-                    match walker.at_lock(self.number(at, 8)) {
+                    match walker.at_lock(at, self.number(at, 8)) {
                         AtLock::Skip => {}
                         AtLock::Enter => stack.push(self.frame(node, value, 1, None)),
                         AtLock::MustBeEmpty => self.walk_from(node, value, 1, &mut NoParts)?,
@@ -397,6 +397,8 @@ impl Tree<'_> {
 /// What hangs on an object.
 pub struct Checked {
     pub parts: Vec<u64>,
+    /// Where the locks are that guard something with blocks.
+    pub locks: Vec<u64>,
     pub whole: Result<(), &'static str>,
     /// Whether more may hang on it, behind a lock that is held or was just taken.
     pub has_more: bool,
@@ -416,6 +418,7 @@ pub struct View<'a> {
 struct CheckedList<'a> {
     names: &'a Names<'a>,
     parts: Vec<u64>,
+    locks: RefCell<Vec<u64>>,
     has_more: Cell<bool>,
     view: View<'a>,
     /// Pins of the parts that the walk is in, where a lock lets others give parts back meanwhile.
@@ -439,7 +442,8 @@ impl Walker for CheckedList<'_> {
         self.pins.as_mut().and_then(Vec::pop).into_iter().for_each(|pin| self.names.unpin(pin));
         Ok(())
     }
-    fn at_lock(&self, word: u64) -> AtLock {
+    fn at_lock(&self, at: u64, word: u64) -> AtLock {
+        self.locks.borrow_mut().push(at);
         let who = Who::in_word(word);
         if who == Who::NOBODY || !(self.view.is_alive)(who) {
             return AtLock::Enter;
@@ -498,12 +502,14 @@ impl<'a> Names<'a> {
         let tree = map.as_ref().and_then(|map| Tree::of(self.heap.arena, map, object));
         let Some(mut tree) = tree else {
             let whole = Err("there is no map of its type");
-            return Ok(Checked { parts: Vec::new(), whole, has_more: false });
+            let (parts, locks) = (Vec::new(), Vec::new());
+            return Ok(Checked { parts, locks, whole, has_more: false });
         };
         tree.changes = Some(view.changes);
         let has_more = Cell::new(false);
         let pins = tree.map.has_locks().then(Vec::new);
-        let mut list = CheckedList { names: self, parts: Vec::new(), has_more, view, pins };
+        let (parts, locks) = (Vec::new(), RefCell::new(Vec::new()));
+        let mut list = CheckedList { names: self, parts, locks, has_more, view, pins };
         let walked = tree.walk(&mut list);
         list.pins.into_iter().flatten().for_each(|pin| self.unpin(pin));
         let whole = match walked {
@@ -516,7 +522,8 @@ impl<'a> Names<'a> {
             Err(Fault::Guarded) => Err("a lock guards what it cannot"),
             Err(Fault::Damaged(what)) => Err(what),
         };
-        Ok(Checked { parts: list.parts, whole, has_more: list.has_more.get() })
+        let (parts, locks) = (list.parts, list.locks.into_inner());
+        Ok(Checked { parts, locks, whole, has_more: list.has_more.get() })
     }
 
     pub(super) fn pinned(&self, offset: u64) -> Result<HazardIndex, Refused> {
@@ -576,7 +583,7 @@ mod tests {
         fn enter(&mut self, _: Limb) -> Result<(), Fault> {
             Ok(())
         }
-        fn at_lock(&self, _: u64) -> AtLock {
+        fn at_lock(&self, _: u64, _: u64) -> AtLock {
             AtLock::Enter
         }
     }

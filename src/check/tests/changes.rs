@@ -82,6 +82,10 @@ fn a_draft_says_what_can_be_made_and_falls_then() {
     let it = changing();
     let (busy, draft) = (&it.busy, it.draft);
     assert!(!is_damage(&it, &[]));
+    for other in [it.lock + 8, it.list + 8, it.kept] {
+        let it = Changing { lock: other, ..changing() };
+        assert!(is_damage(&it, &[]), "no lock is at {other:#x}");
+    }
     let life = |change: fn(Life) -> Life| is_damage(&it, &[busy.life(draft, change)]);
     assert!(life(|life| Life { is_falling: false, ..life }), "nobody lets it fall");
     assert!(life(|life| Life { retired_by: LaneId(0), ..life }), "another does");
@@ -109,7 +113,8 @@ fn a_draft_says_what_can_be_made_and_falls_then() {
     assert!(place(it.list), "a word before the value");
     assert!(place(busy.unnamed + 16), "a word of another object");
     assert!(place(it.lock + 12), "a word that is none");
-    assert!(!place(it.lock), "the lock's own");
+    assert!(place(it.lock), "the lock's own");
+    assert!(!place(it.lock + 24), "another word of the value");
     let len = set(busy.word_at(draft + 48), 2);
     assert!(is_damage(&it, &[len]), "what is buried still hangs on the value");
     let word = set(busy.word_at(draft + 16), it.grave + 16);
