@@ -209,12 +209,12 @@ impl<K: Shareable, V: Shareable> Node<K, V> {
         Err(self.pairs.len())
     }
 
-    /// A node for a half of this one.
+    /// A node with room for what this one has; one of a file may have more than fits.
     fn room_like(&self) -> Result<Self, AllocError> {
         let mut room = Self::with_tag(self.tag());
-        room.pairs.try_reserve(MOST)?;
+        room.pairs.try_reserve(MOST.max(self.pairs.len()))?;
         if !self.is_leaf() {
-            room.children.try_reserve(MOST + 1)?;
+            room.children.try_reserve((MOST + 1).max(self.children.len()))?;
         }
         Ok(room)
     }
@@ -809,6 +809,8 @@ mod tests {
         for is_emptied in shapes {
             let made = || with_gaps(&segment, is_emptied);
             let (map, left) = made();
+            let add = |sum: u32, (key, _): (&u32, &u32)| sum.wrapping_mul(31).wrapping_add(*key);
+            assert_eq!(map.iter().fold(0, add), left.iter().fold(0, add));
             assert!(map.iter().eq(&left) && map.iter().rev().eq(left.iter().rev()));
             assert_eq!(map.len(), left.len());
             assert!((0..100).all(|key| map.get(&key) == left.get(&key)));
@@ -837,5 +839,93 @@ mod tests {
             left.extend((40..60).map(|key| (key, 1)));
             assert!(map.iter().eq(&left) && map.len() == left.len());
         }
+    }
+
+    type Shared = crate::lock::Mutex<BTreeMap<u32, Text>>;
+    use crate::collections::String as Text;
+
+    /// Puts a tree behind a lock that no code makes, only a file may have, and calls `act` with it.
+    fn behind_a_lock(
+        tree: impl FnOnce(&dyn Fn(u32) -> Pair<u32, Text>, Tag) -> BTreeMap<u32, Text>,
+        act: impl FnOnce(&mut crate::lock::MutexGuard<'_, BTreeMap<u32, Text>>),
+    ) {
+        let segment = crate::Options::new().capacity(64 << 20).create_anonymous().unwrap();
+        let map = segment.construct::<Shared>("map", Shared::new(BTreeMap::new())).unwrap();
+        let text = |key| Text::from_in(&format!("{key}, with a block of its own"), &segment);
+        let pair = |key| Pair { key, value: text(key) };
+        let tree = tree(&pair, segment.attached().tag().unwrap());
+        let mut guard = map.lock().unwrap();
+        guard.as_mut().set(tree);
+        act(&mut guard);
+        let is_clean = || {
+            let report = segment.check().unwrap();
+            assert!(report.is_clean(), "{report}");
+            report.looked.parts
+        };
+        drop(guard);
+        is_clean();
+        BTreeMapMut::clear(&mut map.lock().unwrap());
+        assert_eq!(is_clean(), 0);
+    }
+
+    #[test]
+    fn a_key_that_stands_twice_takes_nothing_from_another() {
+        // In no order, so that searches pass by some; the number of keys is no number of them.
+        let tree = |pair: &dyn Fn(u32) -> Pair<u32, Text>, tag| {
+            let mut map = BTreeMap::with_tag(tag);
+            (0..60).for_each(|key| drop(map.insert(key, pair(key).value)));
+            for (i, leaf) in map.root.children.iter_mut().enumerate() {
+                leaf.pairs.iter_mut().for_each(|pair| pair.key = pair.key * 7 % (3 + i as u32));
+            }
+            map.len = usize::MAX;
+            map
+        };
+        behind_a_lock(tree, |map| BTreeMapMut::retain(map, |key, _| key % 2 == 0));
+        behind_a_lock(tree, |map| BTreeMapMut::retain(map, |_, _| false));
+        behind_a_lock(tree, |map| (0..70).for_each(|key| drop(BTreeMapMut::remove(map, &key))));
+        behind_a_lock(tree, |map| (0..70).for_each(|_| drop(BTreeMapMut::pop_last(map))));
+        behind_a_lock(tree, |map| {
+            let value = map.values().next().unwrap().try_clone().unwrap();
+            assert!(BTreeMapMut::insert(map, 1000, value).is_none());
+        });
+    }
+
+    #[test]
+    fn a_node_with_more_than_fits_is_split() {
+        let tree = |pair: &dyn Fn(u32) -> Pair<u32, Text>, tag| {
+            let mut map = BTreeMap::with_tag(tag);
+            map.root.pairs.extend((0..100).map(|key| pair(2 * key)));
+            map.len = 100;
+            map
+        };
+        behind_a_lock(tree, |map| {
+            for key in [1, 77, 199, 201] {
+                let value = map[&0].try_clone().unwrap();
+                assert!(BTreeMapMut::insert(map, key, value).is_none());
+            }
+            assert_eq!((map.len(), map.iter().count()), (104, 104));
+            assert!(map.keys().is_sorted());
+        });
+    }
+
+    #[test]
+    fn a_tree_too_deep_for_the_stack_is_an_error() {
+        let tree = |pair: &dyn Fn(u32) -> Pair<u32, Text>, tag| {
+            let mut map = BTreeMap::with_tag(tag);
+            map.root.pairs.push(pair(7));
+            map.len = 1;
+            for _ in 0..100_000 {
+                let below = mem::replace(&mut map.root, Node::with_tag(tag));
+                map.root.children.push(below);
+            }
+            map
+        };
+        behind_a_lock(tree, |map| {
+            assert_eq!(map[&7], "7, with a block of its own");
+            assert_eq!(map.try_remove(&7), Err(AllocError::Corrupt));
+            assert_eq!(map.try_pop_first(), Err(AllocError::Corrupt));
+            assert_eq!(map.try_retain(|_, _| false), Err(AllocError::Corrupt));
+            assert_eq!(map.try_clone().unwrap().len(), 1);
+        });
     }
 }

@@ -349,6 +349,16 @@ impl<'a> Change<'a> {
         Self::list::<T>(self.attached, at, count, State::Part, parts)
     }
 
+    /// So does all that hangs on a value whose bytes were taken out of published ones.
+    pub fn bury_taken<T: Shareable>(&mut self, value: ManuallyDrop<T>) -> Result<(), AllocError> {
+        if !T::HAS_BLOCKS {
+            return Ok(());
+        }
+        // Where its parts can be found; it is not dropped there.
+        let lying = Draftsman::new(self.attached, value)?;
+        self.bury(lying.at.as_ptr().cast::<T>(), 1)
+    }
+
     fn list<T: Shareable>(
         attached: &Attached,
         at: u64,

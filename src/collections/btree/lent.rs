@@ -363,6 +363,29 @@ fn leaf_of<'n, K: Shareable + Borrow<Q>, V: Shareable, Q: Ord + ?Sized>(
     }
 }
 
+/// Levels of a tree at most: each but the last has two children or more. Only a damaged file has others.
+const DEEPEST: usize = 64;
+
+/// Whether a pair can be taken out, which goes from node to node by recursion.
+fn is_shallow<K: Shareable + Borrow<Q>, V: Shareable, Q: Ord + ?Sized>(
+    root: &Node<K, V>,
+    which: Which<'_, Q>,
+) -> bool {
+    let (mut node, mut which) = (root, which);
+    for _ in 0..DEEPEST {
+        let at = which.of(node);
+        if at.is_ok() {
+            which = Which::Last; // the one before takes its place
+        }
+        let (Ok(i) | Err(i)) = at;
+        match node.children.get(i) {
+            Some(child) => node = child,
+            None => return true,
+        }
+    }
+    false
+}
+
 fn set_len<K: Shareable, V: Shareable>(
     change: &mut Change<'_>,
     map: *mut BTreeMap<K, V>,
@@ -417,6 +440,21 @@ impl<'a, K: Shareable, V: Shareable> Shadow<'a, K, V> {
         Shadow { root, owner: Copies(change) }
     }
 
+    /// Takes a pair out, and what hangs on it; whether there was one.
+    fn take<Q: Ord + ?Sized>(&mut self, which: Which<'_, Q>) -> Result<bool, AllocError>
+    where
+        K: Borrow<Q>,
+    {
+        if !is_shallow(&self.root, which) {
+            return Err(AllocError::Corrupt);
+        }
+        let Some(pair) = self.root.take(&mut self.owner, which)? else { return Ok(false) };
+        self.root.sink(&mut self.owner)?;
+        // By what was taken, and not by where it was found: in a damaged file a key may stand twice.
+        self.owner.0.bury_taken(pair)?;
+        Ok(true)
+    }
+
     /// What leads to the blocks that are our own.
     fn own_blocks(&self) -> std::vec::Vec<Word> {
         let (mut own, mut nodes) = (std::vec::Vec::new(), vec![&*self.root]);
@@ -459,7 +497,7 @@ fn inserted<K: Shareable + Ord, V: Shareable>(
     mut change: Change<'_>,
     pair: Pair<K, V>,
 ) -> Result<(), AllocError> {
-    let (map, len) = (place.as_ptr(), place.len + 1);
+    let (map, len) = (place.as_ptr(), place.len.saturating_add(1));
     if let Some((leaf, i)) = leaf_of(&place.root, Which::Key(&pair.key))
         && leaf.pairs.len() < MOST
     {
@@ -518,11 +556,13 @@ fn taken<K: Shareable + Ord + Borrow<Q>, V: Shareable, Q: Ord + ?Sized, T>(
         change.make()?;
         return Ok(Some(copy));
     }
-    change.bury(pair, 1)?;
     let mut shadow = Shadow::of(place, change);
-    let Shadow { root, owner } = &mut shadow;
-    match root.take(owner, which).and_then(|_| root.sink(owner)) {
-        Ok(()) => shadow.stand_in(map, len)?,
+    match shadow.take(which) {
+        Ok(true) => shadow.stand_in(map, len)?,
+        Ok(false) => {
+            shadow.let_go();
+            return Ok(None);
+        }
         Err(error) => {
             shadow.let_go();
             return Err(error);
@@ -534,7 +574,7 @@ fn taken<K: Shareable + Ord + Borrow<Q>, V: Shareable, Q: Ord + ?Sized, T>(
 /// Only the pairs of which `keep` says so.
 fn retained<K: Shareable + Ord, V: Shareable>(
     place: &Mut<'_, BTreeMap<K, V>>,
-    mut change: Change<'_>,
+    change: Change<'_>,
     mut keep: impl FnMut(&K, &V) -> bool,
 ) -> Result<(), AllocError> {
     // User code first: it may unwind.
@@ -548,16 +588,14 @@ fn retained<K: Shareable + Ord, V: Shareable>(
     if go.is_empty() {
         return Ok(());
     }
-    go.iter().try_for_each(|pair| change.bury(*pair, 1))?;
     let mut shadow = Shadow::of(place, change);
-    let Shadow { root, owner } = &mut shadow;
-    let taken = go.iter().try_for_each(|pair| {
+    let taken = go.iter().try_fold(0, |taken, pair| {
         // SAFETY: as above: what is changed is a copy.
         let key = unsafe { &(**pair).key };
-        root.take(owner, Which::Key(key)).and_then(|_| root.sink(owner))
+        shadow.take(Which::Key(key)).map(|is_taken| taken + usize::from(is_taken))
     });
     match taken {
-        Ok(()) => shadow.stand_in(place.as_ptr(), place.len.saturating_sub(go.len())),
+        Ok(taken) => shadow.stand_in(place.as_ptr(), place.len.saturating_sub(taken)),
         Err(error) => {
             shadow.let_go();
             Err(error)
