@@ -10,10 +10,10 @@
 
 mod common;
 
+use common::fill;
 use proptest::prelude::*;
 use sharena::collections::{Box, Entry, HashMap, String, TryClone, Vec};
 use sharena::{AllocError, Options, Segment, Shareable};
-use std::alloc::Layout;
 
 fn segment(capacity: u64) -> Segment {
     Options::new().capacity(capacity).create_anonymous().unwrap()
@@ -409,16 +409,6 @@ fn large_vectors_grow_where_they_are_or_move() {
     assert!(numbers.capacity() < 20);
     drop((numbers, other));
     assert_eq!(free(&segment), before);
-}
-
-/// Takes all memory.
-fn fill(segment: &Segment) -> std::vec::Vec<sharena::Block<'_>> {
-    let sizes = [1 << 20, 64 << 10].into_iter().chain((1..=256).rev().map(|step| 16 * step));
-    let blocks = sizes.flat_map(|bytes| {
-        let layout = Layout::from_size_align(bytes, 16).unwrap();
-        std::iter::from_fn(move || segment.allocate_block(layout).ok())
-    });
-    blocks.collect()
 }
 
 #[test]

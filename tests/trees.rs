@@ -10,7 +10,7 @@
 
 mod common;
 
-use common::{Name, Process, arg, role, say};
+use common::{Name, Process, arg, fill, role, say};
 use proptest::prelude::*;
 use sharena::collections::{
     BTreeEntry, BTreeMap, BTreeMapMut, BTreeSet, BTreeSetMut, String, TryClone, Vec,
@@ -381,16 +381,6 @@ fn perform_behind_a_lock(
         Act::Range(..) | Act::Ends(_) | Act::IntoIter(_) | Act::Append(_) => {}
     }
     assert_eq!(ours.len(), theirs.len());
-}
-
-/// Blocks of all the memory that there is.
-fn fill(segment: &Segment) -> std::vec::Vec<sharena::Block<'_>> {
-    let sizes = [1 << 20, 64 << 10].into_iter().chain((1..=256).rev().map(|step| 16 * step));
-    let blocks = sizes.flat_map(|bytes| {
-        let layout = Layout::from_size_align(bytes, 16).unwrap();
-        std::iter::from_fn(move || segment.allocate_block(layout).ok())
-    });
-    blocks.collect()
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! processes in a role.
 #![allow(dead_code)] // each test file uses a part
 
-use sharena::{Segment, Stats};
+use sharena::{Block, Segment, Stats};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
@@ -249,4 +249,14 @@ pub fn says<E: std::fmt::Display>(error: E, words: &[&str]) -> E {
         assert!(text.contains(word), "{word:?} is not in: {text}");
     }
     error
+}
+
+/// Blocks of all the memory that there is.
+pub fn fill(segment: &Segment) -> Vec<Block<'_>> {
+    let sizes = [1 << 20, 64 << 10].into_iter().chain((1..=256).rev().map(|step| 16 * step));
+    let blocks = sizes.flat_map(|bytes| {
+        let layout = std::alloc::Layout::from_size_align(bytes, 16).unwrap();
+        std::iter::from_fn(move || segment.allocate_block(layout).ok())
+    });
+    blocks.collect()
 }

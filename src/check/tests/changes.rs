@@ -4,7 +4,6 @@ use super::*;
 use crate::collections::{String, Vec, VecMut};
 use crate::lock::Mutex;
 use crate::names::entry::{Key, Space};
-use crate::process::pin::REAPER;
 use crate::shareable::Shareable;
 use crate::trace::change::{Draft, Grave};
 use crate::word::{Tag, Word};
@@ -48,33 +47,14 @@ fn changing() -> Changing {
 /// Whether check takes it for damage that somebody died with this change begun.
 fn is_damage(it: &Changing, more: &[Plant<'_>]) -> bool {
     let Changing { busy, lock, draft, list, .. } = it;
-    let (arena, lane) = (busy.arena(), busy.parked);
-    let record = arena.lane(lane);
-    let journal = &record.journal;
-    let labels = arena.units().filter_map(|unit| match arena.unit(unit) {
-        Some(Unit::Slab { class, lane: of, .. }) if of != lane => {
-            Some(busy.unit(unit, Unit::Slab { class, lane, slot: 1000 + unit.0 }))
-        }
-        _ => None,
-    });
-    let mut plants = vec![
-        set(busy.participant(1), ParticipantWord::Dead { counter: 1 }.word()),
-        set(busy.owner(lane), LaneOwner::Active(ParticipantId(1).since(1)).word()),
-        set(&record.hazards[0], draft | REAPER),
-        set(&record.hazards[1], *list),
+    let held = [
+        set(&busy.arena().lane(busy.parked).hazards[1], *list),
         set_byte(busy.state(*draft), State::Private as u8),
-        Plant {
-            apply: Box::new(move || journal.open(Intent::Change { lock: *lock, draft: *draft })),
-            undo: Box::new(|| journal.close()),
-        },
     ];
-    plants.extend(labels);
-    plants.iter().chain(more).for_each(|plant| (plant.apply)());
-    let report = busy.segment.check().unwrap();
-    more.iter().rev().chain(plants.iter().rev()).for_each(|plant| (plant.undo)());
-    let of_journals = |finding: &&Finding| finding.kind == FindingKind::Journal;
-    assert!(report.findings.iter().any(|finding| of_journals(&finding)), "{report}");
-    report.damages().any(|finding| of_journals(&finding))
+    held.iter().for_each(|plant| (plant.apply)());
+    let is = journals::is_damage(busy, Intent::Change { lock: *lock, draft: *draft }, more);
+    held.iter().for_each(|plant| (plant.undo)());
+    is
 }
 
 #[test]

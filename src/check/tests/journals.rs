@@ -39,7 +39,7 @@ fn pins(busy: &Busy, intent: Intent) -> Vec<Plant<'_>> {
 
 /// Whether check takes what the journal of a dead lane says for damage, where all blocks are in slabs of
 /// that lane.
-fn is_damage(busy: &Busy, intent: Intent, more: &[Plant<'_>]) -> bool {
+pub(super) fn is_damage(busy: &Busy, intent: Intent, more: &[Plant<'_>]) -> bool {
     let pins = pins(busy, intent);
     let more: Vec<&Plant<'_>> = pins.iter().chain(more).collect();
     is_damage_beside(busy, intent, &more)
