@@ -1,6 +1,8 @@
 //! Changing a tree that a lock guards.
 
-use super::{BTreeMap, BTreeSet, LEAST, MOST, Node, Owner, Which, iter::Pairs};
+use super::iter::Pairs;
+use super::node::{LEAST, MOST, Node, Owner, Which};
+use super::{BTreeMap, BTreeSet};
 use crate::collections::pair::Pair;
 use crate::collections::vec::lent::{Gap, insert, made, remove};
 use crate::collections::{TryClone, Vec, or_panic, raw};
