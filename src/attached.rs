@@ -529,20 +529,38 @@ impl Attached {
     /// # Safety
     /// No other thread uses a word of the segment meanwhile.
     pub unsafe fn close(self: Arc<Attached>) -> Result<(), Arc<Attached>> {
+        if self.is_kept.load(atomic::Ordering::Acquire)
+            && (!self.is_last_handle() || !self.gives_up_lanes())
+        {
+            return Err(self);
+        }
+        // SAFETY: nobody has a word with a block, and by the caller's promise nobody makes one.
+        unsafe { self.abandon() }
+    }
+
+    /// Ends a kept attachment whatever is private to this process; refused if another handle leads to it.
+    ///
+    /// # Safety
+    /// From here on nobody uses a word of the segment.
+    pub unsafe fn abandon(self: Arc<Attached>) -> Result<(), Arc<Attached>> {
         if !self.is_kept.load(atomic::Ordering::Acquire) {
             return Ok(());
         }
-        // This one, and the one that was forgotten.
-        if Arc::strong_count(&self) != 2 || !self.gives_up_lanes() {
+        if !self.is_last_handle() {
             return Err(self);
         }
         let tag = Tag::of_header(self.arena.header().tag).expect("it was entered");
-        // SAFETY: nobody has a word with a block, and by the caller's promise nobody makes one.
+        // SAFETY: by the caller's promise.
         unsafe { tag.leave() };
         self.is_kept.store(false, atomic::Ordering::Release);
         // SAFETY: that of the handle that was forgotten when it was entered.
         unsafe { Arc::decrement_strong_count(Arc::as_ptr(&self)) };
         Ok(())
+    }
+
+    /// Whether no other handle leads here but the one that was forgotten when it was entered.
+    fn is_last_handle(self: &Arc<Attached>) -> bool {
+        Arc::strong_count(self) == 2
     }
 
     /// Whether all lanes of this process are this thread's or nobody's, and hold nothing.

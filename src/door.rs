@@ -1,5 +1,5 @@
-//! What the fuzzer knows of a segment's bytes: where its tables lie, and how their words are packed.
-//! Nothing here is an algorithm.
+//! What the fuzzer knows of a segment's bytes: where its tables lie, and how their words are packed; and
+//! how it gets rid of a segment. Nothing here is an algorithm.
 
 use crate::heap::size_class::{CLASS_COUNT, ClassId, LINE};
 use crate::heap::unit::{LaneId, State, UNIT_SHIFT, Unit};
@@ -8,6 +8,7 @@ use crate::names::array::Slot;
 use crate::names::entry::Life;
 use crate::process::lane::{self, LaneOwner};
 use crate::process::participant::{HeldBy, ParticipantId, ParticipantWord, Tenure};
+use crate::segment::Segment;
 use core::mem::offset_of;
 
 /// Words that mean something, side by side.
@@ -126,4 +127,16 @@ pub fn slot_word(hash: u64, entry: u64) -> u64 {
 /// The oldest array of names, and who gives it back.
 pub fn oldest_word(array: u64, lane: u16) -> u64 {
     layout::oldest_word(array, lane)
+}
+
+/// As [`Segment::close`], whatever this process has in the segment: that is lost, as by its death.
+///
+/// # Errors
+/// The segment again, if another handle to it is left.
+///
+/// # Safety
+/// This process uses no collection of the segment from here on, dropping included.
+pub unsafe fn abandon(segment: Segment) -> Result<(), Segment> {
+    // SAFETY: the caller's promise.
+    unsafe { segment.abandon() }
 }

@@ -468,6 +468,17 @@ impl Segment {
         // SAFETY: the caller's promise.
         unsafe { attached.close() }.map_err(|attached| Segment { attached, place })
     }
+
+    /// The same, whatever this process has in the segment; for the fuzzer.
+    ///
+    /// # Safety
+    /// As of [`door::abandon`](crate::door::abandon).
+    #[cfg(fuzzing)]
+    pub(crate) unsafe fn abandon(self) -> Result<(), Segment> {
+        let Segment { attached, place } = self;
+        // SAFETY: the caller's promise.
+        unsafe { attached.abandon() }.map_err(|attached| Segment { attached, place })
+    }
 }
 
 impl fmt::Debug for Segment {

@@ -3,6 +3,7 @@
 use crate::file::File;
 use crate::image::UNIT;
 use crate::record::Record;
+use crate::shelf::Shelves;
 use sharena::{Block, Offset, Options, Ref, Segment};
 use std::alloc::Layout;
 
@@ -28,6 +29,9 @@ const SIZES: [usize; 16] = [
     1 << 40,
 ];
 
+/// From this operation on it is one on collections.
+const SHELVES: u8 = 128;
+
 /// What a script has on the way.
 pub struct Runner<'s> {
     segment: &'s Segment,
@@ -39,6 +43,7 @@ pub struct Runner<'s> {
     values: Vec<Ref<'s, Value>>,
     slices: Vec<Ref<'s, [u8]>>,
     others: Vec<Segment>,
+    shelves: Shelves<'s>,
 }
 
 impl<'s> Runner<'s> {
@@ -54,6 +59,7 @@ impl<'s> Runner<'s> {
             values: Vec::new(),
             slices: Vec::new(),
             others: Vec::new(),
+            shelves: Shelves::new(segment),
         }
     }
 
@@ -100,6 +106,9 @@ impl<'s> Runner<'s> {
     pub fn act(&mut self, record: &Record) {
         let segment = self.segment;
         let (index, small, large) = (record.index, record.small, record.large);
+        if record.what >= SHELVES {
+            return self.shelves.act(record);
+        }
         match record.what % 32 {
             0 => drop(segment.check().map(|report| report.to_string())),
             1 => drop(segment.stats().map(|stats| format!("{stats}{stats:?}"))),

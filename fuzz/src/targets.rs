@@ -127,6 +127,8 @@ pub fn recovery(data: &[u8]) {
     }
     let mut runner = Runner::new(&segment, &file);
     acts.iter().for_each(|record| runner.act(record));
+    drop(runner);
+    let_go(segment);
 }
 
 /// A change of participants, lanes, journals, units or the table of names, in place of another.
@@ -172,6 +174,13 @@ impl Look {
     }
 }
 
+/// Detaches, though collections were used: there are thousands more.
+fn let_go(segment: Segment) {
+    // SAFETY: what used collections of it is gone, and no other thread did.
+    let left = unsafe { door::abandon(segment) };
+    assert!(left.is_ok(), "a handle is left");
+}
+
 /// Opens what `make` makes, looks, works, looks again.
 fn use_file(make: impl Fn() -> File, acts: &[Record], recovers: bool, looks_first: bool) {
     let file = make();
@@ -203,7 +212,7 @@ fn use_file(make: impl Fn() -> File, acts: &[Record], recovers: bool, looks_firs
     if let Some(first) = first.filter(Look::is_sound) {
         last.assert_sound(&first, "damaged by use, or before, and check did not see it");
     }
-    drop(segment);
+    let_go(segment);
     let frontier = file.word(FRONTIER).saturating_mul(UNIT).min(file.size());
     let had = |at| before.iter().any(|(start, bytes)| (*start..start + bytes).contains(&at));
     for (start, bytes) in file.extents(frontier) {

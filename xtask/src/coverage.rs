@@ -15,12 +15,26 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// How to run `coverage`.
+/// Where LLVM's tools are.
 #[derive(clap::Args)]
-pub struct CoverageArgs {
+pub struct Tools {
     /// The directory of llvm-profdata and llvm-cov, where it is not the toolchain's.
     #[arg(long, value_name = "DIR", env = "SHARENA_LLVM_TOOLS")]
     tools: Option<PathBuf>,
+}
+
+impl Tools {
+    /// Theirs: the toolchain's when none is said.
+    pub fn directory(&self) -> Result<PathBuf> {
+        self.tools.clone().map_or_else(of_the_toolchain, Ok)
+    }
+}
+
+/// How to run `coverage`.
+#[derive(clap::Args)]
+pub struct CoverageArgs {
+    #[command(flatten)]
+    tools: Tools,
     /// Writes the table there, and the lines that no test runs.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
@@ -33,7 +47,7 @@ type Lines = BTreeMap<u32, u64>;
 pub fn run(args: &CoverageArgs) -> Result<bool> {
     let root = crate::root()?;
     let target = root.join("target/coverage");
-    let tools = args.tools.clone().map_or_else(of_the_toolchain, Ok)?;
+    let tools = args.tools.directory()?;
     let raw = target.join("raw");
     if raw.exists() {
         fs::remove_dir_all(&raw)?;

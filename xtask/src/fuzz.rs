@@ -31,6 +31,8 @@ pub struct FuzzArgs {
     /// Only runs what is kept, and says which lines of the code that reads a file it does not reach.
     #[arg(long, conflicts_with_all = ["minutes", "json", "minimize", "replay"])]
     coverage: bool,
+    #[command(flatten)]
+    tools: crate::coverage::Tools,
     /// Makes the segments anew that the targets change: after a change of the layout.
     #[arg(long, conflicts_with_all = ["minutes", "json", "minimize", "replay", "coverage"])]
     images: bool,
@@ -83,7 +85,7 @@ pub fn run(args: &FuzzArgs) -> Result<bool> {
         return Ok(command.status()?.success());
     }
     if args.coverage {
-        return coverage::run(&fuzz);
+        return coverage::run(&fuzz, &args.tools);
     }
     let targets = chosen(&fuzz, &args.targets)?;
     build(&fuzz)?;

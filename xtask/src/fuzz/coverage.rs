@@ -1,6 +1,7 @@
 //! Which lines of the code that reads an untrusted file the kept inputs reach: the compiler counts, and
 //! LLVM's own tools read the counts.
 
+use crate::coverage::Tools;
 use anyhow::{Context, Result, ensure};
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,7 +9,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// Files and folders of `src/` that read what a file says.
-const READERS: [&str; 13] = [
+const READERS: [&str; 14] = [
     "arena.rs",
     "check.rs",
     "check/",
@@ -22,17 +23,17 @@ const READERS: [&str; 13] = [
     "process/lane.rs",
     "recovery/",
     "stats/look.rs",
+    "trace/",
 ];
 /// Of this file the part between these lines: the rest makes files, and finds them by name.
 const IN_PART: (&str, &str, &str) =
     ("segment.rs", "/// Reads the header and", "/// Removes the segment");
 /// In hundredths: what must be reached.
 const BAR: f64 = 95.0;
-/// Versions of LLVM's tools, best first; one that is as new as the format that the compiler writes.
-const TOOLS: [&str; 6] = ["", "-23", "-22", "-21", "-20", "-19"];
 
 /// The command; whether enough is reached.
-pub fn run(fuzz: &Path) -> Result<bool> {
+pub fn run(fuzz: &Path, tools: &Tools) -> Result<bool> {
+    let tools = tools.directory()?;
     let out = fuzz.join("target/coverage");
     let counts = out.join("counts");
     if counts.exists() {
@@ -58,11 +59,10 @@ pub fn run(fuzz: &Path) -> Result<bool> {
     replay.current_dir(fuzz).env("LLVM_PROFILE_FILE", counts.join("%p.profraw"));
     ensure!(replay.status()?.success(), "an input that is kept breaks its target");
     let profile = out.join("merged.profdata");
-    let tool = TOOLS.into_iter().find(|version| merges(version, &counts, &profile));
-    let tool = tool.context(
-        "no LLVM tools that read what the compiler counts: install llvm-profdata and llvm-cov 19 or newer",
-    )?;
-    let mut lines = Command::new(format!("llvm-cov{tool}"));
+    let mut merge = Command::new(tools.join("llvm-profdata"));
+    let merged = merge.args(["merge", "--sparse", "-o"]).arg(&profile).arg(&counts).output()?;
+    ensure!(merged.status.success(), "{}", String::from_utf8_lossy(&merged.stderr));
+    let mut lines = Command::new(tools.join("llvm-cov"));
     lines.args(["export", "--format=lcov", "--instr-profile"]).arg(&profile).arg(&program);
     let told = lines.output()?;
     ensure!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
@@ -76,12 +76,6 @@ pub fn run(fuzz: &Path) -> Result<bool> {
         lines.retain(|line, _| (first..end).contains(&(*line as usize - 1)));
     }
     Ok(show(&found))
-}
-
-fn merges(version: &str, counts: &Path, profile: &Path) -> bool {
-    let mut command = Command::new(format!("llvm-profdata{version}"));
-    command.args(["merge", "--sparse", "-o"]).arg(profile).arg(counts);
-    command.output().is_ok_and(|told| told.status.success())
 }
 
 /// Prints a table of files, and the lines that are not reached; whether enough is.
