@@ -548,7 +548,10 @@ impl Worker {
         let lock = RawMutex::of_word(arena.word(it.0).expect("inside a block"));
         let taken = lock.lock(fellow, None).expect("it waits for ever");
         if taken.died {
-            assert!(change::make_all_again(arena, fellow, it.0), "nothing is damaged");
+            assert!(
+                change::make_all_again(arena, fellow, it.0, None) == Ok(true),
+                "nothing is damaged"
+            );
         }
         let words = self.world.words(it.0);
         [words[2], words[3]]

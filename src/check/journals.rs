@@ -56,7 +56,8 @@ impl Pass<'_> {
                     is_in(&chain, array, 0) && self.may_be_hung(lane, array, new)
                 }
                 Intent::Destroy { entry, object } => {
-                    (entry == 0 || self.is_interned(entry)) && self.may_be_destroyed(object, entry)
+                    (entry == 0 || self.is_interned(entry))
+                        && self.may_be_destroyed(lane, object, entry)
                 }
                 Intent::Reap { entry, array, slot } => self.may_be_reaped(lane, entry, array, slot),
                 Intent::Fall { object, word_at, part } => {
@@ -152,12 +153,24 @@ impl Pass<'_> {
                 && (!self.arrays.contains(&new) || is_there())
     }
 
-    /// An object that `entry` leads to, or none does.
-    fn may_be_destroyed(&self, object: u64, entry: u64) -> bool {
+    /// An object that `entry` leads to, or none does. If it says that another lane destroyed it, the journal
+    /// of that one says so, too, or it is published no more: else nobody would come to an end with it.
+    fn may_be_destroyed(&self, lane: LaneId, object: u64, entry: u64) -> bool {
+        let Some(header) = ObjectHeader::at(self.arena, object) else { return false };
+        let by = header.life().retired_by;
+        let is_at_it = |(id, record): (LaneId, &LaneRecord)| {
+            id == by
+                && matches!(record.journal.read(), Some(Ok(Intent::Destroy { object: it, .. })) if it == object)
+        };
+        let comes_to_an_end =
+            by == LaneId::NOBODY || by == lane || self.arena.lanes().any(is_at_it);
+        // Behind the look at journals: one is closed when the object is published no more.
+        let state = self.state(object);
         !self.arrays.contains(&object)
             && !self.entries.contains(&object)
             && self.objects.get(&object).is_none_or(|leads| *leads == entry)
-            && matches!(self.state(object), Some(State::Published | State::Limbo | State::Doomed))
+            && (state == Some(State::Published) && comes_to_an_end
+                || matches!(state, Some(State::Limbo | State::Doomed)))
     }
 
     /// An object that is not published, and a part that hangs on no other, by the word that the journal

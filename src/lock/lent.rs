@@ -6,6 +6,7 @@
 
 use super::mutex::MutexGuard;
 use super::place::Place;
+use super::raw::Held;
 use crate::attached::{Attached, with_lane};
 use crate::collections::TryClone;
 use crate::heap::Heap;
@@ -16,6 +17,7 @@ use crate::memory::take;
 use crate::names::error::ObjectError;
 use crate::names::{Names, Refused};
 use crate::shareable::Shareable;
+use crate::sync::futex::Moment;
 use crate::sync::{AtomicU64, Relaxed, Release};
 use crate::trace::change::{self, Draft, Grave, Hanging};
 use crate::trace::map::Map;
@@ -434,35 +436,39 @@ pub(crate) unsafe fn store<T>(at: *mut T, number: u64) {
 
 /// What stands behind a lock that was just taken is ready to be looked at: what dead holders had begun is
 /// made, and it has been looked at once by this process; false: it is no value.
+///
+/// # Errors
+/// Somebody was at a change that a dead process had begun, `until` then.
 pub(super) fn enter<T: Shareable, L>(
     place: &Place<'_>,
     lock: &L,
     value: *const T,
     has_died: bool,
-) -> bool {
-    let Place::In(attached, _) = *place else { return true };
+    until: Option<Moment>,
+) -> Result<bool, Held> {
+    let Place::In(attached, _) = *place else { return Ok(true) };
     let arena = &attached.arena;
     let at = arena.offset_of(ptr::from_ref(lock).cast());
     let state = locate(arena, at).and_then(|it| state_of(arena, &it));
     if state == Some(State::Private) {
-        return true;
+        return Ok(true);
     }
     let is_known =
         attached.is_creator() || attached.whole.try_lock().is_ok_and(|whole| whole.contains(&at));
-    if (has_died || !is_known) && !change::make_all_again(arena, place, at) {
-        return false;
+    if (has_died || !is_known) && !change::make_all_again(arena, place, at, until)? {
+        return Ok(false);
     }
     if is_known {
-        return true;
+        return Ok(true);
     }
-    let Ok(map) = map_of::<T>(attached) else { return false };
+    let Ok(map) = map_of::<T>(attached) else { return Ok(false) };
     let tree =
         Tree { arena, map: &map, at: arena.offset_of(value.cast()), count: 1, changes: None };
     let is_whole = tree.walk(&mut Look).is_ok();
     if is_whole && let Ok(mut whole) = attached.whole.try_lock() {
         whole.insert(at);
     }
-    is_whole
+    Ok(is_whole)
 }
 
 /// Looks whether what a lock guards is whole.

@@ -96,16 +96,23 @@ impl<T: Shareable> Mutex<T> {
         let place = Place::of(self);
         let me = place.me_fast();
         if me != Who::NOBODY && self.raw.try_fast(me) {
-            return self.guard(place, me, Taken::CLEAN);
+            return Self::for_ever(self.guard(place, me, Taken::CLEAN, None));
         }
         self.lock_slow(place)
     }
 
     #[cold]
     fn lock_slow<'a>(&'a self, place: Place<'a>) -> LockResult<MutexGuard<'a, T>> {
-        match self.raw.lock(&place, None) {
-            Ok(taken) => self.guard(place, place.me(), taken),
-            Err(Held) => unreachable!("it waits for ever"),
+        let taken = self.raw.lock(&place, None);
+        Self::for_ever(self.tried(place, taken, None))
+    }
+
+    #[inline(always)]
+    fn for_ever(taken: TryLockResult<MutexGuard<'_, T>>) -> LockResult<MutexGuard<'_, T>> {
+        match taken {
+            Ok(guard) => Ok(guard),
+            Err(TryLockError::Poisoned(error)) => Err(error),
+            Err(TryLockError::WouldBlock) => unreachable!("it waits for ever"),
         }
     }
 
@@ -117,7 +124,7 @@ impl<T: Shareable> Mutex<T> {
     #[inline]
     pub fn try_lock(&self) -> TryLockResult<MutexGuard<'_, T>> {
         let place = Place::of(self);
-        self.tried(place, self.raw.try_lock(&place))
+        self.tried(place, self.raw.try_lock(&place), Some(Moment::PAST))
     }
 
     /// Takes the lock if it can be had within `duration`, by the monotonic clock.
@@ -125,8 +132,8 @@ impl<T: Shareable> Mutex<T> {
     /// # Errors
     /// As [`try_lock`](Self::try_lock).
     pub fn try_lock_for(&self, duration: Duration) -> TryLockResult<MutexGuard<'_, T>> {
-        let place = Place::of(self);
-        self.tried(place, self.raw.lock(&place, Moment::after(duration)))
+        let (place, until) = (Place::of(self), Moment::after(duration));
+        self.tried(place, self.raw.lock(&place, until), until)
     }
 
     /// Takes the lock if it can be had before `deadline`.
@@ -134,29 +141,31 @@ impl<T: Shareable> Mutex<T> {
     /// # Errors
     /// As [`try_lock`](Self::try_lock).
     pub fn try_lock_until(&self, deadline: Instant) -> TryLockResult<MutexGuard<'_, T>> {
-        let place = Place::of(self);
-        self.tried(place, self.raw.lock(&place, Moment::of(deadline)))
+        let (place, until) = (Place::of(self), Moment::of(deadline));
+        self.tried(place, self.raw.lock(&place, until), until)
     }
 
     fn tried<'a>(
         &'a self,
         place: Place<'a>,
         taken: Result<Taken, Held>,
+        until: Option<Moment>,
     ) -> TryLockResult<MutexGuard<'a, T>> {
         match taken {
-            Ok(taken) => Ok(self.guard(place, place.me(), taken)?),
+            Ok(taken) => self.guard(place, place.me(), taken, until),
             Err(Held) => Err(TryLockError::WouldBlock),
         }
     }
 
-    /// The guard of a lock that `me` has just taken.
+    /// The guard of a lock that `me` has just taken, and may wait `until` then.
     #[inline(always)]
     fn guard<'a>(
         &'a self,
         place: Place<'a>,
         me: Who,
         taken: Taken,
-    ) -> LockResult<MutexGuard<'a, T>> {
+        until: Option<Moment>,
+    ) -> TryLockResult<MutexGuard<'a, T>> {
         let guard = MutexGuard {
             mutex: self,
             place,
@@ -165,11 +174,16 @@ impl<T: Shareable> Mutex<T> {
             thread: PhantomData,
         };
         // What has blocks must be whole before it is looked at.
-        let is_ready = !T::HAS_BLOCKS
-            || lent::enter(&place, self, self.value.get().cast_const().cast::<T>(), taken.died);
-        match self.complaint(taken, is_ready) {
-            None => Ok(guard),
-            Some(cause) => Err(PoisonError::new(guard, cause)),
+        let value = self.value.get().cast_const().cast::<T>();
+        let is_ready = match T::HAS_BLOCKS {
+            true => lent::enter(&place, self, value, taken.died, until),
+            false => Ok(true),
+        };
+        match is_ready.map(|is_ready| self.complaint(taken, is_ready)) {
+            Ok(None) => Ok(guard),
+            Ok(Some(cause)) => Err(TryLockError::Poisoned(PoisonError::new(guard, cause))),
+            // The lock is given back as it was: whoever takes it next hears of the death.
+            Err(Held) => Err(TryLockError::WouldBlock),
         }
     }
 

@@ -44,6 +44,9 @@ mod real {
     pub struct Moment(u64);
 
     impl Moment {
+        /// Before now, whenever that is.
+        pub const PAST: Moment = Moment(0);
+
         pub fn now() -> Moment {
             let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
             // SAFETY: `now` is a place to write to; the clock is there on every Linux.

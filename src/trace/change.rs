@@ -29,7 +29,7 @@ use crate::arena::Arena;
 use crate::heap::unit::{LaneId, State, Unit};
 use crate::heap::{Heap, Place, PlaceKind, locate, state_of};
 use crate::lock::party::Party;
-use crate::lock::raw::RawMutex;
+use crate::lock::raw::{Held, RawMutex};
 use crate::lock::word::Who;
 use crate::names::entry::{Life, ObjectHeader};
 use crate::names::{Names, Refused};
@@ -350,11 +350,16 @@ impl Said {
 }
 
 /// Makes all changes that the dead had begun, for one who has taken the lock at `held` from a dead holder,
-/// before it looks at the value; false: one cannot be made, as may be in a damaged segment.
+/// before it looks at the value; false: this process should be at one itself, and is not, as may be in a
+/// damaged segment. One that cannot be made there is made by nobody, and left to recovery.
 ///
-/// Waits for who is at one of them under another lock.
-#[must_use]
-pub fn make_all_again(arena: &Arena, party: &impl Party, held: u64) -> bool {
+/// Waits `until` then for who is at one of them under another lock.
+pub fn make_all_again(
+    arena: &Arena,
+    party: &impl Party,
+    held: u64,
+    until: Option<Moment>,
+) -> Result<bool, Held> {
     for (lane, record) in arena.lanes() {
         let Some(Ok(intent @ Intent::Change { lock, draft })) = record.journal.read() else {
             continue;
@@ -368,23 +373,29 @@ pub fn make_all_again(arena: &Arena, party: &impl Party, held: u64) -> bool {
             Who::of(tenure) != party.me() && party.is_dead(Who::of(tenure), true)
         });
         let Some(raw) = lock_at(arena, lock).filter(|_| is_dead) else { continue };
-        let stands = || record.journal.read() == Some(Ok(intent));
         // Who has it is at the change, unless that is made: then nobody need be waited for. That it is
         // another thread of this process takes no time; a damaged file may say so of nobody.
         let mut patience = OWN_SLICES;
-        while stands() {
-            if raw.lock(party, Some(Moment::now().plus(SLICE))).is_ok() {
+        while record.journal.read() == Some(Ok(intent)) {
+            let slice = Moment::now().plus(SLICE);
+            let end = until.filter(|until| slice.since(*until) > 0);
+            if raw.lock(party, Some(end.unwrap_or(slice))).is_ok() {
                 make_again(arena, lane, lock, draft);
                 raw.unlock(party.me(), false);
-            } else if raw.owner() == party.me() {
+                break;
+            }
+            if end.is_some() {
+                return Err(Held);
+            }
+            if raw.owner() == party.me() {
                 patience -= 1;
                 if patience == 0 {
-                    return false;
+                    return Ok(false);
                 }
             }
         }
     }
-    true
+    Ok(true)
 }
 
 /// How long one waits for a lock before one looks whether one still must, in nanoseconds.

@@ -2,7 +2,8 @@
 //! recovery would take something else is damage.
 
 use super::*;
-use crate::names::entry::{Entry, Value};
+use crate::names::entry::{Entry, Life, ObjectHeader, Value};
+use crate::process::lane::LaneRecord;
 use crate::process::pin::REAPER;
 
 /// What is at hand to be named by a journal.
@@ -156,6 +157,42 @@ fn a_journal_says_what_may_be_undone() {
     for intent in unfit {
         assert!(is_damage(&busy, intent, &[]), "{intent:x?}");
     }
+}
+
+#[test]
+fn who_destroyed_an_object_has_a_journal_that_says_so() {
+    let busy = busy();
+    let Things { entry, object, .. } = things(&busy);
+    // Two at once, so that there is a lane beside the parked one.
+    on_thread(&busy.segment, |segment| {
+        let owned = segment.own(1u64).unwrap();
+        on_thread(segment, |segment| drop(segment.own(2u64).unwrap()));
+        drop(owned);
+    });
+    let is_in_use = |record: &LaneRecord| {
+        matches!(LaneOwner::of(record.owner.load(Relaxed)), Some(LaneOwner::Active(_)))
+    };
+    let mut idle = busy.arena().lanes().filter(|(_, record)| !is_in_use(record));
+    let (other, record) = idle.find(|(id, _)| *id != busy.parked).unwrap();
+    let life = ObjectHeader::at(busy.arena(), object).unwrap().life();
+    let destroyed_by = |by| set(busy.word_at(object), Life { retired_by: by, ..life }.word());
+    let is_damage = |by, says: Option<u64>| {
+        let mut more = vec![destroyed_by(by)];
+        if let Some(object) = says {
+            more.push(set(&record.owner, LaneOwner::Active(ParticipantId(1).since(1)).word()));
+            more.push(set(&record.array, busy.current().offset));
+            more.push(set(&record.hazards[0], object));
+            more.push(Plant {
+                apply: Box::new(move || record.journal.open(Intent::Destroy { entry, object })),
+                undo: Box::new(|| record.journal.close()),
+            });
+        }
+        is_damage(&busy, Intent::Destroy { entry, object }, &more)
+    };
+    assert!(!is_damage(busy.parked, None), "by the dead lane itself");
+    assert!(is_damage(other, None), "by one that says nothing of it");
+    assert!(!is_damage(other, Some(object)), "by another dead one, which says so, too");
+    assert!(is_damage(other, Some(busy.object("n006"))), "by one that destroys another");
 }
 
 #[test]
