@@ -197,3 +197,27 @@ pub(crate) fn check_layout(layout: Layout, capacity: u64) -> Result<(), AllocErr
     }
     Ok(())
 }
+
+#[cfg(all(test, not(loom), not(sharena_shuttle)))]
+mod tests {
+    use super::AllocError;
+    use crate::ObjectError;
+
+    #[test]
+    fn what_collections_are_refused_says_what_to_do() {
+        let errors = [
+            (AllocError::NoSegment, "make it with `new_in`"),
+            (AllocError::Closed, "open it again"),
+            (AllocError::TagTaken, "use the handle that it had first"),
+            (AllocError::Foreign, "make a copy of it in this one"),
+            (AllocError::Guarded, "fill it under the lock"),
+            (AllocError::TooManyRefs, "drop some"),
+            (AllocError::Corrupt, "check it with `sharena check`"),
+        ];
+        for (error, advice) in errors {
+            assert!(error.to_string().contains(advice), "{error:?}: {error}");
+        }
+        let guarded = ObjectError::Guarded { name: "list".into() }.to_string();
+        assert!(guarded.starts_with("\"list\"") && guarded.ends_with("fill it under the lock"));
+    }
+}

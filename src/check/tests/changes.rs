@@ -2,11 +2,13 @@
 
 use super::*;
 use crate::collections::{String, Vec, VecMut};
-use crate::lock::Mutex;
+use crate::lock::word::Who;
+use crate::lock::{Cause, Mutex, TryLockError};
 use crate::names::entry::{Key, Space};
 use crate::shareable::Shareable;
 use crate::trace::change::{Draft, Grave};
 use crate::word::{Tag, Word};
+use std::time::{Duration, Instant};
 
 type List = Mutex<Vec<String>>;
 
@@ -113,4 +115,66 @@ fn a_draft_whose_type_has_no_map_does_not_fall() {
     };
     let map = it.busy.segment.with_names(map).unwrap();
     assert!(is_damage(&it, &[set(it.busy.word_at(map + 16), 77)]));
+}
+
+/// A dead process had begun the change that the draft says, and died with another list's lock.
+fn with_dead_holder(it: &Changing) -> std::vec::Vec<Plant<'_>> {
+    let busy = &it.busy;
+    let other = busy.segment.construct::<List>("other", Mutex::new(Vec::new())).unwrap();
+    drop(other);
+    let (lock, draft) = (it.lock, it.draft);
+    let journal = &busy.arena().lane(busy.parked).journal;
+    let tenure = ParticipantId(1).since(1);
+    let plants = vec![
+        set(busy.participant(1), ParticipantWord::Dead { counter: 1 }.word()),
+        set(busy.owner(busy.parked), LaneOwner::Active(tenure).word()),
+        set(busy.word_at(busy.object("other") + 16), Who::of(tenure).0),
+        Plant {
+            apply: Box::new(move || journal.open(Intent::Change { lock, draft })),
+            undo: Box::new(|| journal.close()),
+        },
+    ];
+    plants.iter().for_each(|plant| (plant.apply)());
+    plants
+}
+
+/// What trying to take the other lock gives. (On this thread: another would take the idle lane for itself,
+/// which is the dead one's here.)
+fn tried(segment: &Segment, duration: Option<Duration>) -> Option<Cause> {
+    let other = segment.find::<List>("other").unwrap().unwrap();
+    let guard = match duration {
+        None => other.try_lock(),
+        Some(duration) => other.try_lock_for(duration),
+    };
+    match guard {
+        Ok(_) => panic!("a process died with it"),
+        Err(TryLockError::Poisoned(poison)) => Some(poison.cause()),
+        Err(TryLockError::WouldBlock) => None,
+    }
+}
+
+#[test]
+fn a_change_that_cannot_be_made_keeps_nobody() {
+    // The draft is memory of no type, as only damage leaves it.
+    let it = changing();
+    let plants = with_dead_holder(&it);
+    assert_eq!(tried(&it.busy.segment, None), Some(Cause::OwnerDied));
+    plants.iter().for_each(|plant| (plant.undo)());
+}
+
+#[test]
+fn who_only_tries_waits_for_nobody_at_a_change() {
+    let it = changing();
+    let list = it.busy.segment.find::<List>("list").unwrap().unwrap();
+    let guard = list.lock().unwrap();
+    let plants = with_dead_holder(&it);
+    let begin = Instant::now();
+    assert_eq!(tried(&it.busy.segment, None), None);
+    assert!(begin.elapsed() < Duration::from_millis(500), "{:?}", begin.elapsed());
+    assert_eq!(tried(&it.busy.segment, Some(Duration::from_millis(100))), None);
+    let both = begin.elapsed();
+    assert!((100..900).contains(&both.as_millis()), "{both:?}");
+    drop(guard);
+    assert_eq!(tried(&it.busy.segment, None), Some(Cause::OwnerDied), "the news was kept");
+    plants.iter().for_each(|plant| (plant.undo)());
 }

@@ -2,6 +2,7 @@
 //! recovery would take something else is damage.
 
 use super::*;
+use crate::ObjectError;
 use crate::names::entry::{Entry, Life, ObjectHeader, Value};
 use crate::process::lane::LaneRecord;
 use crate::process::pin::REAPER;
@@ -193,6 +194,32 @@ fn who_destroyed_an_object_has_a_journal_that_says_so() {
     assert!(is_damage(other, None), "by one that says nothing of it");
     assert!(!is_damage(other, Some(object)), "by another dead one, which says so, too");
     assert!(is_damage(other, Some(busy.object("n006"))), "by one that destroys another");
+}
+
+#[test]
+fn who_holds_all_references_that_it_can_recovers_once_it_has_dropped_some() {
+    let busy = busy();
+    let intent = Intent::Destroy { entry: busy.entry("n005"), object: busy.object("n005") };
+    let journal = &busy.arena().lane(busy.parked).journal;
+    let mut plants = pins(&busy, intent);
+    plants.extend([
+        set(busy.participant(1), ParticipantWord::Dead { counter: 1 }.word()),
+        set(busy.owner(busy.parked), LaneOwner::Active(ParticipantId(1).since(1)).word()),
+        Plant { apply: Box::new(move || journal.open(intent)), undo: Box::new(|| journal.close()) },
+    ]);
+    plants.iter().for_each(|plant| (plant.apply)());
+    let mut held = std::vec::Vec::new();
+    let refused = loop {
+        match busy.segment.find::<u64>("n100") {
+            Ok(found) => held.push(found.unwrap()),
+            Err(refused) => break refused,
+        }
+    };
+    assert!(matches!(refused, ObjectError::TooManyRefs { .. }), "{refused}");
+    let refused = busy.segment.recover();
+    assert!(matches!(refused, Err(ObjectError::TooManyRefs { .. })), "{refused:?}");
+    drop(held);
+    assert_eq!(busy.segment.recover().unwrap().processes, 1);
 }
 
 #[test]
