@@ -8,7 +8,7 @@
 mod common;
 
 use common::{Name, Process, arg, hear, role, say};
-use sharena::lock::{Cause, Condvar, LockResult, Mutex, MutexGuard, PoisonError, WaitError};
+use sharena::lock::{Cause, Condvar, LockResult, Mut, Mutex, MutexGuard, PoisonError, WaitError};
 use sharena::{Options, Segment, Shareable};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::{Duration, Instant};
@@ -120,10 +120,8 @@ fn a_notice_wakes_one_and_all() {
     std::thread::scope(|scope| {
         let wait = || {
             let guard = hatch.value.lock().unwrap();
-            let waits =
-                hatch.changed.wait_timeout_while(guard, Duration::from_secs(20), |(_, tickets)| {
-                    *tickets == 0
-                });
+            let none = |value: Mut<'_, (bool, u64)>| value.1 == 0;
+            let waits = hatch.changed.wait_timeout_while(guard, Duration::from_secs(20), none);
             let (mut guard, ended) = waits.unwrap();
             assert!(!ended.timed_out());
             guard.1 -= 1;
@@ -151,7 +149,7 @@ fn a_timed_wait_ends() {
     let soon = Instant::now() + MOMENT;
     let (guard, ended) = hatch.changed.wait_until(guard, soon).unwrap();
     assert!(ended.timed_out() && Instant::now() >= soon);
-    let waits = hatch.changed.wait_timeout_while(guard, MOMENT, |(is_there, _)| !*is_there);
+    let waits = hatch.changed.wait_timeout_while(guard, MOMENT, |value| !value.0);
     assert!(waits.unwrap().1.timed_out());
 }
 
@@ -170,7 +168,7 @@ fn a_death_is_news_to_who_asked() {
         assert_eq!(other.listen(), "ready");
         other
     };
-    let is_not_there = |value: &mut (bool, u64)| !value.0;
+    let is_not_there = |value: Mut<'_, (bool, u64)>| !value.0;
 
     let mut partner = start();
     let mut deaths = segment.deaths();

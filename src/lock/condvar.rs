@@ -1,6 +1,7 @@
 //! [`Condvar`]: waiting, without a lock, until something that a lock guards is so.
 
 use crate::lock::error::{LockResult, PoisonError, SomeoneDied};
+use crate::lock::lent::Mut;
 use crate::lock::mutex::MutexGuard;
 use crate::lock::news::Deaths;
 use crate::lock::party::news_of;
@@ -101,16 +102,37 @@ impl Condvar {
         self.wait_from(Self::news(&guard), guard, None).0
     }
 
-    /// Waits as long as `condition` is.
+    /// Waits as long as `condition` is. That is given what the guard lends: it dereferences to the value, and
+    /// may change it, also where `&mut` is not to be had.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use sharena::collections::{String, Vec, VecMut};
+    /// use sharena::{Options, lock::{Condvar, Mutex}};
+    ///
+    /// let segment = Options::new().capacity(1 << 20).create_anonymous()?;
+    /// let jobs = segment.construct("jobs", (Mutex::new(Vec::<String>::new()), Condvar::new()))?;
+    /// # let worker = std::thread::spawn({ let segment = segment.clone(); move || {
+    /// # let jobs = segment.find::<(Mutex<Vec<String>>, Condvar)>("jobs").unwrap().unwrap();
+    /// # jobs.0.lock().unwrap().push(String::from_in("the first", &segment));
+    /// # jobs.1.notify_one();
+    /// # }});
+    /// // Another process pushes, and notifies.
+    /// let mut todo = jobs.1.wait_while(jobs.0.lock().unwrap(), |jobs| jobs.is_empty()).unwrap();
+    /// assert_eq!(todo.pop().unwrap(), "the first");
+    /// # worker.join().unwrap();
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// As [`Mutex::lock`](super::Mutex::lock); then the condition was not looked at.
     pub fn wait_while<'a, T: Shareable>(
         &self,
         mut guard: MutexGuard<'a, T>,
-        mut condition: impl FnMut(&mut T) -> bool,
+        mut condition: impl FnMut(Mut<'_, T>) -> bool,
     ) -> LockResult<MutexGuard<'a, T>> {
-        while condition(&mut guard) {
+        while condition(guard.as_mut()) {
             guard = self.wait(guard)?;
         }
         Ok(guard)
@@ -148,10 +170,10 @@ impl Condvar {
         &self,
         mut guard: MutexGuard<'a, T>,
         duration: Duration,
-        mut condition: impl FnMut(&mut T) -> bool,
+        mut condition: impl FnMut(Mut<'_, T>) -> bool,
     ) -> LockResult<(MutexGuard<'a, T>, WaitTimeoutResult)> {
         let until = Moment::after(duration);
-        while condition(&mut guard) {
+        while condition(guard.as_mut()) {
             if until.is_some_and(|until| Moment::now() >= until) {
                 return Ok((guard, WaitTimeoutResult(true)));
             }
@@ -194,14 +216,14 @@ impl Condvar {
         &self,
         mut guard: MutexGuard<'a, T>,
         deaths: &Deaths<'_>,
-        mut condition: impl FnMut(&mut T) -> bool,
+        mut condition: impl FnMut(Mut<'_, T>) -> bool,
     ) -> Result<MutexGuard<'a, T>, WaitError<MutexGuard<'a, T>>> {
         deaths.assert_is_about(MutexGuard::place(&guard));
         loop {
             // Before the condition: what a dead one did, it did before. And the news that the sleep is about:
             // of a death between this and the sleep it would not hear otherwise.
             let news = Self::news(&guard);
-            if !condition(&mut guard) {
+            if !condition(guard.as_mut()) {
                 return Ok(guard);
             }
             if deaths.have_died_by(news) {
