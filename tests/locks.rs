@@ -1,6 +1,7 @@
 //! Locks, through the public interface:
 //!
 //! - one holder at a time, among threads and processes; nothing that a holder did is lost;
+//! - of many who want it all the time each gets it;
 //! - a holder's death goes to the next taker, with the news, and nobody hangs;
 //! - a lock is where its bytes are: in a segment, in several, in none;
 //! - every wait has a form that ends;
@@ -217,6 +218,53 @@ fn eight_processes_count_exactly() {
     adders.iter_mut().for_each(|adder| adder.tell("go"));
     adders.into_iter().for_each(Process::finish);
     assert_eq!(*account.sum.lock().unwrap(), [ADDERS * ADDITIONS; 2]);
+}
+
+/// How long processes want the lock all the time, each as often as it gets it.
+const GREEDY_FOR: Duration = Duration::from_secs(3);
+/// What each does with it.
+const BITE: Duration = Duration::from_micros(50);
+
+#[test]
+fn none_of_eight_greedy_processes_starves() {
+    let test = "none_of_eight_greedy_processes_starves";
+    if role().is_some() {
+        let segment = Segment::open(&arg(0)).unwrap();
+        let account = segment.find::<Account>("account").unwrap().unwrap();
+        say("ready");
+        hear();
+        let (begin, mut bites, mut longest) = (Instant::now(), 0, Duration::ZERO);
+        while begin.elapsed() < GREEDY_FOR {
+            let asked = Instant::now();
+            let guard = account.sum.lock().unwrap();
+            longest = longest.max(asked.elapsed());
+            let had = Instant::now();
+            while had.elapsed() < BITE {}
+            drop(guard);
+            bites += 1;
+        }
+        say(&format!("{bites} {}", longest.as_micros()));
+        return;
+    }
+    let name = Name::new(test);
+    let segment = Segment::create(&name, 1 << 20).unwrap();
+    let _account = segment.construct("account", Account::new()).unwrap();
+    let start = |_| Process::start(test, "greedy", &[&name]);
+    let mut greedy: Vec<_> = (0..ADDERS).map(start).collect();
+    greedy.iter_mut().for_each(|one| assert_eq!(one.listen(), "ready"));
+    greedy.iter_mut().for_each(|one| one.tell("go"));
+    let heard = |one: &mut Process| -> (u64, u64) {
+        let said = one.listen();
+        let (bites, longest) = said.split_once(' ').unwrap();
+        (bites.parse().unwrap(), longest.parse().unwrap())
+    };
+    let told: Vec<_> = greedy.iter_mut().map(heard).collect();
+    greedy.into_iter().for_each(Process::finish);
+    let fair = told.iter().map(|(bites, _)| bites).sum::<u64>() / ADDERS;
+    for (bites, longest) in &told {
+        assert!(*bites >= fair / 4, "{bites} times, where {fair} were its part: {told:?}");
+        assert!(*longest < 500_000, "one waited {longest} us: {told:?}");
+    }
 }
 
 /// A process that holds the lock, says so, and does nothing more.
