@@ -159,6 +159,7 @@ impl Pass<'_> {
                 let text = format!("it says that it set {high} hazards of {HAZARDS}");
                 self.damage(FindingKind::Hazard, lane, text);
             }
+            self.check_height(lane, record);
             let is_parked =
                 matches!((owner, standing), (Some(LaneOwner::Parked(_)), Standing::Live(_)));
             if is_parked || lane == me {
@@ -225,6 +226,20 @@ impl Pass<'_> {
                 );
                 self.damage(FindingKind::Reading, lane, text);
             }
+        }
+    }
+
+    /// Who looks whether something is kept looks at as many hazards as the lane says that it set.
+    fn check_height(&mut self, lane: LaneId, record: &LaneRecord) {
+        // The hazard first: it is set behind the height, by a Release.
+        let is_hidden = |index: &usize| {
+            record.hazards[*index].load(Acquire) != 0
+                && record.hazards_high.load(Acquire) <= *index as u64
+        };
+        let high = record.hazards_high.load(Acquire).min(HAZARDS as u64) as usize;
+        if let Some(index) = (high..HAZARDS).find(is_hidden) {
+            let text = format!("its hazard {index} is set, but it says that it set {high} of them");
+            self.damage(FindingKind::Hazard, lane, text);
         }
     }
 
