@@ -2,6 +2,8 @@
 // A model uses a part of the crate.
 #![cfg_attr(loom, allow(dead_code, unused_imports))]
 
+#[cfg(all(feature = "rkyv", not(loom)))]
+pub mod archive;
 mod arena;
 #[cfg(not(loom))]
 mod attached;

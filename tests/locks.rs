@@ -243,7 +243,7 @@ fn none_of_eight_greedy_processes_starves() {
             drop(guard);
             bites += 1;
         }
-        say(&format!("{bites} {}", longest.as_micros()));
+        say(format!("{bites} {}", longest.as_micros()));
         return;
     }
     let name = Name::new(test);

@@ -101,10 +101,18 @@ impl<T: Shareable> Box<T> {
     /// `value`, in a block of the segment that the thread has [entered](Segment::enter).
     ///
     /// # Panics
-    /// Where there is no memory, or no segment.
+    /// Where [`try_new`](Self::try_new) is an error.
     #[track_caller]
     pub fn new(value: T) -> Self {
-        or_panic(Self::try_with_tag(value, Tag::NONE))
+        or_panic(Self::try_new(value))
+    }
+
+    /// `value`, in a block of the segment that the thread has [entered](Segment::enter).
+    ///
+    /// # Errors
+    /// [`AllocError`]; the value is dropped.
+    pub fn try_new(value: T) -> Result<Self, AllocError> {
+        Self::try_with_tag(value, Tag::NONE)
     }
 
     fn try_with_tag(value: T, tag: Tag) -> Result<Self, AllocError> {

@@ -39,6 +39,11 @@
 //! no lifetime, so nobody could say when the last one is gone. Who opens the segment again gets the same
 //! attachment. [`Segment::close`](crate::Segment::close) ends it earlier.
 //!
+//! # serde
+//! With the feature `serde` all of them are serialized as std's are, and deserialized into the segment that
+//! the thread has entered. Where there is no memory, or no segment was entered, that is an error of the
+//! format, and what was made until then is free again.
+//!
 //! # fork
 //! A child has copies of its parent's private collections, which lead to the same memory. Dropping them
 //! does nothing; the child must not change them.
@@ -49,6 +54,8 @@ mod key;
 mod map;
 mod pair;
 mod raw;
+#[cfg(feature = "serde")]
+mod serde;
 mod string;
 mod vec;
 

@@ -300,6 +300,19 @@ impl<'a> Extend<&'a str> for String {
     }
 }
 
+impl From<&str> for String {
+    /// A copy in the segment that the thread has [entered](Segment::enter).
+    ///
+    /// # Panics
+    /// Where there is no memory, or no segment.
+    #[track_caller]
+    fn from(text: &str) -> Self {
+        let mut made = Self::new();
+        made.push_str(text);
+        made
+    }
+}
+
 impl FromIterator<char> for String {
     /// In the segment that the thread has [entered](Segment::enter).
     fn from_iter<I: IntoIterator<Item = char>>(text: I) -> Self {

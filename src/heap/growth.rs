@@ -500,8 +500,8 @@ mod tests {
     fn a_zone_is_crossed_where_it_begins() {
         let zones = |from, count| crossed_zones(UnitIndex(from), count).collect::<Vec<_>>();
         let zone = ZONE_UNITS as u32;
-        assert_eq!(zones(10, 100), []);
-        assert_eq!(zones(zone - 1, 1), []);
+        assert!(zones(10, 100).is_empty());
+        assert!(zones(zone - 1, 1).is_empty());
         assert_eq!(zones(zone - 1, 2), [1]);
         assert_eq!(zones(zone, 1), [1]);
         assert_eq!(zones(5, 3 * zone), [1, 2, 3]);

@@ -79,7 +79,18 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "tests, all features",
-        does: Cargo(&["test", "--package", "sharena", "--all-features", "--test", "derive"]),
+        does: Cargo(&[
+            "test",
+            "--package",
+            "sharena",
+            "--all-features",
+            "--test",
+            "derive",
+            "--test",
+            "serde",
+            "--test",
+            "archive",
+        ]),
         advice: "something behind a feature is broken: run the test alone by its name",
     },
     Step {
