@@ -47,6 +47,8 @@ mod sync;
 mod tag;
 mod trace;
 #[cfg(not(loom))]
+mod trust;
+#[cfg(not(loom))]
 mod watcher;
 mod word;
 

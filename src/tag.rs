@@ -130,7 +130,7 @@ impl Segment {
     /// # Errors
     /// [`AllocError::TagTaken`].
     pub fn enter(&self) -> Result<Inside<'_>, AllocError> {
-        let tag = self.attached().tag()?;
+        let tag = self.tag()?;
         Ok(Inside { before: CURRENT.replace(tag), segment: PhantomData, thread: PhantomData })
     }
 }

@@ -95,7 +95,7 @@ impl<T: Shareable> Box<T> {
     /// # Errors
     /// [`AllocError`]; the value is dropped.
     pub fn try_new_in(value: T, segment: &Segment) -> Result<Self, AllocError> {
-        Self::try_with_tag(value, segment.attached().tag()?)
+        Self::try_with_tag(value, segment.tag()?)
     }
 
     /// `value`, in a block of the segment that the thread has [entered](Segment::enter).

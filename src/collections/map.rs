@@ -233,7 +233,7 @@ impl<K: Shareable, V: Shareable> HashMap<K, V> {
     /// # Errors
     /// [`AllocError::TagTaken`].
     pub fn try_new_in(segment: &Segment) -> Result<Self, AllocError> {
-        segment.attached().tag().map(Self::with_tag)
+        segment.tag().map(Self::with_tag)
     }
 
     /// How many keys it has.

@@ -93,7 +93,7 @@ impl<T: Shareable> Vec<T> {
     /// # Errors
     /// [`AllocError::TagTaken`].
     pub fn try_new_in(segment: &Segment) -> Result<Self, AllocError> {
-        segment.attached().tag().map(Self::with_tag)
+        segment.tag().map(Self::with_tag)
     }
 
     /// Empty, with room for so many elements.

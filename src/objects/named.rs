@@ -92,6 +92,7 @@ impl Segment {
         write: impl FnMut(usize) -> T,
     ) -> Result<Found<'_, T>, ObjectError> {
         check_name(name)?;
+        self.trusts::<T>()?;
         let attached = self.attached();
         attached.describe_type::<T>()?;
         let map = match T::HAS_BLOCKS {
@@ -157,6 +158,7 @@ impl Segment {
         shape: Shape,
     ) -> Result<Option<Found<'_, T>>, ObjectError> {
         check_name(name)?;
+        self.trusts::<T>()?;
         self.with_names(|names| {
             let key = Key::new(names.heap.arena, space, name.as_bytes());
             match names.find(&key).map_err(|refused| self.attached().explain(refused, name))? {

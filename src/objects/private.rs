@@ -47,6 +47,7 @@ impl Segment {
         const {
             assert!(!T::HAS_BLOCKS, "what has blocks is private by itself, or in a `Box`");
         }
+        self.trusts::<T>()?;
         with_lane(self.attached(), |lane| {
             let attached = self.attached();
             let block = Recipe { count, write }.make(attached, lane, false)?;
@@ -84,6 +85,7 @@ impl Segment {
         make: impl FnOnce(Found<'s, T>) -> R,
     ) -> Result<R, ObjectError> {
         let name = || format!("offset {offset:#x}");
+        self.trusts::<T>()?;
         self.with_names(|names| {
             let pinned = self.pin_at::<T>(names, offset)?;
             self.attached().accept::<T>(names, pinned, shape, name).map(make)

@@ -184,6 +184,7 @@ impl Identity {
         record.pid_namespace.store(self.pid_namespace, Relaxed);
         record.time_namespace.store(self.time_namespace, Relaxed);
         record.attached_at.store(self.attached_at, Relaxed);
+        record.vouches.store(0, Relaxed);
     }
 
     /// Whether no process of this description can be alive: its number is nobody's, or that of a

@@ -67,7 +67,10 @@ pub struct ParticipantRecord {
     pub time_namespace: AtomicU64,
     /// Nanoseconds since the epoch.
     pub attached_at: AtomicU64,
-    _spare: [AtomicU64; 2],
+    /// Whether the process [vouches](crate::trust) for the segment: 1. It says so once it is attached; 0 from
+    /// before its word is Live, so that no word of an untrusted file is taken for one of a live process.
+    pub vouches: AtomicU64,
+    _spare: AtomicU64,
 }
 
 #[cfg(not(loom))]
