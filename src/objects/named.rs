@@ -133,9 +133,14 @@ impl Segment {
 
     /// The object `name`; `None`: there is none. Wait-free while no migration begins.
     ///
+    /// But the first call of a process for a type of which not all bytes are values (`bool`, enums, locks,
+    /// collections), where it did not create the segment and nobody alive vouches for it, [checks](Self::check)
+    /// all of it.
+    ///
     /// # Errors
     /// [`ObjectError::WrongType`] names both types; [`ObjectError::WrongCount`],
-    /// [`ObjectError::TooManyRefs`], [`ObjectError::InvalidName`].
+    /// [`ObjectError::TooManyRefs`], [`ObjectError::InvalidName`]; [`ObjectError::Corrupt`] if that check
+    /// found damage.
     pub fn find<T: Shareable>(&self, name: &str) -> Result<Option<Ref<'_, T>>, ObjectError> {
         self.find_in(Space::Named, name, Shape::Single).map(|found| found.map(Found::single))
     }
