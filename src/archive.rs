@@ -143,7 +143,8 @@ impl<T: Archive> ArchiveRef<'_, T> {
 impl<T: Archive> Deref for ArchiveRef<'_, T> {
     type Target = T::Archived;
     fn deref(&self) -> &T::Archived {
-        // SAFETY: the bytes were checked when this was made, and nobody changes those of an object.
+        // SAFETY: the bytes were checked when this was made, and nobody changes those of an object, in a
+        // segment that this process vouches for.
         unsafe { rkyv::access_unchecked(bytes_of(&self.bytes)) }
     }
 }
@@ -174,6 +175,7 @@ impl Segment {
     where
         T: for<'a> rkyv::Serialize<HighSerializer<AlignedVec, ArenaHandle<'a>, rancor::Error>>,
     {
+        self.vouch()?;
         let refused = |source| ArchiveError::Refused { name: name.into(), source };
         if align_of::<T::Archived>() > ALIGN {
             let much = TooMuch { asked: align_of::<T::Archived>() };
@@ -193,6 +195,7 @@ impl Segment {
     where
         T: Archive<Archived: for<'a> CheckBytes<HighValidator<'a, rancor::Error>>>,
     {
+        self.vouch()?;
         let Some(bytes) = self.find_slice::<Byte>(name)? else { return Ok(None) };
         match rkyv::access::<T::Archived, rancor::Error>(bytes_of(&bytes)) {
             Ok(_) => Ok(Some(ArchiveRef { bytes, archived: PhantomData })),

@@ -34,8 +34,9 @@ impl Segment {
         self.vouch()
     }
 
+    /// Refused: nothing that relies on bytes that nobody changes.
     #[inline(always)]
-    fn vouch(&self) -> Result<(), ObjectError> {
+    pub(crate) fn vouch(&self) -> Result<(), ObjectError> {
         if self.attached().vouches() { Ok(()) } else { self.vouch_slow() }
     }
 
@@ -68,7 +69,7 @@ mod tests {
     use crate::Options;
     use crate::collections::Vec;
     use crate::heap::unit::UnitIndex;
-    use crate::lock::Mutex;
+    use crate::lock::{Mutex, RwLock};
     use crate::sync::Relaxed;
     use std::path::{Path, PathBuf};
 
@@ -96,6 +97,7 @@ mod tests {
         segment.construct("number", 7u64).unwrap();
         segment.construct("truth", true).unwrap();
         segment.construct("guarded", Mutex::new(5u64)).unwrap();
+        segment.construct("read", RwLock::new(true)).unwrap();
         segment
     }
 
@@ -114,6 +116,7 @@ mod tests {
         let answers = [
             segment.find::<bool>("truth").map(drop),
             segment.find::<Mutex<u64>>("guarded").map(drop),
+            segment.find::<RwLock<bool>>("read").map(drop),
             segment.construct("more", 'x').map(drop),
             segment.own(true).map(drop),
             segment.find_or_construct("most", || false).map(drop),
@@ -122,6 +125,15 @@ mod tests {
             |answer: &Result<(), ObjectError>| matches!(answer, Err(ObjectError::Corrupt { .. }));
         let refused = answers.iter().filter(|answer| is_refused(answer)).count();
         assert!([0, answers.len()].contains(&refused), "{answers:?}");
+        #[cfg(feature = "rkyv")]
+        for answer in [
+            segment.construct_archive("archive", &1u8).map(drop),
+            segment.find_archive::<u8>("archive").map(drop),
+        ] {
+            use crate::archive::ArchiveError::Object;
+            let is_refused = matches!(answer, Err(Object(ObjectError::Corrupt { .. })));
+            assert_eq!(is_refused, refused != 0, "{answer:?}");
+        }
         if refused != 0 {
             // Where they are not, they would keep the attachment.
             assert_eq!(Vec::<u64>::try_new_in(segment).err(), Some(AllocError::Corrupt));

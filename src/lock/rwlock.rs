@@ -88,7 +88,8 @@ unsafe impl<T: Shareable> Shareable for RwLock<T> {
             .field("value", offset_of!(Self, value), T::FINGERPRINT)
             .finish()
     };
-    const ANY_BITS: bool = true;
+    // All bytes are one; but what it lends out is a `T`.
+    const ANY_BITS: bool = T::ANY_BITS;
     fn describe(out: &mut dyn fmt::Write) -> fmt::Result {
         out.write_str("RwLock<")?;
         T::describe(out)?;

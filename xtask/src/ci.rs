@@ -84,6 +84,7 @@ const STEPS: &[Step] = &[
             "--package",
             "sharena",
             "--all-features",
+            "--lib",
             "--test",
             "derive",
             "--test",
