@@ -34,7 +34,8 @@
 //! another type, is an error, or is read as some value of the type that was asked for: what it means is
 //! between the programs. Both must choose the same of `rkyv`'s features for the format.
 //!
-//! An object of bytes begins at a multiple of 16. Types whose archives need more are refused.
+//! An object of bytes begins at a multiple of 16. Types whose archives need more are refused, at the latest
+//! where they are looked for.
 
 use crate::names::error::ObjectError;
 use crate::objects::Ref;
@@ -164,14 +165,13 @@ fn bytes_of(bytes: &[Byte]) -> &[u8] {
 impl Segment {
     /// Constructs the archive of `value` as the object `name`.
     ///
+    /// It is referred to by who [finds](Self::find_archive) it, and has it checked: what lies deeper in an
+    /// archive may need an alignment that only that sees.
+    ///
     /// # Errors
     /// [`ArchiveError::Refused`] if `rkyv` cannot archive it, or it needs an alignment of more than 16 bytes;
     /// else as [`construct_slice`](Self::construct_slice).
-    pub fn construct_archive<T>(
-        &self,
-        name: &str,
-        value: &T,
-    ) -> Result<ArchiveRef<'_, T>, ArchiveError>
+    pub fn construct_archive<T>(&self, name: &str, value: &T) -> Result<(), ArchiveError>
     where
         T: for<'a> rkyv::Serialize<HighSerializer<AlignedVec, ArenaHandle<'a>, rancor::Error>>,
     {
@@ -182,8 +182,8 @@ impl Segment {
             return Err(refused(rancor::Source::new(much)));
         }
         let bytes = rkyv::to_bytes::<rancor::Error>(value).map_err(refused)?;
-        let bytes = self.construct_slice(name, bytes.len(), |i| Byte(bytes[i]))?;
-        Ok(ArchiveRef { bytes, archived: PhantomData })
+        self.construct_slice(name, bytes.len(), |i| Byte(bytes[i]))?;
+        Ok(())
     }
 
     /// The archive `name`, checked; `None`: there is no object of this name.
