@@ -18,9 +18,7 @@ use crate::mapping::Mapping;
 use crate::names::{Names, Refused};
 use crate::process::lane::{self, LaneOwner, NoLane};
 use crate::process::liveness::{self, Judge, NoFork, Verdict};
-use crate::process::participant::{
-    Fault, Participant, ParticipantId, ParticipantRecord, ParticipantWord, Tenure,
-};
+use crate::process::participant::{Fault, Participant, ParticipantId, ParticipantWord, Tenure};
 use crate::recovery::{self, Recovered};
 use crate::sync::{AcqRel, Acquire, Release};
 use crate::trace;
@@ -53,7 +51,7 @@ pub struct Attached {
     /// Whether this process created the segment, so that nothing in it is older than its processes.
     is_creator: bool,
     /// Whether this process [vouches](crate::trust) for the segment.
-    vouches: AtomicBool,
+    pub vouches: AtomicBool,
     /// Objects with parts that were found whole, where that had to be looked at.
     pub whole: Mutex<HashSet<u64>>,
 }
@@ -594,40 +592,6 @@ impl Attached {
             claimed.into_iter().for_each(|lane| lane.busy.store(0, atomic::Ordering::Release));
         }
         gives_up
-    }
-
-    /// Whether this process vouches for the segment.
-    #[inline(always)]
-    pub fn vouches(&self) -> bool {
-        // Acquire pairs with `vouch`: what was looked at was so before.
-        self.vouches.load(atomic::Ordering::Acquire)
-    }
-
-    /// It does from now on, and tells the others.
-    pub fn vouch(&self) {
-        self.vouches.store(true, atomic::Ordering::Release);
-        if let Some(me) = self.participant() {
-            // Release pairs with `is_vouched_for` of others.
-            self.arena.participants()[usize::from(me.0)].vouches.store(1, Release);
-        }
-    }
-
-    /// Whether another process does, which is alive by the kernel's word.
-    pub fn is_vouched_for(&self) -> bool {
-        let Some(me) = self.participant() else { return false };
-        let judge = Judge::participant(self.arena.mapping().file(), me);
-        let vouches = |(slot, record): (usize, &ParticipantRecord)| {
-            let seen = record.word.load(Acquire);
-            let Some(word) = ParticipantWord::of(seen) else { return false };
-            // Its slot has been its own from before it said so until after the verdict.
-            slot != usize::from(me.0)
-                && matches!(word, ParticipantWord::Live { .. })
-                && record.vouches.load(Acquire) == 1
-                && judge.judge(ParticipantId(slot as u16), record, word) == Verdict::Alive
-                && record.word.load(Acquire) == seen
-        };
-        let high = self.arena.header().participants_high.load(Acquire) as usize;
-        self.arena.participants().iter().enumerate().take(high).any(vouches)
     }
 
     /// Whether nothing in the segment was there before its processes, who write no nonsense.

@@ -128,7 +128,7 @@ impl Segment {
     /// none, as `Vec::new()` and `collect()` make them, take their memory here.
     ///
     /// # Errors
-    /// [`AllocError::TagTaken`].
+    /// [`AllocError::TagTaken`]; [`AllocError::Corrupt`] as for [`find`](Segment::find).
     pub fn enter(&self) -> Result<Inside<'_>, AllocError> {
         let tag = self.tag()?;
         Ok(Inside { before: CURRENT.replace(tag), segment: PhantomData, thread: PhantomData })

@@ -18,11 +18,54 @@
 //! What a process says in its record, a file may say, too. But a slot's lock is held by nobody then, or by
 //! who has taken the slot since, which has said 0 before.
 
+use crate::attached::Attached;
 use crate::heap::error::AllocError;
 use crate::names::error::ObjectError;
+use crate::process::liveness::{Judge, Verdict};
+use crate::process::participant::{ParticipantId, ParticipantRecord, ParticipantWord};
 use crate::segment::Segment;
 use crate::shareable::Shareable;
+use crate::sync::{Acquire, Release};
 use crate::word::Tag;
+
+impl Attached {
+    /// Whether this process vouches for the segment.
+    #[inline(always)]
+    pub(crate) fn vouches(&self) -> bool {
+        // Acquire pairs with the Release in `vouch`: what was looked at was so before.
+        self.vouches.load(Acquire)
+    }
+
+    /// It does from now on, and tells the others.
+    pub(crate) fn vouch(&self) {
+        self.vouches.store(true, Release);
+        if let Some(me) = self.participant() {
+            // Release pairs with the Acquire in `is_vouched_for` of others. Dead before it: nobody hears of it,
+            // and the next looks for itself; after it: the kernel says that who says so is dead.
+            self.arena.participants()[usize::from(me.0)].vouches.store(1, Release);
+        }
+    }
+
+    /// Whether another process does, which is alive by the kernel's word.
+    pub(crate) fn is_vouched_for(&self) -> bool {
+        let Some(me) = self.participant() else { return false };
+        let judge = Judge::participant(self.arena.mapping().file(), me);
+        let vouches = |(slot, record): (usize, &ParticipantRecord)| {
+            // Acquire pairs with the CAS in `register`: behind a Live word `vouches` is not what a file said.
+            let seen = record.word.load(Acquire);
+            let Some(word) = ParticipantWord::of(seen) else { return false };
+            // Its slot has been its own from before it said so until after the verdict.
+            slot != usize::from(me.0)
+                && matches!(word, ParticipantWord::Live { .. })
+                // Acquire pairs with the Release in `vouch`.
+                && record.vouches.load(Acquire) == 1
+                && judge.judge(ParticipantId(slot as u16), record, word) == Verdict::Alive
+                && record.word.load(Acquire) == seen
+        };
+        let high = self.arena.header().participants_high.load(Acquire) as usize;
+        self.arena.participants().iter().enumerate().take(high).any(vouches)
+    }
+}
 
 impl Segment {
     /// Refused: values of this type cannot be given out, or taken.
@@ -70,6 +113,7 @@ mod tests {
     use crate::collections::Vec;
     use crate::heap::unit::UnitIndex;
     use crate::lock::{Mutex, RwLock};
+    use crate::process::participant::HeldBy;
     use crate::sync::Relaxed;
     use std::path::{Path, PathBuf};
 
@@ -150,6 +194,11 @@ mod tests {
         damage(&file.open());
         // Slots that were used are described anew; of others the file's word is no live one's.
         let (one, other) = (file.open(), file.open());
+        // As a process leaves it that vouched, and was killed.
+        let arena = &one.attached().arena;
+        let live = ParticipantWord::Live { counter: 0, held_by: HeldBy::Mapping }.word();
+        arena.participants()[5].word.store(live, Relaxed);
+        arena.header().participants_high.store(6, Relaxed);
         assert!(!is_trusted(&one));
         assert!(!is_trusted(&other), "nor by the word of who does not vouch");
     }

@@ -105,7 +105,7 @@ impl<K: Shareable, V: Shareable> BTreeMap<K, V> {
     /// Empty, of a segment.
     ///
     /// # Errors
-    /// [`AllocError::TagTaken`].
+    /// [`AllocError::TagTaken`]; [`AllocError::Corrupt`] as for [`find`](Segment::find).
     pub fn try_new_in(segment: &Segment) -> Result<Self, AllocError> {
         segment.tag().map(Self::with_tag)
     }

@@ -72,7 +72,7 @@ impl String {
     /// Empty, of a segment.
     ///
     /// # Errors
-    /// [`AllocError::TagTaken`].
+    /// [`AllocError::TagTaken`]; [`AllocError::Corrupt`] as for [`find`](Segment::find).
     pub fn try_new_in(segment: &Segment) -> Result<Self, AllocError> {
         Vec::try_new_in(segment).map(|bytes| String { bytes })
     }

@@ -91,7 +91,7 @@ impl<T: Shareable> Vec<T> {
     /// Empty, of a segment.
     ///
     /// # Errors
-    /// [`AllocError::TagTaken`].
+    /// [`AllocError::TagTaken`]; [`AllocError::Corrupt`] as for [`find`](Segment::find).
     pub fn try_new_in(segment: &Segment) -> Result<Self, AllocError> {
         segment.tag().map(Self::with_tag)
     }

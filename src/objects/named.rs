@@ -40,7 +40,7 @@ impl Segment {
     ///
     /// # Errors
     /// [`ObjectError::AlreadyExists`], [`ObjectError::InvalidName`], [`ObjectError::Alloc`],
-    /// [`ObjectError::TooManyRefs`].
+    /// [`ObjectError::TooManyRefs`]; [`ObjectError::Corrupt`] as for [`find`](Self::find).
     pub fn construct<T: Shareable>(&self, name: &str, value: T) -> Result<Ref<'_, T>, ObjectError> {
         let mut value = Some(value);
         let write = move |_| value.take().expect("called once");

@@ -19,7 +19,7 @@ impl Segment {
     /// A private copy of `value` in the segment. Lock-free.
     ///
     /// # Errors
-    /// [`ObjectError::Alloc`].
+    /// [`ObjectError::Alloc`]; [`ObjectError::Corrupt`] as for [`find`](Self::find).
     pub fn own<T: Shareable>(&self, value: T) -> Result<Owned<'_, T>, ObjectError> {
         let mut value = Some(value);
         let (block, at) = self.own_with(1, move |_| value.take().expect("called once"))?;
@@ -29,7 +29,7 @@ impl Segment {
     /// A private slice whose value `i` is `value(i)`. Lock-free.
     ///
     /// # Errors
-    /// [`ObjectError::Alloc`], [`ObjectError::TooLarge`].
+    /// [`ObjectError::Alloc`], [`ObjectError::TooLarge`]; [`ObjectError::Corrupt`] as for [`find`](Self::find).
     pub fn own_slice<T: Shareable>(
         &self,
         count: usize,

@@ -50,9 +50,9 @@ pub struct Tenure {
 
 /// A slot of the participant table. Any process may read it.
 ///
-/// All but `word` only describes the participant, for messages; it is written by the
+/// All but `word` and `vouches` only describes the participant, for messages. All but `word` is written by the
 /// attaching process while it holds the slot's lock and the word is Free, and published by the CAS
-/// that makes the word Live. A death in between leaves values that the next to attach overwrites.
+/// that makes the word Live; `vouches` once more later. A death in between leaves values that the next to attach overwrites.
 #[repr(C)]
 pub struct ParticipantRecord {
     /// [`ParticipantWord`].

@@ -66,7 +66,7 @@ impl<T: Shareable> BTreeSet<T> {
     /// Empty, of a segment.
     ///
     /// # Errors
-    /// [`AllocError::TagTaken`].
+    /// [`AllocError::TagTaken`]; [`AllocError::Corrupt`] as for [`find`](Segment::find).
     pub fn try_new_in(segment: &Segment) -> Result<Self, AllocError> {
         Ok(BTreeSet { keys: BTreeMap::try_new_in(segment)? })
     }
