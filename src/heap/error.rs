@@ -200,8 +200,16 @@ pub(crate) fn check_layout(layout: Layout, capacity: u64) -> Result<(), AllocErr
 
 #[cfg(all(test, not(loom), not(sharena_shuttle)))]
 mod tests {
-    use super::AllocError;
+    use super::{AllocError, check_layout};
     use crate::ObjectError;
+    use std::alloc::Layout;
+
+    #[test]
+    fn only_what_is_larger_than_the_segment_is_too_large() {
+        let of = |size| check_layout(Layout::from_size_align(size, 8).unwrap(), 4096);
+        assert_eq!((of(4096), of(1)), (Ok(()), Ok(())));
+        assert_eq!(of(4097), Err(AllocError::TooLarge { asked: 4097, capacity: 4096 }));
+    }
 
     #[test]
     fn what_collections_are_refused_says_what_to_do() {

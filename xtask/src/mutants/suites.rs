@@ -120,6 +120,9 @@ pub const SUITES: &[Suite] = &[
     Suite { name: "tests/property", program: Test("property"), args: &[] },
     Suite { name: "tests/segment", program: Test("segment"), args: &[] },
     Suite { name: "tests/liveness", program: Test("liveness"), args: &[] },
+    Suite { name: "tests/locks", program: Test("locks"), args: &[] },
+    Suite { name: "tests/rwlocks", program: Test("rwlocks"), args: &[] },
+    Suite { name: "tests/published", program: Test("published"), args: &[] },
     Suite { name: "kill steps", program: Steps, args: &["steps"] },
     Suite { name: "models", program: Loom, args: &[] },
 ];
