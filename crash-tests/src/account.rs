@@ -13,9 +13,10 @@ mod orphaned;
 mod workload;
 
 use crate::operations::objects::{KEEP, MADE_OTHER, OTHER, Other, length_of, numbered};
+use crate::operations::queues::{self, Jobs, MADE_QUEUE};
 use crate::operations::shelf::{self, MADE_SHELF, Shelf};
 use crate::operations::trees::{self, MADE_TREE, Tree};
-use crate::operations::{MADE, Operation, Things};
+use crate::operations::{Held, MADE, Operation, Things};
 use crate::stage::{Stage, Value, close, options, value};
 use anyhow::{Context, Result, bail, ensure};
 use keepsakes::Keepsakes;
@@ -106,10 +107,14 @@ pub struct Account<'s> {
 }
 
 impl<'s> Account<'s> {
-    /// Leaves what the survivor must find again, and sets the operation up.
-    pub fn begin(stage: &'s Stage<'s>, operation: &'s Operation) -> Result<Account<'s>> {
+    /// Leaves what the survivor must find again, and has the operation set up.
+    pub fn begin(
+        stage: &'s Stage<'s>,
+        operation: &'s Operation,
+        set_up: impl FnOnce(&'s Stage<'s>) -> Result<Held<'s>>,
+    ) -> Result<Account<'s>> {
         let mut keepsakes = stage.survivor().map(Keepsakes::leave).transpose()?;
-        let held = (operation.setup)(stage).context("the setup")?;
+        let held = set_up(stage).context("the setup")?;
         if let Some(keepsakes) = &mut keepsakes {
             keepsakes.hold(held);
         }
@@ -217,9 +222,10 @@ impl<'s> Account<'s> {
                 continue;
             }
             ensure!(object.name.starts_with(MADE), "there is an object {:?}", object.name);
-            match object.name.starts_with(MADE_SHELF) {
-                true => things.digest = shelf::digest_of(segment, &object.name)?,
-                false => is_whole(segment, &object.name)?,
+            match object.name.as_str() {
+                MADE_SHELF => things.digest = shelf::digest_of(segment, MADE_SHELF)?,
+                MADE_QUEUE => things.digest = queues::digest_of(segment, MADE_QUEUE)?,
+                other => is_whole(segment, other)?,
             }
             ensure!(names.insert(object.name), "a name has two objects");
         }
@@ -257,7 +263,8 @@ impl Found {
             let destroyed = match name.as_str() {
                 MADE_OTHER => segment.destroy::<Other>(name)?,
                 tree if tree.starts_with(MADE_TREE) => segment.destroy::<Tree>(name)?,
-                shelf if shelf.starts_with(MADE_SHELF) => segment.destroy::<Shelf>(name)?,
+                MADE_SHELF => segment.destroy::<Shelf>(name)?,
+                MADE_QUEUE => segment.destroy::<Jobs>(name)?,
                 _ => segment.destroy::<Value>(name)?,
             };
             ensure!(destroyed, "{name} was there and cannot be destroyed");

@@ -120,7 +120,7 @@ fn die(
     into: Option<&Path>,
 ) -> Result<Option<u64>> {
     let stage = Stage::new(directory, true, page)?;
-    let account = Account::begin(&stage, operation)?;
+    let account = Account::begin(&stage, operation, operation.setup)?;
     page.clear();
     let child = process::fork(page, || {
         let victim = ManuallyDrop::new(Victim::new(&stage));

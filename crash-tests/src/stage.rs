@@ -1,9 +1,11 @@
 //! Where an operation is tried: a segment of its own for each death, and a process that survives.
 
+use crate::operations::Held;
 use crate::process::{self, Page};
 use anyhow::{Context, Result, ensure};
 use sharena::{Offset, Options, Segment};
 use std::cell::{OnceCell, RefCell};
+use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 
 /// What the values of all objects are here.
@@ -89,11 +91,31 @@ impl<'p> Stage<'p> {
         Ok(())
     }
 
+    /// Another process attaches, sets an operation up as the survivor would, and detaches.
+    pub fn set_up_elsewhere(
+        &self,
+        set_up: for<'s> fn(&'s Stage<'_>) -> Result<Held<'s>>,
+    ) -> Result<()> {
+        process::run(self.page, || {
+            // Not dropped: the file stays.
+            let mut there = ManuallyDrop::new(Stage {
+                path: self.path.clone(),
+                survivor: Some(self.open()),
+                notes: RefCell::default(),
+                page: self.page,
+            });
+            let held = set_up(&there).expect("it is set up");
+            assert!(held.is_empty(), "what is held ends with who holds it");
+            drop(held);
+            close(there.survivor.take().expect("just opened"));
+        })
+    }
+
     /// Another process attaches, does `work` and is killed.
     pub fn killed_elsewhere(&self, work: impl FnOnce(&Victim<'_>)) -> Result<()> {
         self.page.clear();
         let child = process::fork(self.page, || {
-            let victim = std::mem::ManuallyDrop::new(Victim::new(self));
+            let victim = ManuallyDrop::new(Victim::new(self));
             work(&victim);
             // SAFETY: `raise` has no memory-safety conditions.
             unsafe { libc::raise(libc::SIGKILL) };

@@ -31,7 +31,7 @@ fn settle(
     let operation = operations::all().find(|operation| operation.name == "construct-new");
     let (operation, page) = (operation.context("an operation")?, Page::new()?);
     let stage = Stage::new(&directory.0, true, &page)?;
-    let account = Account::begin(&stage, operation)?;
+    let account = Account::begin(&stage, operation, operation.setup)?;
     let child = process::fork(&page, || {
         let victim = ManuallyDrop::new(Victim::new(&stage));
         (operation.prepare)(&stage, &victim)();

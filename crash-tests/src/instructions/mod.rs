@@ -17,7 +17,7 @@ mod victim;
 use crate::account::{Account, Fresh};
 use crate::args::InstructionsArgs;
 use crate::machine::Machine;
-use crate::operations::{self, Operation};
+use crate::operations::{self, Held, Operation};
 use crate::process::{Page, TAKES_OVER};
 use crate::stage::{self, Stage};
 use anyhow::{Context, Result, ensure};
@@ -94,7 +94,7 @@ pub fn run(args: &InstructionsArgs) -> Result<bool> {
     let all: Vec<&Operation> = if args.planted {
         planted::OPERATIONS.iter().collect()
     } else {
-        operations::all().filter(|operation| !operation.of_its_own).collect()
+        operations::all().collect()
     };
     let chosen: Vec<_> = all.into_iter().filter(|one| is_chosen(one.name)).collect();
     ensure!(!chosen.is_empty(), "no operation has such a name");
@@ -159,7 +159,13 @@ impl Harness {
             operation.before.segments == 1,
             &self.page,
         )?;
-        let account = Account::begin(&stage, operation)?;
+        let account = Account::begin(&stage, operation, |stage| {
+            if operation.of_collections {
+                stage.set_up_elsewhere(operation.setup)?;
+                return Ok(Held::new());
+            }
+            (operation.setup)(stage)
+        })?;
         let mut victim = Victim::start(|| {
             let victim = ManuallyDrop::new(stage::Victim::new(&stage));
             let act = (operation.prepare)(&stage, &victim);

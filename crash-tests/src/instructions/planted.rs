@@ -18,7 +18,7 @@ const PLANTED: Operation = Operation {
     least: 0,
     in_own_thread: false,
     takes_all_names: false,
-    of_its_own: false,
+    of_collections: false,
 };
 
 /// Where the header has its frontier.

@@ -38,7 +38,7 @@ pub const OPERATIONS: &[Operation] = &[
     })
     .set_up(set_up_three)
     .turns(THREE, listed(&[0, 1, 2, 9]))
-    .of_its_own()
+    .of_collections()
     .of_steps(12),
     Operation::new("change-push-grows", |_, victim| {
         let new = text(victim.segment(), 9);
@@ -46,7 +46,7 @@ pub const OPERATIONS: &[Operation] = &[
     })
     .set_up(set_up_full)
     .turns(listed(&[0, 1, 2, 3]), listed(&[0, 1, 2, 3, 9]))
-    .of_its_own()
+    .of_collections()
     .of_steps(30),
     Operation::new("change-push-of-threads", |_, victim| {
         // Its part lies in a slab of a lane that no thread has any more.
@@ -58,14 +58,14 @@ pub const OPERATIONS: &[Operation] = &[
     })
     .set_up(set_up_three)
     .turns(THREE, listed(&[0, 1, 2, 9]))
-    .of_its_own()
+    .of_collections()
     .of_steps(12),
     Operation::new("change-pop", |_, victim| {
         changes_list(victim, |list| forget(list.pop().expect("there are three")))
     })
     .set_up(set_up_three)
     .turns(THREE, listed(&[0, 1]))
-    .of_its_own()
+    .of_collections()
     .of_steps(30),
     Operation::new("change-insert", |_, victim| {
         let new = text(victim.segment(), 9);
@@ -73,14 +73,14 @@ pub const OPERATIONS: &[Operation] = &[
     })
     .set_up(set_up_three)
     .turns(THREE, listed(&[0, 9, 1, 2]))
-    .of_its_own()
+    .of_collections()
     .of_steps(20),
     Operation::new("change-remove", |_, victim| {
         changes_list(victim, |list| forget(list.remove(0)))
     })
     .set_up(set_up_three)
     .turns(THREE, listed(&[1, 2]))
-    .of_its_own()
+    .of_collections()
     .of_steps(30),
     Operation::new("change-set", |_, victim| {
         let new = text(victim.segment(), 9);
@@ -88,18 +88,18 @@ pub const OPERATIONS: &[Operation] = &[
     })
     .set_up(set_up_three)
     .turns(THREE, listed(&[0, 9, 2]))
-    .of_its_own()
+    .of_collections()
     .of_steps(30),
     Operation::new("change-retain", |_, victim| {
         changes_list(victim, |list| list.retain(|text| text.starts_with('1')))
     })
     .set_up(set_up_three)
     .turns(THREE, listed(&[1]))
-    .of_its_own()
+    .of_collections()
     .of_steps(30),
     Operation::new("change-clear", |_, victim| changes_list(victim, |list| list.clear()))
         .set_up(set_up_three)
         .turns(THREE, listed(&[]))
-        .of_its_own()
+        .of_collections()
         .of_steps(30),
 ];

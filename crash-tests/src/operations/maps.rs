@@ -29,7 +29,7 @@ pub const OPERATIONS: &[Operation] = &[
     })
     .set_up(|stage| shelf::set_up(stage, tree(3)))
     .turns(set(tree(3)), set(tree(3)).and(In::Tree, 9, 9))
-    .of_its_own()
+    .of_collections()
     .of_steps(12),
     Operation::new("change-tree-insert-splits", |_, victim| {
         let new = text(victim.segment(), 77);
@@ -37,7 +37,7 @@ pub const OPERATIONS: &[Operation] = &[
     })
     .set_up(|stage| shelf::set_up(stage, tree(LEAF)))
     .turns(set(tree(LEAF)), set(tree(LEAF)).and(In::Tree, LEAF, 77))
-    .of_its_own()
+    .of_collections()
     .of_steps(40),
     Operation::new("change-tree-replace", |_, victim| {
         let new = text(victim.segment(), 77);
@@ -48,40 +48,40 @@ pub const OPERATIONS: &[Operation] = &[
         set(tree(TWO)),
         set(tree(TWO)).without(In::Tree, BETWEEN, BETWEEN).and(In::Tree, BETWEEN, 77),
     )
-    .of_its_own()
+    .of_collections()
     .of_steps(30),
     Operation::new("change-tree-remove", |_, victim| {
         changes_tree(victim, |tree| forget(tree.remove(&1)))
     })
     .set_up(|stage| shelf::set_up(stage, tree(TWO)))
     .turns(set(tree(TWO)), set(tree(TWO)).without(In::Tree, 1, 1))
-    .of_its_own()
+    .of_collections()
     .of_steps(30),
     Operation::new("change-tree-remove-between", |_, victim| {
         changes_tree(victim, |tree| forget(tree.remove(&BETWEEN)))
     })
     .set_up(|stage| shelf::set_up(stage, tree(TWO)))
     .turns(set(tree(TWO)), set(tree(TWO)).without(In::Tree, BETWEEN, BETWEEN))
-    .of_its_own()
+    .of_collections()
     .of_steps(60),
     Operation::new("change-tree-pop-merges", |_, victim| {
         changes_tree(victim, |tree| forget(tree.pop_last()))
     })
     .set_up(|stage| shelf::set_up(stage, tree(TWO)))
     .turns(set(tree(TWO)), set(tree(LEAF)))
-    .of_its_own()
+    .of_collections()
     .of_steps(60),
     Operation::new("change-tree-retain", |_, victim| {
         changes_tree(victim, |tree| tree.retain(|key, _| *key < 3))
     })
     .set_up(|stage| shelf::set_up(stage, tree(TWO)))
     .turns(set(tree(TWO)), set(tree(3)))
-    .of_its_own()
+    .of_collections()
     .of_steps(100),
     Operation::new("change-tree-clear", |_, victim| changes_tree(victim, |tree| tree.clear()))
         .set_up(|stage| shelf::set_up(stage, tree(TWO)))
         .turns(set(tree(TWO)), set(EMPTY))
-        .of_its_own()
+        .of_collections()
         .of_steps(100),
     Operation::new("change-table-insert", |_, victim| {
         let new = text(victim.segment(), 9);
@@ -89,7 +89,7 @@ pub const OPERATIONS: &[Operation] = &[
     })
     .set_up(|stage| shelf::set_up(stage, table(3)))
     .turns(set(table(3)), set(table(3)).and(In::Table, 9, 9))
-    .of_its_own()
+    .of_collections()
     .of_steps(12),
     Operation::new("change-table-insert-grows", |_, victim| {
         let new = text(victim.segment(), 77);
@@ -97,7 +97,7 @@ pub const OPERATIONS: &[Operation] = &[
     })
     .set_up(|stage| shelf::set_up(stage, table(TABLE)))
     .turns(set(table(TABLE)), set(table(TABLE)).and(In::Table, TABLE, 77))
-    .of_its_own()
+    .of_collections()
     .of_steps(30),
     Operation::new("change-table-replace", |_, victim| {
         let new = text(victim.segment(), 77);
@@ -105,21 +105,21 @@ pub const OPERATIONS: &[Operation] = &[
     })
     .set_up(|stage| shelf::set_up(stage, table(3)))
     .turns(set(table(3)), REPLACED)
-    .of_its_own()
+    .of_collections()
     .of_steps(30),
     Operation::new("change-table-remove", |_, victim| {
         changes_table(victim, |table| forget(table.remove(&1)))
     })
     .set_up(|stage| shelf::set_up(stage, table(3)))
     .turns(set(table(3)), set(table(3)).without(In::Table, 1, 1))
-    .of_its_own()
+    .of_collections()
     .of_steps(30),
     Operation::new("change-table-retain", |_, victim| {
         changes_table(victim, |table| table.retain(|key, _| *key < 3))
     })
     .set_up(|stage| shelf::set_up(stage, table(TABLE)))
     .turns(set(table(TABLE)), set(table(3)))
-    .of_its_own()
+    .of_collections()
     .of_steps(30),
 ];
 

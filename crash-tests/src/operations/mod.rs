@@ -6,6 +6,7 @@ mod maps;
 mod memory;
 pub mod objects;
 pub mod processes;
+pub mod queues;
 pub mod shelf;
 pub mod trees;
 
@@ -32,7 +33,7 @@ pub struct Things {
     pub unnamed: u64,
     /// Objects whose names begin with [`MADE`].
     pub named: u64,
-    /// What is on the shelf, if there is one: see [`shelf::digest_of`].
+    /// What is on the shelf, or in the queue, if there is one: see [`shelf::digest_of`] and [`queues::digest_of`].
     pub digest: u64,
 }
 
@@ -64,9 +65,9 @@ pub struct Operation {
     pub in_own_thread: bool,
     /// It destroys what survivors constructed, too.
     pub takes_all_names: bool,
-    /// What it did is seen in the segment only, not in a copy, whose collections a process that uses those
-    /// of the segment cannot follow.
-    pub of_its_own: bool,
+    /// What is set up for it holds collections. A process follows those of a segment or those of a copy of
+    /// it, not both: who looks at copies has another process set it up.
+    pub of_collections: bool,
 }
 
 type Prepare = for<'s> fn(&'s Stage<'_>, &'s Victim<'_>) -> Act<'s>;
@@ -84,7 +85,7 @@ impl Operation {
             least: 0,
             in_own_thread: false,
             takes_all_names: false,
-            of_its_own: false,
+            of_collections: false,
         }
     }
 
@@ -114,8 +115,8 @@ impl Operation {
         Operation { takes_all_names: true, ..self }
     }
 
-    const fn of_its_own(self) -> Operation {
-        Operation { of_its_own: true, ..self }
+    const fn of_collections(self) -> Operation {
+        Operation { of_collections: true, ..self }
     }
 
     const fn in_own_thread(self) -> Operation {
@@ -128,7 +129,7 @@ pub fn all() -> impl Iterator<Item = &'static Operation> {
     let with_parts = trees::OPERATIONS;
     let all = processes::OPERATIONS.iter().chain(memory::OPERATIONS);
     let changes = lists::OPERATIONS.iter().chain(maps::OPERATIONS);
-    all.chain(objects::OPERATIONS).chain(with_parts).chain(changes)
+    all.chain(objects::OPERATIONS).chain(with_parts).chain(changes).chain(queues::OPERATIONS)
 }
 
 /// Bytes of a block of which 16 fill a unit, and a magazine.

@@ -8,7 +8,7 @@ use sharena::lock::{Mut, Mutex, PoisonError};
 use sharena::{Segment, Shareable};
 use std::mem::forget;
 
-/// How the names of such objects begin.
+/// The name of such an object.
 pub const MADE_SHELF: &str = "made-shelf";
 
 /// What such an object is.

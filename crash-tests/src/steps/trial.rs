@@ -1,6 +1,6 @@
 //! What is tried: each operation alone, and some while what another victim left is not recovered yet.
 
-use crate::operations::{self, Operation, objects, processes, shelf};
+use crate::operations::{self, Operation, objects, processes, queues, shelf};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -79,12 +79,14 @@ const RECOVERED: [(&str, u64); 29] = [
 ];
 
 /// Operations in which one died, and how many of its steps are between two of its deaths that are tried,
-/// while it had a lock that the victim then takes from it.
-const TAKEN: [(&str, u64); 4] = [
+/// while it had a lock, or a job, that the victim then takes from it.
+const TAKEN: [(&str, u64); 6] = [
     ("change-push-grows", 3),
     ("change-set", 1),
     ("change-tree-insert-splits", 4),
     ("change-tree-pop-merges", 6),
+    ("queue-push", 1),
+    ("queue-job-back", 1),
 ];
 
 /// Operations in which one died while it destroyed the object of a name that the victim constructs.
@@ -118,15 +120,17 @@ pub fn all() -> impl Iterator<Item = Trial> {
     });
     let taken = TAKEN.into_iter().map(|(name, every)| {
         let operation = of(name);
+        let alone = Operation { in_parts: true, ..operation.clone() };
         Trial {
             name: format!("take-after-{name}"),
-            // Whether the first one's change was made is told by the shelf that is left, if it is.
-            operation: Operation {
-                prepare: shelf::take,
-                after: shelf::TAKEN,
-                in_parts: true,
-                least: 30,
-                ..operation.clone()
+            // Whether what the first one did was done is told by what is left, if it is.
+            operation: match name.starts_with("queue") {
+                true => {
+                    Operation { prepare: queues::take, after: queues::TAKEN, least: 9, ..alone }
+                }
+                false => {
+                    Operation { prepare: shelf::take, after: shelf::TAKEN, least: 30, ..alone }
+                }
             },
             first: Some(First { operation, every }),
         }

@@ -166,7 +166,7 @@ impl Worker<'_> {
     fn death(&self, trial: &Trial, place: Place, recoverer: Recoverer) -> Result<Death> {
         let operation = &trial.operation;
         let stage = Stage::new(self.directory, operation.before.segments != 0, &self.page)?;
-        let account = Account::begin(&stage, operation)?;
+        let account = Account::begin(&stage, operation, operation.setup)?;
         let mut first_is_through = false;
         if let (Some(first), Some(step)) = (&trial.first, place.first) {
             first_is_through = self.kill(&stage, first.operation, step)?.is_some();
