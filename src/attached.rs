@@ -16,6 +16,7 @@ use crate::lock::place::Entry;
 use crate::lock::word::Who;
 use crate::mapping::Mapping;
 use crate::names::{Names, Refused};
+use crate::process::bell::Bell;
 use crate::process::lane::{self, LaneOwner, NoLane};
 use crate::process::liveness::{self, Judge, NoFork, Verdict};
 use crate::process::participant::{Fault, Participant, ParticipantId, ParticipantWord, Tenure};
@@ -52,6 +53,10 @@ pub struct Attached {
     is_creator: bool,
     /// Whether this process [vouches](crate::trust) for the segment.
     pub vouches: AtomicBool,
+    /// For whom, as in the words of locks, a [bell](crate::process::bell) hangs or could not be hung.
+    rings_for: AtomicU64,
+    /// The bell; of the parent's, in a child made by fork that has none.
+    bell: AtomicPtr<Bell>,
     /// Objects with parts that were found whole, where that had to be looked at.
     pub whole: Mutex<HashSet<u64>>,
 }
@@ -147,6 +152,8 @@ impl Attached {
             is_kept: AtomicBool::new(false),
             is_creator,
             vouches: AtomicBool::new(is_creator),
+            rings_for: AtomicU64::new(Who::NOBODY.0),
+            bell: AtomicPtr::new(ptr::null_mut()),
             whole: Mutex::default(),
         });
         if attached.entry.is_none() {
@@ -275,7 +282,44 @@ impl Attached {
         if let Err(error) = self.join() {
             panic!("a child made by fork cannot attach to the segment of the lock: {error}");
         }
+        self.hang_bell();
         Who(self.who().load(atomic::Ordering::Acquire))
+    }
+
+    /// Has those hear of this process' death at once who wait for what it has of a lock: called before it can
+    /// have one.
+    #[inline(always)]
+    pub fn hang_bell(&self) {
+        // Relaxed: at worst it is looked again.
+        let me = self.who().load(atomic::Ordering::Relaxed);
+        if self.rings_for.load(atomic::Ordering::Relaxed) != me {
+            self.hang_bell_for(Who(me));
+        }
+    }
+
+    #[cold]
+    fn hang_bell_for(&self, me: Who) {
+        let Some(tenure) = me.tenure() else { return };
+        if self.rings_for.swap(me.0, atomic::Ordering::AcqRel) == me.0 {
+            return; // another thread is at it
+        }
+        let record = &self.arena.participants()[usize::from(tenure.id.0)];
+        if let Some(bell) = Bell::hang(record, tenure) {
+            // What was there is the parent's, whose thread this child does not have.
+            self.bell.store(Box::into_raw(Box::new(bell)), atomic::Ordering::Release);
+        }
+    }
+
+    /// The bell of this process; none in a child made by fork that has only its parent's.
+    fn bell(&mut self) -> Option<Box<Bell>> {
+        let bell = core::mem::replace(self.bell.get_mut(), ptr::null_mut());
+        // SAFETY: made of a box by `hang_bell_for`, and taken out here alone.
+        let bell = (!bell.is_null()).then(|| unsafe { Box::from_raw(bell) })?;
+        if !bell.is_of(self.identity().participant.tenure()) {
+            core::mem::forget(bell);
+            return None;
+        }
+        Some(bell)
     }
 
     /// Wakes the watchers of the segment. Who dies before this is found by the next to look.
@@ -676,7 +720,13 @@ impl Drop for Attached {
                 lane.end();
                 lane::give_back(&self.arena, id);
             }
+            let bell = self.bell();
+            if let Some(bell) = &bell {
+                let me = self.identity().participant.id();
+                bell.take_down(&self.arena.participants()[usize::from(me.0)]);
+            }
             self.identity().participant.detach(self.arena.participants());
+            drop(bell);
             let birth = self.identity().birth.load(atomic::Ordering::Acquire);
             BIRTHS[birth as usize].store(ptr::null_mut(), atomic::Ordering::Release);
             let mut next: *const Lane = self.identity().lanes.load(atomic::Ordering::Acquire);

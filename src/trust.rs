@@ -74,6 +74,9 @@ impl Segment {
         if T::ANY_BITS && !T::HAS_BLOCKS && !T::HAS_LOCKS {
             return Ok(());
         }
+        if T::HAS_LOCKS {
+            self.attached().hang_bell();
+        }
         self.vouch()
     }
 

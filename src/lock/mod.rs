@@ -39,8 +39,13 @@
 //!   which takes a while if there is much of it. (Who writes to a segment by unsafe code from a child that
 //!   shares its parent's memory, made by vfork, or by a transfer that the kernel still has under way, must
 //!   see to it himself.)
-//! - Who waits hears of a death when it is recovered (a [`Watcher`](crate::Watcher) does so at once), and
-//!   looks by itself at the latest after a fifth of the time that it has waited, and always after 50 ms.
+//! - Who waits for one process (a mutex' holder, a writer, who initializes) is woken by the kernel when that
+//!   one is killed, within a millisecond as a rule: a process that has locks in a segment has one thread for
+//!   it, `sharena-bell`, which sleeps with all signals blocked, and at whose end the kernel rings. It is made when the
+//!   process first finds or constructs an object with a lock, and ends with the attachment.
+//! - Who waits for more than one, or for nobody in particular, or where that thread cannot be made, hears of a
+//!   death when it is recovered (a [`Watcher`](crate::Watcher) does so at once), and looks by itself at the
+//!   latest after a fifth of the time that it has waited, and always after 50 ms.
 //! - A value that is not one any more (a store to an `enum` or a `bool` may have been cut in half, or a
 //!   file may have been damaged) is not given out: see [`PoisonError::repair`].
 //!

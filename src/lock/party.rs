@@ -1,6 +1,7 @@
 //! Who uses a lock, as the protocols see it; and patience: how long a sleep is.
 
 use crate::lock::word::Who;
+use crate::process::bell;
 use crate::sync::futex::{self, Heard, Moment, Woken};
 use crate::sync::{AcqRel, Acquire, AtomicU64};
 
@@ -14,6 +15,10 @@ pub trait Party {
     /// Whether no instruction of `who` will ever run again. Asks the kernel; `thoroughly`: also what takes
     /// longer to say, but is said sooner after a death.
     fn is_dead(&self, who: Who, thoroughly: bool) -> bool;
+    /// What rings if `who` is killed: see [`bell`](crate::process::bell).
+    fn bell(&self, _who: Who) -> Option<Heard<'_>> {
+        None
+    }
     /// After a sleep in which nothing was heard, by one who does not know for whom it waits: looks
     /// whether anybody is dead, and says so.
     fn look_for_dead(&self);
@@ -62,12 +67,14 @@ pub struct Patience {
     since: Option<Moment>,
     slice: u64,
     slept: bool,
+    /// For whom it waits, if that is known.
+    of: Who,
 }
 
 impl Patience {
     /// `None`: for ever.
     pub fn until(until: Option<Moment>) -> Patience {
-        Patience { until, since: None, slice: FIRST, slept: false }
+        Patience { until, since: None, slice: FIRST, slept: false, of: Who::NOBODY }
     }
 
     /// Whether the time is over.
@@ -87,18 +94,31 @@ impl Patience {
         self.slept && (cfg!(loom) || self.since.is_some_and(waited))
     }
 
+    /// From now on it is `who` for whom it waits.
+    pub fn wait_for(&mut self, who: Who) {
+        self.of = who;
+    }
+
     /// Sleeps for a slice at most, while nothing happens to `word`, nor to the news of deaths since
-    /// `news`.
+    /// `news`, and the bell does not ring of whom it waits for. Then the time counts as over: it is to be looked
+    /// whether that one is dead, and soon again.
     pub fn sleep(&mut self, party: &impl Party, word: Heard<'_>, news: u64) -> Woken {
         let now = Moment::now();
         self.since.get_or_insert(now);
         self.slept = true;
         let slice = now.plus(self.slice);
         let end = self.until.map_or(slice, |until| until.min(slice));
-        let woken = match party.deaths() {
-            Some(deaths) => futex::wait(&[word, (deaths, futex::low_half(news))], end),
-            None => futex::wait(&[word], end),
+        let deaths = party.deaths().map(|deaths| (deaths, futex::low_half(news)));
+        let bell = party.bell(self.of);
+        let woken = match (deaths, bell) {
+            (Some(deaths), Some(bell)) => futex::wait(&[word, deaths, bell], end),
+            (Some(deaths), None) => futex::wait(&[word, deaths], end),
+            (None, _) => futex::wait(&[word], end),
         };
+        if bell.is_some_and(|(bell, _)| bell::rang(bell)) {
+            self.slice = FIRST;
+            return Woken::TimedOut;
+        }
         if woken == Woken::TimedOut {
             self.slice = (self.slice + self.slice / 4).min(LONGEST);
         }

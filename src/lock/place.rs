@@ -17,8 +17,10 @@ use crate::heap::unit::LaneId;
 use crate::lock::party::{self, Party};
 use crate::lock::raw_rwlock::{RawRwLock, Reader};
 use crate::lock::word::Who;
+use crate::process::bell;
 use crate::process::liveness::Judge;
 use crate::process::participant::ParticipantWord;
+use crate::sync::futex::Heard;
 use crate::sync::{self, AcqRel, Acquire};
 use core::cell::Cell;
 use core::ptr;
@@ -183,6 +185,16 @@ impl Party for Place<'_> {
             // The one other name there is was left behind by a guard that was forgotten in a segment.
             Place::Nowhere => who != Who::SELF_ALONE,
             Place::In(attached, _) => attached.is_dead(who, thoroughly),
+        }
+    }
+
+    fn bell(&self, who: Who) -> Option<Heard<'_>> {
+        match self {
+            Place::Nowhere => None,
+            Place::In(attached, _) => {
+                let slot = who.tenure()?.id.0;
+                bell::listen(&attached.arena.participants()[usize::from(slot)], who)
+            }
         }
     }
 

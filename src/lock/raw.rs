@@ -140,6 +140,7 @@ impl RawMutex {
                 }
                 (lives, thoroughly) = ((owner, news), false);
             }
+            patience.wait_for(owner);
             if patience.is_over() {
                 return Err(Held);
             }

@@ -83,6 +83,7 @@ impl RawOnce {
             {
                 continue;
             }
+            patience.wait_for(owner);
             let heard = (&self.0, low_half(waiting));
             thoroughly = patience.sleep(party, heard, news) == Woken::TimedOut;
         }

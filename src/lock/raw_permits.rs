@@ -57,6 +57,8 @@ impl RawPermits<'_> {
             if patience.is_over() {
                 return Err(Held);
             }
+            // One of them: the others are heard of when their deaths are announced, or after the slice.
+            patience.wait_for(Who::in_word(self.slots[0].load(Relaxed)));
             thoroughly = patience.sleep(party, self.signal.heard(seen), news) == Woken::TimedOut;
         }
     }

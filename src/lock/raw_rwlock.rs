@@ -187,6 +187,7 @@ impl RawRwLock {
                 }
                 (lives, thoroughly) = ((owner, news), false);
             }
+            patience.wait_for(owner);
             if patience.is_over() {
                 return Err(Held);
             }

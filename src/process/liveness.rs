@@ -185,6 +185,7 @@ impl Identity {
         record.time_namespace.store(self.time_namespace, Relaxed);
         record.attached_at.store(self.attached_at, Relaxed);
         record.vouches.store(0, Relaxed);
+        record.bell.store(0, Relaxed);
     }
 
     /// Whether no process of this description can be alive: its number is nobody's, or that of a

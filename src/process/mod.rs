@@ -1,5 +1,6 @@
 //! Who takes part: processes (participants), their threads (lanes), and what each has under way.
 
+pub mod bell;
 #[cfg(not(loom))]
 pub mod exiting;
 pub mod journal;

@@ -50,9 +50,9 @@ pub struct Tenure {
 
 /// A slot of the participant table. Any process may read it.
 ///
-/// All but `word` and `vouches` only describes the participant, for messages. All but `word` is written by the
-/// attaching process while it holds the slot's lock and the word is Free, and published by the CAS
-/// that makes the word Live; `vouches` once more later. A death in between leaves values that the next to attach overwrites.
+/// All but `word`, `vouches` and `bell` only describes the participant, for messages. All but `word` is written
+/// by the attaching process while it holds the slot's lock and the word is Free, and published by the CAS
+/// that makes the word Live; `vouches` and `bell` once more later. A death in between leaves values that the next to attach overwrites.
 #[repr(C)]
 pub struct ParticipantRecord {
     /// [`ParticipantWord`].
@@ -70,7 +70,8 @@ pub struct ParticipantRecord {
     /// Whether the process [vouches](crate::trust) for the segment: 1. It says so once it is attached; 0 from
     /// before its word is Live, so that no word of an untrusted file is taken for one of a live process.
     pub vouches: AtomicU64,
-    _spare: AtomicU64,
+    /// By which who sleeps for the process hears of its death: see [`bell`](super::bell). 0 as above.
+    pub bell: AtomicU64,
 }
 
 #[cfg(not(loom))]

@@ -30,7 +30,7 @@ pub fn low_half(word: u64) -> u32 {
 }
 
 #[cfg(not(loom))]
-pub use real::{Moment, wait, wake};
+pub use real::{Moment, half, wait, wake};
 
 #[cfg(not(loom))]
 mod real {
@@ -96,7 +96,7 @@ mod real {
     const SHARED_U32: u32 = 2;
 
     /// Where the half stands that the kernel looks at.
-    fn half(word: &AtomicU64) -> *const u32 {
+    pub fn half(word: &AtomicU64) -> *const u32 {
         ptr::from_ref(word).cast::<u32>().wrapping_add(usize::from(cfg!(target_endian = "big")))
     }
 
