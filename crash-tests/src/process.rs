@@ -136,9 +136,9 @@ impl Drop for Page {
 
 /// Runs `work` in a forked child, which ends without running anything else of its parent; its id.
 ///
-/// The caller has one thread. A panic in `work` is told on the page.
+/// The caller has one thread, beside those that hold bells and sleep. A panic in `work` is told on the page.
 pub fn fork(page: &Page, work: impl FnOnce()) -> Result<libc::pid_t> {
-    // SAFETY: the process has one thread, so that nothing is left locked in the child.
+    // SAFETY: the process has one thread that does anything: of what the child may use nothing is left locked in it.
     let child = unsafe { libc::fork() };
     ensure!(child >= 0, "fork: {}", std::io::Error::last_os_error());
     if child != 0 {

@@ -48,7 +48,7 @@ impl<Death> Judges<Death> {
             ensure!(fd >= 0, "memfd_create: {}", Error::last_os_error());
             std::fs::File::from_raw_fd(fd)
         };
-        // SAFETY: this process has one thread, so the child may do whatever it could.
+        // SAFETY: this process has one thread that does anything, so the child may do whatever it could.
         let process = unsafe { libc::fork() };
         if process == 0 {
             // SAFETY: the child dies with its parent, and of an alarm again.

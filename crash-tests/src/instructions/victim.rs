@@ -49,7 +49,7 @@ impl Victim {
     /// Starts a child that does `work`, which calls [`begin`], and leads it to there. This process
     /// has no other child and one thread.
     pub fn start(work: impl FnOnce()) -> Result<Victim> {
-        // SAFETY: this process has one thread, so the child may do whatever it could.
+        // SAFETY: this process has one thread that does anything, so the child may do whatever it could.
         let process = unsafe { libc::fork() };
         if process == 0 {
             // SAFETY: the child dies with its parent.
