@@ -293,12 +293,17 @@ impl Attached {
         // Relaxed: at worst it is looked again.
         let me = self.who().load(atomic::Ordering::Relaxed);
         if self.rings_for.load(atomic::Ordering::Relaxed) != me {
-            self.hang_bell_for(Who(me));
+            self.hang_bell_slow();
         }
     }
 
     #[cold]
-    fn hang_bell_for(&self, me: Who) {
+    fn hang_bell_slow(&self) {
+        // A child made by fork is nobody yet. If it cannot join, it is told so by what it does next.
+        if self.join().is_err() {
+            return;
+        }
+        let me = Who(self.who().load(atomic::Ordering::Acquire));
         let Some(tenure) = me.tenure() else { return };
         if self.rings_for.swap(me.0, atomic::Ordering::AcqRel) == me.0 {
             return; // another thread is at it
@@ -313,7 +318,7 @@ impl Attached {
     /// The bell of this process; none in a child made by fork that has only its parent's.
     fn bell(&mut self) -> Option<Box<Bell>> {
         let bell = core::mem::replace(self.bell.get_mut(), ptr::null_mut());
-        // SAFETY: made of a box by `hang_bell_for`, and taken out here alone.
+        // SAFETY: made of a box by `hang_bell_slow`, and taken out here alone.
         let bell = (!bell.is_null()).then(|| unsafe { Box::from_raw(bell) })?;
         if !bell.is_of(self.identity().participant.tenure()) {
             core::mem::forget(bell);

@@ -46,7 +46,9 @@ pub fn listen(record: &ParticipantRecord, who: Who) -> Option<Heard<'_>> {
     let bell = &record.bell;
     // Acquire: partner of nothing; the kernel compares again.
     let seen = bell.load(Acquire);
-    if seen & THREAD == 0 || (seen >> 32) as u32 != tenure.counter {
+    // The kernel leaves no thread where it rang; others might.
+    let hangs = seen & THREAD != 0 && seen & RANG == 0;
+    if !hangs || (seen >> 32) as u32 != tenure.counter {
         return None;
     }
     let marked = seen | WAITERS;
@@ -318,7 +320,9 @@ mod tests {
         assert_eq!(says(7 << 32 | 99), Some(1 << 31 | 99));
         assert_eq!(record.bell.load(Acquire), 7 << 32 | WAITERS | 99, "the kernel wakes somebody");
         assert_eq!(says(7 << 32 | WAITERS | 99), Some(1 << 31 | 99));
-        for word in [0, 7 << 32, 7 << 32 | WAITERS, 8 << 32 | 99, 7 << 32 | RANG] {
+        for word in
+            [0, 7 << 32, 7 << 32 | WAITERS, 8 << 32 | 99, 7 << 32 | RANG, 7 << 32 | RANG | 99]
+        {
             assert_eq!(says(word), None, "{word:#x}");
             assert_eq!(record.bell.load(Acquire), word);
         }
@@ -349,13 +353,21 @@ mod tests {
 
         // A child made by fork has one of its own, and leaves its parent's alone.
         let lock = segment.find::<Mutex<u32>>("lock").unwrap().unwrap();
-        let child = child(|| core::mem::forget(lock.lock()));
         let rings = |word: u64| word != 0 && word != one;
         let of_child =
             || records.iter().map(|record| record.bell.load(Acquire)).find(|it| rings(*it));
+        let finds = child(|| drop(segment.find::<Mutex<u32>>("lock")));
+        until(|| of_child().is_some());
+        kill(finds);
+        segment.recover().unwrap();
+        assert!(of_child().is_some_and(|word| word & RANG != 0));
+        records.iter().filter(|record| rings(record.bell.load(Acquire))).for_each(|record| {
+            record.bell.store(0, Release);
+        });
+        let locks = child(|| core::mem::forget(lock.lock()));
         until(|| of_child().is_some());
         until(|| lock.try_lock().is_err());
-        kill(child);
+        kill(locks);
         assert!(of_child().is_some_and(|word| word & RANG != 0));
         assert_eq!(bell_of(segment.attached()), one);
         assert!(lock.lock().is_err(), "its holder died");

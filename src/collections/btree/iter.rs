@@ -72,17 +72,7 @@ impl<'a, K: Shareable, V: Shareable> Gap<'a, K, V> {
         self.at == other.at && ptr::eq(self.leaf, other.leaf)
     }
 
-    /// Goes behind the next pair.
-    #[inline]
-    fn forward(&mut self) -> Option<At<K, V>> {
-        if self.at < self.len {
-            self.at += 1;
-            return Some(self.first.wrapping_add(self.at - 1));
-        }
-        self.forward_above()
-    }
-
-    #[inline(never)]
+    /// Goes behind the next pair, which is in a node above.
     fn forward_above(&mut self) -> Option<At<K, V>> {
         while let Some((node, child)) = self.above.pop() {
             if child < node.pairs.len() {
@@ -121,11 +111,36 @@ impl<'a, K: Shareable, V: Shareable> Gap<'a, K, V> {
 pub(super) struct Pairs<'a, K: Shareable, V: Shareable> {
     front: Gap<'a, K, V>,
     back: Gap<'a, K, V>,
+    /// How many pairs of the front's leaf are before its end, or before the back.
+    until: usize,
 }
 
 impl<'a, K: Shareable, V: Shareable> Pairs<'a, K, V> {
     pub fn all(root: &'a Node<K, V>) -> Self {
-        Pairs { front: Gap::first(root), back: Gap::last(root) }
+        Pairs::between(Gap::first(root), Gap::last(root))
+    }
+
+    fn between(front: Gap<'a, K, V>, back: Gap<'a, K, V>) -> Self {
+        let mut pairs = Pairs { front, back, until: 0 };
+        pairs.look_ahead();
+        pairs
+    }
+
+    /// After one end has come into another leaf, or the back has moved in the front's.
+    #[inline(always)]
+    fn look_ahead(&mut self) {
+        let is_last = ptr::eq(self.front.leaf, self.back.leaf);
+        self.until = if is_last { self.back.at } else { self.front.len };
+    }
+
+    #[inline(never)]
+    fn next_above(&mut self) -> Option<At<K, V>> {
+        if self.front.is(&self.back) {
+            return None;
+        }
+        let pair = self.front.forward_above();
+        self.look_ahead();
+        pair
     }
 
     #[track_caller]
@@ -153,7 +168,7 @@ impl<'a, K: Shareable, V: Shareable> Pairs<'a, K, V> {
             Bound::Excluded(key) => Gap::beside(root, key, false),
             Bound::Unbounded => Gap::last(root),
         };
-        Pairs { front, back }
+        Pairs::between(front, back)
     }
 }
 
@@ -161,13 +176,18 @@ impl<K: Shareable, V: Shareable> Iterator for Pairs<'_, K, V> {
     type Item = At<K, V>;
     #[inline]
     fn next(&mut self) -> Option<At<K, V>> {
-        if self.front.is(&self.back) { None } else { self.front.forward() }
+        let at = self.front.at;
+        if at < self.until {
+            self.front.at = at + 1;
+            return Some(self.front.first.wrapping_add(at));
+        }
+        self.next_above()
     }
 
     /// Leaf by leaf: where to stop is asked once for each.
     #[inline]
     fn fold<B, F: FnMut(B, At<K, V>) -> B>(self, init: B, mut each: F) -> B {
-        let (mut done, Pairs { mut front, back }) = (init, self);
+        let (mut done, Pairs { mut front, back, .. }) = (init, self);
         loop {
             let is_last = ptr::eq(front.leaf, back.leaf) && front.at <= back.at;
             let end = if is_last { back.at } else { front.len };
@@ -185,7 +205,12 @@ impl<K: Shareable, V: Shareable> Iterator for Pairs<'_, K, V> {
 impl<K: Shareable, V: Shareable> DoubleEndedIterator for Pairs<'_, K, V> {
     #[inline]
     fn next_back(&mut self) -> Option<At<K, V>> {
-        if self.front.is(&self.back) { None } else { self.back.back() }
+        if self.front.is(&self.back) {
+            return None;
+        }
+        let pair = self.back.back();
+        self.look_ahead();
+        pair
     }
 }
 
