@@ -57,6 +57,14 @@ pub fn models() -> Vec<Model> {
             check: migration_new,
         },
         Model {
+            name: "names/migration-two",
+            law: "of two that construct a new name while the table moves one does, in whichever array",
+            threads: 2,
+            bound: Some(2),
+            long: None,
+            check: migration_two,
+        },
+        Model {
             name: "names/migration-known",
             law: "a name without object constructed while the table sheds it is there afterwards",
             threads: 2,
@@ -261,6 +269,29 @@ fn migration_new(builder: Builder) {
             "constructed during a migration, and lost by it"
         );
         assert_eq!(names_of(&worker), ["b"]);
+    });
+}
+
+/// Who is to be stalled, between its look at a place and its look for another array, begins.
+fn migration_two(builder: Builder) {
+    explore(builder, || {
+        let (world, cells, worker) = table(4);
+        assert!(worker.construct("a", object(&worker, &cells, 1)));
+        assert!(worker.destroy("a"));
+        let other = world.worker(2);
+        let (mine, theirs) = (object(&worker, &cells, 2), object(&other, &cells, 3));
+        let other = spawn(move || {
+            let won = other.construct("b", theirs);
+            other.shed();
+            won
+        });
+        let won = worker.construct("b", mine);
+        let value = value_of(&worker, &cells, "b");
+        assert!(matches!(value, Some(2 | 3)), "the name is taken, and its value must be whole");
+        let other_won = other.join().unwrap();
+        assert_ne!(won, other_won, "one constructs it, and one finds that it is there");
+        assert_eq!(value_of(&worker, &cells, "b"), Some(if won { 2 } else { 3 }));
+        assert_eq!(names_of(&worker), ["b"], "a name has one object");
     });
 }
 
