@@ -260,7 +260,7 @@ fn number_after(line: &str, name: &str) -> Option<u64> {
 }
 
 /// Bytes of kept inputs of one target, at most.
-const ROOM: u64 = 250 << 10;
+const ROOM: u64 = 800 << 10;
 
 /// Puts the smallest inputs that reach everything in the place of what is kept, as far as there is room.
 fn minimize(fuzz: &Path, target: &str) -> Result<()> {
