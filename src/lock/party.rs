@@ -109,7 +109,8 @@ impl Patience {
         let slice = now.plus(self.slice);
         let end = self.until.map_or(slice, |until| until.min(slice));
         let deaths = party.deaths().map(|deaths| (deaths, futex::low_half(news)));
-        let bell = party.bell(self.of);
+        // A first slice is as short as it takes to hear a bell; who is handed the lock in it needs no third word.
+        let bell = if self.slice > FIRST { party.bell(self.of) } else { None };
         let woken = match (deaths, bell) {
             (Some(deaths), Some(bell)) => futex::wait(&[word, deaths, bell], end),
             (Some(deaths), None) => futex::wait(&[word, deaths], end),
