@@ -55,7 +55,7 @@ pub struct Attached {
     pub vouches: AtomicBool,
     /// For whom, as in the words of locks, a [bell](crate::process::bell) hangs or could not be hung.
     rings_for: AtomicU64,
-    /// The bell; of the parent's, in a child made by fork that has none.
+    /// The bell; in a child made by fork that has none, the parent's, whose thread the child has not.
     bell: AtomicPtr<Bell>,
     /// Objects with parts that were found whole, where that had to be looked at.
     pub whole: Mutex<HashSet<u64>>,
@@ -315,16 +315,11 @@ impl Attached {
         }
     }
 
-    /// The bell of this process; none in a child made by fork that has only its parent's.
+    /// The bell, for the last time.
     fn bell(&mut self) -> Option<Box<Bell>> {
         let bell = core::mem::replace(self.bell.get_mut(), ptr::null_mut());
         // SAFETY: made of a box by `hang_bell_slow`, and taken out here alone.
-        let bell = (!bell.is_null()).then(|| unsafe { Box::from_raw(bell) })?;
-        if !bell.is_of(self.identity().participant.tenure()) {
-            core::mem::forget(bell);
-            return None;
-        }
-        Some(bell)
+        (!bell.is_null()).then(|| unsafe { Box::from_raw(bell) })
     }
 
     /// Wakes the watchers of the segment. Who dies before this is found by the next to look.

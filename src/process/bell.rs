@@ -123,8 +123,6 @@ mod hung {
     /// A bell that hangs in the record of a participant.
     pub struct Bell {
         rope: Arc<Rope>,
-        /// Whose it is: a child made by fork has its parent's, but not the thread.
-        tenure: Tenure,
     }
 
     impl Bell {
@@ -157,11 +155,7 @@ mod hung {
             let thread = u64::from(begun.recv().ok()?);
             // Release: partner of nothing, the list was given to the kernel before.
             record.bell.store(u64::from(tenure.counter) << 32 | thread & THREAD, Release);
-            Some(Bell { rope, tenure })
-        }
-
-        pub fn is_of(&self, tenure: Tenure) -> bool {
-            self.tenure == tenure
+            Some(Bell { rope })
         }
 
         /// Takes it out of the record, which may be another's, or unmapped, once this returns.
@@ -310,6 +304,24 @@ mod tests {
     }
 
     #[test]
+    fn what_is_taken_down_never_rings() {
+        let record = shared();
+        let child = child(|| {
+            let bell = Bell::hang(record, tenure()).expect("a thread can be made");
+            let word = record.bell.load(Acquire);
+            bell.take_down(record);
+            // As if the next in the slot had a thread of that number.
+            record.bell.store(word, Release);
+            record.pid.store(1, Release);
+            core::mem::forget(bell);
+        });
+        until(|| record.pid.load(Acquire) == 1);
+        kill(child);
+        let word = record.bell.load(Acquire);
+        assert!(word & THREAD != 0 && word & RANG == 0, "{word:#x}");
+    }
+
+    #[test]
     fn nobody_listens_to_what_is_no_bell_of_whom_he_waits_for() {
         let record = shared();
         let me = Who::of(tenure());
@@ -327,6 +339,18 @@ mod tests {
             assert_eq!(record.bell.load(Acquire), word);
         }
         assert!(listen(record, Who::NOBODY).is_none());
+        let rings = |word| rang(&AtomicU64::new(word));
+        assert_eq!(
+            [7 << 32 | 99, WAITERS, RANG, RANG | WAITERS].map(rings),
+            [false, false, true, true]
+        );
+    }
+
+    /// Whether a thread of this process has a signal blocked.
+    fn blocks(thread: u64, signal: i32) -> bool {
+        let status = std::fs::read_to_string(format!("/proc/self/task/{thread}/status")).unwrap();
+        let blocked = status.lines().find_map(|line| line.strip_prefix("SigBlk:")).unwrap();
+        u64::from_str_radix(blocked.trim(), 16).unwrap() >> (signal - 1) & 1 == 1
     }
 
     #[test]
@@ -343,6 +367,13 @@ mod tests {
         let found = other.find::<Mutex<u32>>("lock").unwrap().unwrap();
         let (one, two) = (bell_of(segment.attached()), bell_of(other.attached()));
         assert!(one & THREAD != 0 && two & THREAD != 0 && one != two);
+        // SAFETY: asks for a number.
+        let me = unsafe { libc::gettid() } as u64;
+        assert!(
+            blocks(one & THREAD, libc::SIGUSR1),
+            "a signal of the program is none of its business"
+        );
+        assert!(!blocks(me, libc::SIGUSR1), "who hung it has them as before");
         let slot = usize::from(other.attached().participant().unwrap().0);
         drop(found);
         drop(other);
