@@ -18,7 +18,7 @@ use crate::heap::size_class::ClassId;
 use crate::heap::unit::{LaneId, State, UNIT, Unit, UnitIndex};
 use crate::heap::{Heap, PlaceKind, locate};
 use crate::index_set::{IndexSet, Level};
-use crate::layout::{FANOUT, Layout, MAX_PARTICIPANTS, SetId};
+use crate::layout::{FANOUT, Header, Layout, MAX_PARTICIPANTS, SetId};
 use crate::lock::party::Party;
 use crate::lock::raw::RawMutex;
 use crate::lock::read_slot::ReadSlot;
@@ -30,7 +30,11 @@ use crate::process::participant::{HeldBy, ParticipantId, ParticipantRecord, Part
 use crate::process::registration::{self, Locks, Taken};
 use crate::recovery::{self, Recovered};
 use crate::sync::{AcqRel, Acquire, AtomicU64, Relaxed, Release, SeqCst, death, fence, futex};
+use crate::trace;
 use crate::trace::change::{self, Draft};
+use crate::trace::map::{Item, Map, Node, Part};
+use crate::word::{Tag, Word};
+use core::mem::offset_of;
 use std::convert::Infallible;
 use std::ops::Range;
 use std::rc::Rc;
@@ -100,6 +104,8 @@ impl World {
         let arena = unsafe { Arena::new(mapping, layout) };
         // SAFETY: as above, and nobody else knows it yet.
         unsafe { arena.construct_tables() };
+        // SAFETY: the word of the header, which nobody else knows yet.
+        unsafe { arena.at(offset_of!(Header, tag) as u64).cast::<u64>().write(TAG) };
         let first = arena.first_unit();
         arena.header().frontier.store(u64::from(first.0 + units), Release);
         (0..units).for_each(|i| arena.set(SetId::Free).insert((first.0 + i) as usize));
@@ -348,7 +354,7 @@ impl World {
             let state = State::of(state.load(Relaxed)).expect("a state byte that makes sense");
             let all = [State::Free, State::Private, State::Published, State::Limbo, State::Raw];
             let of = all.iter().position(|s| *s == state);
-            counts[of.expect("the models publish nothing that has parts")] += 1;
+            counts[of.expect("a part is left, or an object on which one hung")] += 1;
             takeable |= matches!(state, State::Free | State::Limbo);
         }
         takeable
@@ -358,6 +364,29 @@ impl World {
 /// An object of a lock and two words that it guards.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Guarded(u64);
+
+/// The fingerprint of objects on which a block hangs.
+const TREE: u64 = 7;
+/// The segment's tag, in the words that name blocks.
+const TAG: u64 = 1;
+
+/// An object, and the block that hangs on it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Tree {
+    object: u64,
+    part: u64,
+}
+
+impl Tree {
+    /// What it is once it is destroyed.
+    pub fn ruin(self) -> Ruin {
+        Ruin(self.object)
+    }
+}
+
+/// A destroyed object on which a block hangs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Ruin(u64);
 
 /// One lane, and the process memory of the thread that uses it.
 pub struct Worker {
@@ -580,6 +609,66 @@ impl Worker {
     pub fn withdraw(&self, it: Guarded) {
         Heap::set_state(&self.world.arena, it.0, State::Raw);
         self.free_raw(it.0);
+    }
+
+    /// Publishes the map of objects on which a block hangs: by it anybody can let one fall.
+    pub fn know_trees(&self) {
+        let arena = &self.world.arena;
+        let node = |fingerprint, items| Node { fingerprint, size: 8, align: 8, items };
+        let hangs = vec![Item { at: 0, part: Part::Box { node: 1, null: true } }];
+        let nodes = vec![node(TREE, hangs), node(TREE + 1, Vec::new())];
+        let words = Map { nodes, checks: Vec::new() }.words();
+        let block = self.take(BLOCK).expect("room for it");
+        ObjectHeader::write(arena, block, 1, Life::new(words.len() as u64, true));
+        let first = ObjectHeader::value_at(align_of::<u32>());
+        // SAFETY: inside the block, which is this lane's alone.
+        let at = unsafe { arena.at(block).add(first).cast::<u32>() };
+        // SAFETY: as above.
+        unsafe { at.copy_from_nonoverlapping(words.as_ptr(), words.len()) };
+        let name = TREE.to_le_bytes();
+        let key = Key::new(arena, Space::Maps, &name);
+        self.names().construct(&key, block, &[]).unwrap_or_else(|refused| panic!("{refused:?}"));
+    }
+
+    /// What is left by who destroys an object on which a block hangs.
+    pub fn ruin(&self) -> Ruin {
+        let retired_by = self.lane.id();
+        let tree = self.write_tree(Life { has_parts: true, retired_by, ..Life::new(1, false) });
+        Heap::set_state(&self.world.arena, tree.part, State::Part);
+        Heap::set_state(&self.world.arena, tree.object, State::Doomed);
+        Ruin(tree.object)
+    }
+
+    /// An object on which a block hangs, both PRIVATE.
+    pub fn tree(&self) -> Tree {
+        self.write_tree(Life { has_parts: true, ..Life::new(1, true) })
+    }
+
+    /// Publishes it under a name, which nobody else constructs.
+    pub fn construct_tree(&self, name: &str, tree: Tree) {
+        // As for each object with parts: it stays until this lane, or who recovers it, is through.
+        let pin = self.pin(tree.object);
+        let made = self.names().construct(&self.key(name), tree.object, &[tree.part]);
+        made.unwrap_or_else(|refused| panic!("{name} was refused: {refused:?}"));
+        self.unpin(pin);
+    }
+
+    fn write_tree(&self, life: Life) -> Tree {
+        let arena = &self.world.arena;
+        let [object, part] = [(); 2].map(|()| self.take(BLOCK).expect("room for both"));
+        ObjectHeader::write(arena, object, TREE, life);
+        let tag = Tag::of_header(TAG).expect("a tag");
+        let first = ObjectHeader::value_at(align_of::<u64>());
+        // SAFETY: inside the block, which is this lane's alone.
+        let at = unsafe { arena.at(object).add(first).cast::<AtomicU64>() };
+        // SAFETY: as above.
+        unsafe { at.write(AtomicU64::new(Word::new(tag, part).bits())) };
+        Tree { object, part }
+    }
+
+    /// Lets it fall, if nobody does, or has; whether it fell by this.
+    pub fn fall(&self, ruin: Ruin) -> bool {
+        trace::reap(&self.names(), ruin.0).unwrap_or_else(|refused| panic!("{refused:?}"))
     }
 
     fn key<'k>(&self, name: &'k str) -> Key<'k> {

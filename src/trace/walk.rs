@@ -13,10 +13,10 @@ use crate::lock::word::Who;
 use crate::names::entry::{Key, ObjectHeader, Space};
 use crate::names::{Names, Refused};
 use crate::process::pin::HazardIndex;
-use crate::sync::Relaxed;
+use crate::sync::{AtomicU64, Relaxed};
 use crate::word::{Tag, Word};
 use core::cell::{Cell, RefCell};
-use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64};
+use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32};
 use std::collections::{HashMap, HashSet};
 
 /// An object and its parts.

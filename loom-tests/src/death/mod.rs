@@ -6,6 +6,7 @@
 //! once, and its numbers must be free.
 
 mod changes;
+mod falls;
 mod heap;
 mod names;
 mod recovery;
@@ -18,7 +19,8 @@ use sharena::model::{BLOCK, Worker, World};
 use std::rc::Rc;
 
 pub fn models() -> Vec<Model> {
-    [heap::models(), names::models(), recovery::models(), changes::models()].concat()
+    [heap::models(), names::models(), recovery::models(), changes::models(), falls::models()]
+        .concat()
 }
 
 fn model(
