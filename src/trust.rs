@@ -74,10 +74,11 @@ impl Segment {
         if T::ANY_BITS && !T::HAS_BLOCKS && !T::HAS_LOCKS {
             return Ok(());
         }
+        self.vouch()?;
         if T::HAS_LOCKS {
             self.attached().hang_bell();
         }
-        self.vouch()
+        Ok(())
     }
 
     /// Refused: nothing that relies on bytes that nobody changes.

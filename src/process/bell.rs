@@ -44,7 +44,7 @@ const THREAD: u64 = RANG - 1;
 pub fn listen(record: &ParticipantRecord, who: Who) -> Option<Heard<'_>> {
     let tenure = who.tenure()?;
     let bell = &record.bell;
-    // Acquire: partner of nothing; the kernel compares again.
+    // Acquire pairs with the Release in `hang`. Nothing is read by it but the word, which the kernel compares again.
     let seen = bell.load(Acquire);
     // The kernel leaves no thread where it rang; others might.
     let hangs = seen & THREAD != 0 && seen & RANG == 0;
@@ -61,6 +61,7 @@ pub fn listen(record: &ParticipantRecord, who: Who) -> Option<Heard<'_>> {
 
 /// Whether the bell has rung to which somebody listened; if so, all who listen hear it.
 pub fn rang(bell: &AtomicU64) -> bool {
+    // Acquire: its partner is the kernel, behind the thread's last instruction; the verdict is asked for anyhow.
     let rang = bell.load(Acquire) & RANG != 0;
     if rang {
         futex::wake(bell, u32::MAX);
@@ -153,12 +154,15 @@ mod hung {
             drop(signals);
             thread.ok()?;
             let thread = u64::from(begun.recv().ok()?);
-            // Release: partner of nothing, the list was given to the kernel before.
+            // Release pairs with the Acquire in `listen`; the kernel had the list before. Dead before it: as above;
+            // after it: the bell rings.
             record.bell.store(u64::from(tenure.counter) << 32 | thread & THREAD, Release);
             Some(Bell { rope })
         }
 
         /// Takes it out of the record, which may be another's, or unmapped, once this returns.
+        ///
+        /// Dead between the two: a bell that never rings, and is nobody's once the slot is the next one's.
         pub fn take_down(&self, record: &ParticipantRecord) {
             self.rope.cut();
             record.bell.store(0, Release);

@@ -52,7 +52,8 @@ pub struct Tenure {
 ///
 /// All but `word`, `vouches` and `bell` only describes the participant, for messages. All but `word` is written
 /// by the attaching process while it holds the slot's lock and the word is Free, and published by the CAS
-/// that makes the word Live; `vouches` and `bell` once more later. A death in between leaves values that the next to attach overwrites.
+/// that makes the word Live; `vouches` and `bell` once more later. A death in between leaves values that the
+/// next to attach overwrites.
 #[repr(C)]
 pub struct ParticipantRecord {
     /// [`ParticipantWord`].

@@ -1,4 +1,5 @@
-//! A worker: kills, and looks at what is left. It has one thread, except while it looks, and beside those that hold bells and sleep.
+//! A worker: kills, and looks at what is left. It has one thread, except while it looks, and
+//! beside those that hold bells and sleep.
 
 use super::ENOUGH;
 use super::trial::{self, Place, Trial};
