@@ -35,7 +35,9 @@ impl Run<'_> {
         self.names(done, bytes_taken, &mut entering);
         for one in done {
             match &one.told {
-                Some(told) => self.answered(one, told, done.len() == 1, bytes_taken, &mut entering),
+                Some(told) => {
+                    self.answered(one, told, done.len() == 1, killed, bytes_taken, &mut entering)
+                }
                 None => self.cut_off(one, &taken, anybodys, &mut entering),
             }
         }
@@ -69,6 +71,7 @@ impl Run<'_> {
         one: &Done,
         told: &Told,
         alone: bool,
+        killed: Option<usize>,
         bytes_taken: u64,
         entering: &mut Entering,
     ) {
@@ -109,6 +112,8 @@ impl Run<'_> {
                     .iter()
                     .find(|(start, used)| *start <= *at && *at < start + used.bytes as u64);
                 match covering {
+                    // Who attached meanwhile may have recovered it: the block is anybody's then.
+                    Some((_, used)) if killed.is_some_and(|it| used.what.is_private_of(it)) => {}
                     Some((start, used)) if start != *at => match used.what {
                         What::Raw { .. } | What::Private { .. } => {
                             assert_eq!(*refusal, Refusal::Misaligned { start });
