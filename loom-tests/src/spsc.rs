@@ -29,7 +29,7 @@ pub fn models() -> Vec<Model> {
             "spsc/goes-round",
             "the same of two places, which are written again",
             2,
-            Some(3),
+            Some(2),
             |b| {
                 explore(b, goes_round);
             },
@@ -85,7 +85,7 @@ pub fn models() -> Vec<Model> {
             "spsc/producer-dies",
             "who waits for a dead one has what it pushed, and is told",
             2,
-            Some(3),
+            Some(2),
             |b| each_death(b, producer_dies),
         ),
         model(

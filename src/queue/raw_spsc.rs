@@ -128,6 +128,7 @@ pub struct RawSpsc<V, const N: usize> {
 /// An end that this process has: who it is, and the other end's counter as it was seen last, which only grows.
 #[derive(Debug)]
 pub struct End<const N: usize> {
+    /// This process.
     pub me: Who,
     seen: Position<N>,
 }
