@@ -23,7 +23,7 @@
 //! The counters and who writes them: L. Lamport, "Specifying Concurrent Program Modules", 1983. Each end remembers
 //! the other's counter, and looks again when that says full or empty, so that a line is not fetched for each
 //! value: P. Lee, T. Bu, G. Chandranmenon, "A lock-free, cache-efficient shared ring buffer for multi-core
-//! architectures", 2009.
+//! architectures" (MCRingBuffer), 2009.
 //!
 //! **Each value once, in order**: only the producer moves the tail, behind the value, and only the consumer the
 //! head. **Closed is final**: CLOSED stands in the word that a push changes, so that what a consumer sees beside

@@ -29,7 +29,7 @@ const fn digest(first: u64, last: u64) -> u64 {
 
 impl Things {
     /// The same ring, and something beside.
-    const fn and(self, what: u64) -> Things {
+    const fn beside(self, what: u64) -> Things {
         Things { digest: self.digest | what, ..self }
     }
 }
@@ -158,13 +158,13 @@ pub const OPERATIONS: &[Operation] = &[
         receives(victim, |end| drop(end.peek().expect("there are three")))
     })
     .set_up(set_up)
-    .turns(THREE, THREE.and(LOOKED_AT))
+    .turns(THREE, THREE.beside(LOOKED_AT))
     .of_steps(1),
     Operation::new("ring-done", |_, victim| {
         receives(victim, |end| end.peek().expect("there are three").done())
     })
     .set_up(set_up_looked_at)
-    .turns(THREE.and(LOOKED_AT), waiting(2, 3))
+    .turns(THREE.beside(LOOKED_AT), waiting(2, 3))
     .of_steps(2),
     Operation::new("ring-claim", |_, victim| {
         uses(victim, |ring| {
@@ -184,6 +184,6 @@ pub const OPERATIONS: &[Operation] = &[
     .of_steps(2),
     Operation::new("ring-close", |_, victim| uses(victim, Samples::close))
         .set_up(set_up)
-        .turns(THREE, THREE.and(CLOSED))
+        .turns(THREE, THREE.beside(CLOSED))
         .of_steps(1),
 ];
