@@ -66,6 +66,13 @@ pub fn models() -> Vec<Model> {
             |b| explore(b, consumer_leaves),
         ),
         model(
+            "spsc/next-producer",
+            "who is told that one has left, and goes on waiting, has what the next one pushes",
+            2,
+            Some(3),
+            |b| explore(b, next_producer),
+        ),
+        model(
             "spsc/one-has-an-end",
             "an end is had by one, and handed on whole",
             3,
@@ -266,6 +273,23 @@ fn closed_is_final() {
     assert_eq!(pops.join().unwrap(), (1..=pushed).collect::<Vec<_>>(), "pushed, and not had");
 }
 
+/// One who is told goes on waiting, and the next one comes.
+fn next_producer() {
+    let (world, line) = (World::new(1), Line::<1>::new());
+    let [first, second, popper] = [0, 1, 2].map(|participant| world.fellow(participant));
+    let end = line.produce(&first);
+    let its = line.clone();
+    let pops = in_thread(move || {
+        let mut end = its.consume(&popper);
+        let told = its.pop(&popper, &mut end);
+        if told == Err(NoFront::Gone) { its.pop(&popper, &mut end) } else { told }
+    });
+    line.ring.stop_producing(&end);
+    let mut end = line.produce(&second);
+    assert_eq!(line.try_push(&mut end, 1), Ok(1));
+    assert_eq!(pops.join().unwrap(), Ok(1), "told of the first one alone, and once");
+}
+
 fn closed_wakes() {
     let (world, empty, full) = (World::new(1), Line::<1>::new(), Line::<1>::new());
     let mine = world.fellow(0);
@@ -408,7 +432,10 @@ fn consumer_dies(death: &Death) {
     let (fellow, its) = (world.fellow(1), line.clone());
     let pushes = in_thread(move || {
         let mut end = its.produce(&fellow);
-        [1, 2, 3].map(|value| its.push(&fellow, &mut end, value))
+        let told = (1..=3).map(|value| its.push(&fellow, &mut end, value));
+        let told: Vec<_> = told.take_while(|pushed| *pushed != Err(NoRoom::Gone)).collect();
+        assert!(told.iter().all(|pushed| *pushed == Ok(())), "{told:?}");
+        told.len()
     });
     let (looked_at, finishes) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
     let done = death.of(MORTAL, &world, || {
@@ -423,9 +450,7 @@ fn consumer_dies(death: &Death) {
         }
     });
     heir.recover();
-    let pushed = pushes.join().unwrap();
-    let count = pushed.iter().take_while(|pushed| pushed.is_ok()).count();
-    assert!(pushed[count..].iter().all(|pushed| *pushed == Err(NoRoom::Gone)), "{pushed:?}");
+    let count = pushes.join().unwrap();
     let mut end = line.consume(&world.fellow(HEIR));
     let mut left = Vec::new();
     while let Ok(front) = line.ring.try_front(&mut end) {

@@ -1,8 +1,8 @@
 //! Who has an end of a ring: one word, and the steps.
 //!
 //! ```text
-//! bits 0–11, 32–63   the owner, as in the word of a lock; 0: nobody
-//! bit 16             LEFT: nobody, and somebody had it
+//! bits 0–11, 32–63   the owner, as in the word of a lock; 0: nobody had it yet
+//! bit 16             LEFT: it is nobody's, and that one had it last
 //! ```
 //!
 //! ```text
@@ -10,7 +10,7 @@
 //!            nobody's          CAS word → me
 //!            of one who died   CAS exactly this word → me
 //!            of one who lives  refused
-//! leave  a2  CAS me → LEFT
+//! leave  a2  CAS me → me | LEFT
 //!        a3  somebody sleeps at the other end: wake him
 //! ```
 //!
@@ -37,9 +37,9 @@ pub struct Claim(AtomicU64);
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Taken(pub Who);
 
-/// Who had it has given it back, or is dead.
+/// Who had it has given it back, or is dead: by the word that says so.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Gone;
+pub struct Gone(pub u64);
 
 /// What one who sleeps at the other end knows of the owner.
 pub struct Asked {
@@ -76,8 +76,8 @@ impl Claim {
         loop {
             let word = self.look();
             let owner = Who::in_word(word);
-            let is_living = owner != Who::NOBODY && (owner == me || !party.is_dead(owner, true));
-            if is_living {
+            let is_free = owner == Who::NOBODY || word & LEFT != 0;
+            if !is_free && (owner == me || !party.is_dead(owner, true)) {
                 return Err(Taken(owner));
             }
             // Acquire pairs with a2: what the last owner did with the end. Of a dead one all stores came before
@@ -91,7 +91,7 @@ impl Claim {
     /// a2; whether it was the caller's.
     pub fn leave(&self, me: Who) -> bool {
         // Release pairs with who takes it next, and with who waits at the other end.
-        self.0.compare_exchange(me.0, LEFT, Release, Relaxed).is_ok()
+        self.0.compare_exchange(me.0, me.0 | LEFT, Release, Relaxed).is_ok()
     }
 
     /// Who has the end, for one who sleeps at the other, and has `news` from before; nobody: there was none yet.
@@ -99,12 +99,15 @@ impl Claim {
         let word = self.look();
         let owner = Who::in_word(word);
         if owner == Who::NOBODY {
-            return if word & LEFT == 0 { Ok(owner) } else { Err(Gone) };
+            return Ok(owner);
+        }
+        if word & LEFT != 0 {
+            return Err(Gone(word));
         }
         let is_known = asked.lives == (owner, news) && !asked.thoroughly;
         if owner != party.me() && !is_known {
             if party.is_dead(owner, asked.thoroughly) {
-                return Err(Gone);
+                return Err(Gone(word));
             }
             *asked = Asked { lives: (owner, news), thoroughly: false };
         }

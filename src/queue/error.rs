@@ -74,7 +74,8 @@ pub enum SpscPushError<T> {
     Full(T),
     /// The ring is closed.
     Closed(T),
-    /// There is no room, and who received is dead, or has dropped the consumer's end. Another may take that.
+    /// There is no room, and who received is dead, or has dropped the consumer's end. It is told once: the next push
+    /// that waits does so for another who takes that end.
     ConsumerGone(T),
     /// This process is a child made by fork of the one that has the producer's end.
     NotOwner(T),
@@ -100,8 +101,8 @@ pub enum SpscRecvError {
     Empty,
     /// The ring is closed, and nothing is in it.
     Closed,
-    /// There is nothing, and who pushed is dead, or has dropped the producer's end without closing the ring. Another
-    /// may take that.
+    /// There is nothing, and who pushed is dead, or has dropped the producer's end without closing the ring. It is
+    /// told once: the next call that waits does so for another who takes that end.
     ProducerGone,
     /// What stood there is no value of the type: the segment's file was damaged. It is taken out of the ring.
     InvalidValue,

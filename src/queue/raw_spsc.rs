@@ -47,7 +47,7 @@
 use crate::lock::party::{Party, Patience, news_of};
 use crate::lock::signal::Signal;
 use crate::lock::word::Who;
-use crate::queue::claim::{Asked, Claim, Taken};
+use crate::queue::claim::{Asked, Claim, Gone, Taken};
 use crate::sync::futex::{Moment, Woken};
 use crate::sync::{Acquire, AtomicU64, Relaxed, Release, SeqCst, fence, fence_behind_rmw};
 #[cfg(not(loom))]
@@ -125,12 +125,15 @@ pub struct RawSpsc<V, const N: usize> {
     cells: [V; N],
 }
 
-/// An end that this process has: who it is, and the other end's counter as it was seen last, which only grows.
+/// An end that this process has.
 #[derive(Debug)]
 pub struct End<const N: usize> {
     /// This process.
     pub me: Who,
+    /// The other end's counter as it was seen last. It only grows.
     seen: Position<N>,
+    /// Of whose going the caller was told last, and what the counter of this end was then.
+    told: Option<(Gone, u64)>,
 }
 
 /// Not pushed.
@@ -140,7 +143,7 @@ pub enum Refused {
     Full,
     /// Somebody has closed it.
     Closed,
-    /// There is no room, and nobody who makes some: of a call that waits.
+    /// There is no room, and who made some has gone: of a call that waits, once for each who goes.
     Gone,
 }
 
@@ -151,7 +154,7 @@ pub enum Nothing {
     Empty,
     /// Nor will there be.
     Closed,
-    /// There is nothing, and nobody who pushes: of a call that waits.
+    /// There is nothing, and who pushed has gone: of a call that waits, once for each who goes.
     Gone,
     /// The counters were none that can be. Now it is empty.
     Damaged,
@@ -200,13 +203,13 @@ impl<V, const N: usize> RawSpsc<V, N> {
     /// Takes the producer's end.
     pub fn produce(&self, party: &impl Party) -> Result<End<N>, Taken> {
         let me = self.producing.claim.take(party)?;
-        Ok(End { me, seen: self.look_at_head() })
+        Ok(End { me, seen: self.look_at_head(), told: None })
     }
 
     /// Takes the consumer's end.
     pub fn consume(&self, party: &impl Party) -> Result<End<N>, Taken> {
         let me = self.consuming.claim.take(party)?;
-        Ok(End { me, seen: Position::of(self.look_at_tail()) })
+        Ok(End { me, seen: Position::of(self.look_at_tail()), told: None })
     }
 
     /// Gives the producer's end back.
@@ -305,11 +308,15 @@ impl<V, const N: usize> RawSpsc<V, N> {
         until: Option<Moment>,
         mut write: impl FnMut(Position<N>),
     ) -> Result<(), Refused> {
-        let mut attempt = || self.try_push(end, 1, |at, _| write(at)).map(|_| ());
-        match attempt() {
+        let mut attempt = |end: &mut End<N>| self.try_push(end, 1, |at, _| write(at)).map(|_| ());
+        match attempt(end) {
             Err(Refused::Full) => {
-                let wait = Wait { signal: &self.common.space, claim: &self.consuming.claim };
-                wait.through(party, until, &mut attempt, Refused::Full, Refused::Gone)
+                let wait = Wait {
+                    own: &self.producing.tail,
+                    signal: &self.common.space,
+                    other: &self.consuming.claim,
+                };
+                wait.through(party, end, until, &mut attempt, (Refused::Full, Refused::Gone))
             }
             done => done,
         }
@@ -346,11 +353,15 @@ impl<V, const N: usize> RawSpsc<V, N> {
         end: &mut End<N>,
         until: Option<Moment>,
     ) -> Result<Position<N>, Nothing> {
-        let mut attempt = || self.try_front(end, 1).map(|(head, _)| head);
-        match attempt() {
+        let mut attempt = |end: &mut End<N>| self.try_front(end, 1).map(|(head, _)| head);
+        match attempt(end) {
             Err(Nothing::Empty) => {
-                let wait = Wait { signal: &self.common.items, claim: &self.producing.claim };
-                wait.through(party, until, &mut attempt, Nothing::Empty, Nothing::Gone)
+                let wait = Wait {
+                    own: &self.consuming.head,
+                    signal: &self.common.items,
+                    other: &self.producing.claim,
+                };
+                wait.through(party, end, until, &mut attempt, (Nothing::Empty, Nothing::Gone))
             }
             done => done,
         }
@@ -389,27 +400,30 @@ impl<V, const N: usize> RawSpsc<V, N> {
     }
 }
 
-/// What one waits for: to be told, and by whom.
+/// How one end waits for the other.
 struct Wait<'a> {
+    /// The counter of the end that waits.
+    own: &'a AtomicU64,
     signal: &'a Signal,
-    /// The other end's.
-    claim: &'a Claim,
+    /// Who has the other end.
+    other: &'a Claim,
 }
 
 impl Wait<'_> {
-    /// Attempts it again and again while it says `not_yet`, until then at most; `gone`: and there is nobody for whom
-    /// to wait.
+    /// Attempts it again and again while it says the first of the `errors`, until then at most; the second: it says
+    /// that still, and who was waited for has gone.
     #[cold]
-    fn through<R, E: PartialEq>(
+    fn through<R, E: Copy + PartialEq, const N: usize>(
         &self,
         party: &impl Party,
+        end: &mut End<N>,
         until: Option<Moment>,
-        attempt: &mut impl FnMut() -> Result<R, E>,
-        not_yet: E,
-        gone: E,
+        attempt: &mut impl FnMut(&mut End<N>) -> Result<R, E>,
+        errors: (E, E),
     ) -> Result<R, E> {
+        let (not_yet, gone) = errors;
         for _ in 0..SPINS {
-            match attempt() {
+            match attempt(end) {
                 Err(error) if error == not_yet => core::hint::spin_loop(),
                 done => return done,
             }
@@ -420,13 +434,27 @@ impl Wait<'_> {
             let seen = self.signal.mark();
             // Partner: `tell`.
             fence(SeqCst);
-            match attempt() {
+            match attempt(end) {
                 Err(error) if error == not_yet => {}
                 done => return done,
             }
-            let Ok(owner) = self.claim.owner(party, news, &mut asked) else {
-                // What that one did last came before.
-                return attempt().map_err(|error| if error == not_yet { gone } else { error });
+            let owner = match self.other.owner(party, news, &mut asked) {
+                Ok(owner) => owner,
+                Err(who) => {
+                    // Relaxed: ours to change, but for CLOSED, of which nothing is looked at.
+                    let going = Some((who, self.own.load(Relaxed)));
+                    if end.told != going {
+                        // What that one did last came before.
+                        return attempt(end).map_err(|error| {
+                            if error != not_yet {
+                                return error;
+                            }
+                            end.told = going;
+                            gone
+                        });
+                    }
+                    Who::NOBODY // It is known: the next one is waited for.
+                }
             };
             if patience.is_over() {
                 return Err(not_yet);

@@ -36,7 +36,8 @@ type Value<T> = UnsafeCell<MaybeUninit<T>>;
 ///
 /// Who waits for one who dies, or who drops the end and does not close the ring, is told:
 /// [`ProducerGone`](SpscRecvError::ProducerGone) when all is received, [`ConsumerGone`](SpscPushError::ConsumerGone)
-/// when there is no room. One who has not come yet is waited for. Who only ever tries finds out nothing.
+/// when there is no room. He is told once; who goes on waits for the next who takes the end, as for one who has not
+/// come yet. Who only ever tries finds out nothing.
 ///
 /// # Progress
 /// To push and to receive are wait-free where nothing has to be waited for: one CAS or swap, and a wake-up if the
