@@ -557,7 +557,7 @@ fn among_threads_each_value_is_received_once_and_in_order() {
 }
 
 const PRODUCERS: usize = 32;
-const VALUES: usize = 4096;
+const VALUES: usize = 1024;
 
 #[derive(Shareable)]
 struct Hall {
@@ -614,7 +614,7 @@ impl Hall {
             assert_eq!(self.finished[number].load(SeqCst), 0, "done, and had again");
             let begun = if front.is_redelivered() { &self.again } else { &self.fresh };
             begun[number].fetch_add(1, SeqCst);
-            std::thread::sleep(Duration::from_micros(if long() { 2000 } else { 20 }));
+            std::thread::sleep(Duration::from_micros(if long() { 8000 } else { 250 }));
             self.finishing[number].fetch_add(1, SeqCst);
             front.done();
             self.finished[number].fetch_add(1, SeqCst);
