@@ -90,7 +90,7 @@ pub fn models() -> Vec<Model> {
         ),
         model(
             "spsc/producer-dies",
-            "who waits for a dead one has what it pushed, and is told",
+            "who waits for one who pushes, leaves and dies has what it pushed, and is told",
             2,
             Some(2),
             |b| each_death(b, producer_dies),
@@ -106,7 +106,7 @@ pub fn models() -> Vec<Model> {
             "spsc/closer-dies",
             "one who closes and dies leaves nobody asleep",
             3,
-            Some(1),
+            Some(2),
             |b| each_death(b, closer_dies),
         ),
         model(
@@ -337,8 +337,9 @@ fn consumer_leaves() {
 /// Pushes one as the producer, if the end is to be had.
 fn push_in_turn(line: &Line<2>, fellow: &Fellow, value: u64) -> bool {
     let Some(mut end) = line.ring.produce(fellow) else { return false };
-    line.desk.write(0, value);
     assert_eq!(line.try_push(&mut end, value), Ok(1), "there is room for both");
+    // Behind the push, which has fences of its own.
+    line.desk.write(0, value);
     line.ring.stop_producing(&end);
     true
 }
@@ -413,6 +414,7 @@ fn producer_dies(death: &Death) {
             pushed.set(value);
             mortal.step();
         }
+        line.ring.stop_producing(&end);
     });
     heir.recover();
     let (had, told) = pops.join().unwrap();
@@ -420,7 +422,7 @@ fn producer_dies(death: &Death) {
     let last = had.len() as u64;
     assert!((pushed.get()..=pushed.get() + 1).contains(&last), "lost, or made up: {had:?}");
     assert_eq!(had, (1..=last).collect::<Vec<_>>(), "the order");
-    assert_eq!(line.drain(&world.fellow(HEIR)), [0; 0]);
+    assert_eq!(line.drain(&world.fellow(HEIR)), [0; 0], "pushed, and not had");
 }
 
 /// A mortal looks at one value, does it, and the same with the next; another pushes three into one place.
@@ -448,6 +450,7 @@ fn consumer_dies(death: &Death) {
             finishes.set(value);
             line.ring.done(front);
         }
+        line.ring.stop_consuming(&end);
     });
     heir.recover();
     let count = pushes.join().unwrap();

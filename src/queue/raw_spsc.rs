@@ -264,8 +264,8 @@ impl<V, const N: usize> RawSpsc<V, N> {
         between.min(N as u64) as usize
     }
 
-    /// s1 to s4 for `most` values at most, of which there is one: `write` is given the position of the first, and
-    /// how many have room, and may be called twice. How many were pushed.
+    /// s1 to s4 for as many of `most` values, one at least, as there is room for: how many. `write` is given the position
+    /// of the first, and their number: perhaps in vain, if somebody closes the ring meanwhile.
     #[inline]
     pub fn try_push(
         &self,
@@ -322,8 +322,7 @@ impl<V, const N: usize> RawSpsc<V, N> {
         }
     }
 
-    /// s5: the first position that is there, and how many are, as far as it is known, or has to be known to tell
-    /// whether `most` are.
+    /// s5: the first position that is there, and how many are: `most` at least, or all.
     #[inline]
     pub fn try_front(&self, end: &mut End<N>, most: u64) -> Result<(Position<N>, u64), Nothing> {
         // Relaxed: it is of our own making, or of the last owner's, whom we came behind.
@@ -380,8 +379,7 @@ impl<V, const N: usize> RawSpsc<V, N> {
         Self::tell(&self.common.space);
     }
 
-    /// Says that the value at `front` is given out to be looked at; whether one was before who did not say that it
-    /// is done.
+    /// Says that the value at `front` is given out to be looked at; whether it was before, and is not done.
     #[inline]
     pub fn show(&self, front: Position<N>) -> bool {
         // Relaxed: the consumer's alone, and the next consumer comes behind it.
