@@ -160,14 +160,14 @@ impl<const N: usize> Line<N> {
     fn pop(&self, fellow: &Fellow, end: &mut StreamEnd<N>) -> Result<u64, NoFront> {
         let front = self.ring.front(fellow, end)?;
         let value = self.cells.read(self.ring.place(front));
-        self.ring.done(front);
+        self.ring.done(end, front);
         Ok(value)
     }
 
     fn try_pop(&self, end: &mut StreamEnd<N>) -> Result<u64, NoFront> {
         let front = self.ring.try_front(end)?;
         let value = self.cells.read(self.ring.place(front));
-        self.ring.done(front);
+        self.ring.done(end, front);
         Ok(value)
     }
 
@@ -448,7 +448,7 @@ fn consumer_dies(death: &Death) {
             looked_at.set(value);
             mortal.step();
             finishes.set(value);
-            line.ring.done(front);
+            line.ring.done(&mut end, front);
         }
         line.ring.stop_consuming(&end);
     });
@@ -459,7 +459,7 @@ fn consumer_dies(death: &Death) {
     while let Ok(front) = line.ring.try_front(&mut end) {
         let value = line.cells.read(line.ring.place(front));
         assert_eq!(line.ring.show(front), looked_at.get() == value, "whether it was looked at");
-        line.ring.done(front);
+        line.ring.done(&mut end, front);
         left.push(value);
     }
     let first = count as u64 + 1 - left.len() as u64;
@@ -512,7 +512,7 @@ fn both_die(pushing: &Death, taking: &Death) {
             taker.step();
             its_finishes.set(true);
             assert_eq!(its.cells.read(its.ring.place(front)), 1);
-            its.ring.done(front);
+            its.ring.done(&mut end, front);
         })
     });
     let pushed = Rc::new(Cell::new(false));

@@ -75,8 +75,8 @@ impl<const N: usize> Stream<N> {
     }
 
     /// Says that it is done.
-    pub fn done(&self, front: Position<N>) {
-        self.0.done(front, 1);
+    pub fn done(&self, end: &mut End<N>, front: Position<N>) {
+        self.0.done(end, front, 1);
     }
 
     /// The place of a position.

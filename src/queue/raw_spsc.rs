@@ -9,9 +9,9 @@
 //! has the producer's end and by who closes, the head by who has the consumer's end ([`Claim`]).
 //!
 //! ```text
-//! push   s1  CLOSED: refused; tail − head = N: full
+//! push   s1  tail − head = N: full, or with CLOSED refused
 //!        s2  write the value
-//!        s3  CAS tail → tail + 1; lost: it was closed
+//!        s3  CAS tail → tail + 1; CLOSED: refused
 //!        s4  the consumer sleeps: wake him
 //! pop    s5  tail = head: nothing, and with CLOSED nothing will come
 //!        s6  read the value
@@ -58,6 +58,12 @@ use core::{
 
 /// Looks at the other end's counter before the first sleep.
 const SPINS: u32 = if cfg!(loom) { 0 } else { 100 };
+
+/// How many pauses a consumer that is close behind the producer makes before it looks at the tail again: looked at
+/// after each value, that line and the value's go to and fro for each, and the producer waits for them.
+const PAUSES: u32 = if cfg!(loom) { 0 } else { 10 };
+/// Who found no more than so many values is close behind.
+const CLOSE: u64 = 4;
 
 const CLOSED: u64 = 1 << 63;
 
@@ -130,9 +136,14 @@ pub struct RawSpsc<V, const N: usize> {
 pub struct End<const N: usize> {
     /// This process.
     pub me: Who,
+    /// The word of its counter, which nobody changes but the owner, and who closes: read once, when the end was taken,
+    /// as the other end reads that line, too.
+    own: u64,
     /// The other end's counter as it was seen last. It only grows.
     seen: Position<N>,
-    /// Of whose going the caller was told last, and what the counter of this end was then.
+    /// Whether a consumer found few values when it looked last.
+    is_close: bool,
+    /// Of whose going the caller was told last, and what `own` was then.
     told: Option<(Gone, u64)>,
 }
 
@@ -203,13 +214,18 @@ impl<V, const N: usize> RawSpsc<V, N> {
     /// Takes the producer's end.
     pub fn produce(&self, party: &impl Party) -> Result<End<N>, Taken> {
         let me = self.producing.claim.take(party)?;
-        Ok(End { me, seen: self.look_at_head(), told: None })
+        // Relaxed: the last owner's, whom we came behind. Of who closes it nothing is looked at.
+        let own = self.producing.tail.load(Relaxed) & !CLOSED;
+        Ok(End { me, own, seen: self.look_at_head(), is_close: false, told: None })
     }
 
     /// Takes the consumer's end.
     pub fn consume(&self, party: &impl Party) -> Result<End<N>, Taken> {
         let me = self.consuming.claim.take(party)?;
-        Ok(End { me, seen: Position::of(self.look_at_tail()), told: None })
+        // Relaxed: as above.
+        let own = self.consuming.head.load(Relaxed);
+        let seen = Position::of(self.look_at_tail());
+        Ok(End { me, own, seen, is_close: false, told: None })
     }
 
     /// Gives the producer's end back.
@@ -274,27 +290,26 @@ impl<V, const N: usize> RawSpsc<V, N> {
         mut write: impl FnMut(Position<N>, u64),
     ) -> Result<u64, Refused> {
         loop {
-            // Relaxed: it is of our own making, or of the last owner's, whom we came behind. Of who closes it
-            // nothing is looked at.
-            let word = self.producing.tail.load(Relaxed);
-            if word & CLOSED != 0 {
-                return Err(Refused::Closed);
-            }
-            let tail = Position::of(word);
+            let tail = Position::of(end.own);
             let room = |head| (N as u64).saturating_sub(tail.since(head));
             if room(end.seen) < most {
                 end.seen = self.look_at_head();
             }
             let count = room(end.seen).min(most);
             if count == 0 {
-                return Err(Refused::Full);
+                return Err(if self.is_closed() { Refused::Closed } else { Refused::Full });
             }
             write(tail, count);
-            // Release pairs with `look_at_tail`: they are written.
             let pushed = tail.plus(count).0;
-            if self.producing.tail.compare_exchange(word, pushed, Release, Relaxed).is_ok() {
-                Self::tell(&self.common.items);
-                return Ok(count);
+            // Release pairs with `look_at_tail`: they are written. Relaxed: of who closed it nothing is looked at.
+            match self.producing.tail.compare_exchange(end.own, pushed, Release, Relaxed) {
+                Ok(_) => {
+                    end.own = pushed;
+                    Self::tell(&self.common.items);
+                    return Ok(count);
+                }
+                Err(word) if word & CLOSED != 0 => return Err(Refused::Closed),
+                Err(word) => end.own = word,
             }
         }
     }
@@ -311,11 +326,7 @@ impl<V, const N: usize> RawSpsc<V, N> {
         let mut attempt = |end: &mut End<N>| self.try_push(end, 1, |at, _| write(at)).map(|_| ());
         match attempt(end) {
             Err(Refused::Full) => {
-                let wait = Wait {
-                    own: &self.producing.tail,
-                    signal: &self.common.space,
-                    other: &self.consuming.claim,
-                };
+                let wait = Wait { signal: &self.common.space, other: &self.consuming.claim };
                 wait.through(party, end, until, &mut attempt, (Refused::Full, Refused::Gone))
             }
             done => done,
@@ -325,20 +336,24 @@ impl<V, const N: usize> RawSpsc<V, N> {
     /// s5: the first position that is there, and how many are: `most` at least, or all.
     #[inline]
     pub fn try_front(&self, end: &mut End<N>, most: u64) -> Result<(Position<N>, u64), Nothing> {
-        // Relaxed: it is of our own making, or of the last owner's, whom we came behind.
-        let head = Position::of(self.consuming.head.load(Relaxed));
+        let head = Position::of(end.own);
         let there = end.seen.since(head);
         if (most..=N as u64).contains(&there) {
             return Ok((head, there));
         }
+        if end.is_close {
+            (0..PAUSES).for_each(|_| core::hint::spin_loop());
+        }
         let word = self.look_at_tail();
         end.seen = Position::of(word);
-        match end.seen.since(head) {
+        let there = end.seen.since(head);
+        end.is_close = (1..=CLOSE).contains(&there);
+        match there {
             0 if word & CLOSED != 0 => Err(Nothing::Closed),
             0 => Err(Nothing::Empty),
             there if there <= N as u64 => Ok((head, there)),
             _ => {
-                self.done_until(end.seen);
+                self.done_until(end, end.seen);
                 Err(Nothing::Damaged)
             }
         }
@@ -355,11 +370,7 @@ impl<V, const N: usize> RawSpsc<V, N> {
         let mut attempt = |end: &mut End<N>| self.try_front(end, 1).map(|(head, _)| head);
         match attempt(end) {
             Err(Nothing::Empty) => {
-                let wait = Wait {
-                    own: &self.consuming.head,
-                    signal: &self.common.items,
-                    other: &self.producing.claim,
-                };
+                let wait = Wait { signal: &self.common.items, other: &self.producing.claim };
                 wait.through(party, end, until, &mut attempt, (Nothing::Empty, Nothing::Gone))
             }
             done => done,
@@ -368,12 +379,13 @@ impl<V, const N: usize> RawSpsc<V, N> {
 
     /// s7 and s8, of the `count` positions from `front` on, which were there.
     #[inline(always)]
-    pub fn done(&self, front: Position<N>, count: u64) {
-        self.done_until(front.plus(count));
+    pub fn done(&self, end: &mut End<N>, front: Position<N>, count: u64) {
+        self.done_until(end, front.plus(count));
     }
 
     #[inline(always)]
-    fn done_until(&self, head: Position<N>) {
+    fn done_until(&self, end: &mut End<N>, head: Position<N>) {
+        end.own = head.0;
         // Release pairs with `look_at_head`: they are read.
         self.consuming.head.swap(head.0, Release);
         Self::tell(&self.common.space);
@@ -400,8 +412,6 @@ impl<V, const N: usize> RawSpsc<V, N> {
 
 /// How one end waits for the other.
 struct Wait<'a> {
-    /// The counter of the end that waits.
-    own: &'a AtomicU64,
     signal: &'a Signal,
     /// Who has the other end.
     other: &'a Claim,
@@ -439,8 +449,7 @@ impl Wait<'_> {
             let owner = match self.other.owner(party, news, &mut asked) {
                 Ok(owner) => owner,
                 Err(who) => {
-                    // Relaxed: ours to change, but for CLOSED, of which nothing is looked at.
-                    let going = Some((who, self.own.load(Relaxed)));
+                    let going = Some((who, end.own));
                     if end.told != going {
                         // What that one did last came before.
                         return attempt(end).map_err(|error| {

@@ -440,7 +440,7 @@ impl<'a, T: Shareable, const N: usize> Consumer<'a, T, N> {
     fn take(&mut self, front: Position<N>) -> Result<T, SpscRecvError> {
         // SAFETY: it is there and we have the consumer's end: nobody changes it. Any bytes may be copied.
         let value = unsafe { self.ring.cell(front).get().read() };
-        self.ring.raw.done(front, 1);
+        self.ring.raw.done(&mut self.end, front, 1);
         // SAFETY: the copy is ours. Its bytes are initialized: they were pushed, or are the zeros that a ring begins
         // with, or what the file of a segment had.
         let is_value = T::ANY_BITS || unsafe { T::is_valid(value.as_ptr()) };
@@ -497,7 +497,7 @@ impl<'a, T: Shareable, const N: usize> Consumer<'a, T, N> {
         // `take`.
         let is_value = T::ANY_BITS || unsafe { T::is_valid(value) };
         if !is_value {
-            self.ring.raw.done(front, 1);
+            self.ring.raw.done(&mut self.end, front, 1);
             return Err(SpscRecvError::InvalidValue);
         }
         let is_redelivered = self.ring.raw.show(front);
@@ -537,10 +537,10 @@ impl<'a, T: Shareable, const N: usize> Consumer<'a, T, N> {
             count += 1;
         }
         if count == 0 {
-            ring.raw.done(front, 1);
+            ring.raw.done(&mut self.end, front, 1);
             return Err(SpscRecvError::InvalidValue);
         }
-        ring.raw.done(front, count);
+        ring.raw.done(&mut self.end, front, count);
         Ok(count as usize)
     }
 
@@ -603,7 +603,7 @@ impl<T: Shareable, const N: usize> Front<'_, '_, T, N> {
     /// Dead inside: it is done, or the next consumer receives it; and who waits for room hears of the death.
     pub fn done(self) {
         if self.consumer.is_ours() {
-            self.consumer.ring.raw.done(self.at, 1);
+            self.consumer.ring.raw.done(&mut self.consumer.end, self.at, 1);
         }
     }
 }
