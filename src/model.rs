@@ -8,9 +8,11 @@
 
 mod locks;
 mod queue;
+mod spsc;
 
 pub use locks::{AtGate, Count, Fellow, Gate, Happening, Lock, Notice, Pass, Reading, Sheet, Task};
 pub use queue::{Job, NotPushed, NothingThere, Ring};
+pub use spsc::{NoFront, NoRoom, Place, Stream, StreamEnd};
 
 use crate::arena::Arena;
 use crate::heap::lane::Lane;

@@ -75,7 +75,7 @@ pub struct CollectionsArgs {
     #[arg(long, default_value_t = 21, value_parser = clap::value_parser!(u32).range(1..))]
     pub rounds: u32,
     /// Exits with 1 unless vectors take at most 1.5 times as long as std's, maps twice hashbrown's, a
-    /// queue twice crossbeam's.
+    /// queue, or a ring, twice crossbeam's queue.
     #[arg(long)]
     pub gate: bool,
 }

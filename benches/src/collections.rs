@@ -1,13 +1,14 @@
-//! `collections`: those of sharena beside std's and hashbrown's, private and published; and the queue beside
-//! crossbeam's.
+//! `collections`: those of sharena beside std's and hashbrown's, private and published; the queue beside
+//! crossbeam's; and the ring of one producer and one consumer beside that, and rtrb.
 
 use crate::args::CollectionsArgs;
 use anyhow::Result;
 use comfy_table::{CellAlignment, Table, presets};
 use crossbeam_queue::ArrayQueue;
 use hashbrown::HashMap as Peer;
+use rtrb::RingBuffer;
 use sharena::collections::{BTreeMap as Tree, HashMap, Vec as Shared};
-use sharena::queue::Queue;
+use sharena::queue::{Queue, SpscRing};
 use sharena::{Options, Ref, Segment};
 use std::collections::BTreeMap as PeerTree;
 use std::hint::black_box;
@@ -40,7 +41,7 @@ struct Work {
 
 use Subject::{Peer as OfPeer, Private, Published};
 
-const WORKS: [Work; 12] = [
+const WORKS: [Work; 14] = [
     Work { name: "vec push", limit: 1.5, subjects: &[OfPeer, Private], run: push },
     Work { name: "vec iterate", limit: 1.5, subjects: &[OfPeer, Private, Published], run: iterate },
     Work { name: "vec index", limit: 1.5, subjects: &[OfPeer, Private, Published], run: index },
@@ -53,6 +54,13 @@ const WORKS: [Work; 12] = [
     Work { name: "tree remove", limit: 2.0, subjects: &[OfPeer, Private], run: fell },
     Work { name: "queue one to one", limit: 2.0, subjects: &[OfPeer, Published], run: one_to_one },
     Work { name: "queue two to two", limit: 2.0, subjects: &[OfPeer, Published], run: two_to_two },
+    Work { name: "ring, queue", limit: 2.0, subjects: &[OfPeer, Published], run: ring_or_queue },
+    Work {
+        name: "ring, rtrb",
+        limit: f64::INFINITY,
+        subjects: &[OfPeer, Published],
+        run: ring_or_rtrb,
+    },
 ];
 
 /// What is read.
@@ -69,6 +77,7 @@ struct Stage<'s> {
     shown_tree: Ref<'s, Tree<u64, u64>>,
     queue: ArrayQueue<u64>,
     shown_queue: Ref<'s, Queue<u64, PLACES>>,
+    shown_ring: Ref<'s, SpscRing<u64, PLACES>>,
     /// In the order in which keys are looked up.
     keys: Vec<u64>,
 }
@@ -106,6 +115,7 @@ pub fn run(args: &CollectionsArgs) -> Result<bool> {
         shown_tree: segment.construct("tree", shared_tree())?,
         queue: ArrayQueue::new(PLACES),
         shown_queue: segment.construct("queue", Queue::new())?,
+        shown_ring: segment.construct("ring", SpscRing::new())?,
         keys,
     };
     let mut table = Table::new();
@@ -124,7 +134,7 @@ pub fn run(args: &CollectionsArgs) -> Result<bool> {
                 name_of(work, *subject).to_owned(),
                 format!("{:.2}", median(rounds.iter().map(|round| round[s]))),
                 format!("{ratio:.2}"),
-                if *subject == OfPeer { String::new() } else { bar },
+                if *subject == OfPeer || work.limit.is_infinite() { String::new() } else { bar },
             ]);
         }
     }
@@ -140,6 +150,8 @@ fn name_of(work: &Work, subject: Subject) -> &'static str {
     match subject {
         OfPeer if work.name.starts_with("vec") || work.name.starts_with("tree") => "std",
         OfPeer if work.name.starts_with("queue") => "crossbeam",
+        OfPeer if work.name == "ring, queue" => "crossbeam",
+        OfPeer if work.name == "ring, rtrb" => "rtrb",
         OfPeer => "hashbrown",
         Private => "private",
         Published => "published",
@@ -315,21 +327,51 @@ fn between_threads(
     take: impl Fn() -> bool + Sync,
 ) {
     let each = MANY / threads;
-    let until = |done: &dyn Fn() -> bool| {
-        let mut tries = 0u32;
-        while !done() {
-            tries += 1;
-            if tries.is_multiple_of(64) {
-                thread::yield_now();
-            } else {
-                core::hint::spin_loop();
-            }
-        }
-    };
     thread::scope(|scope| {
         for _ in 0..threads {
-            scope.spawn(|| (0..each).for_each(|i| until(&|| push(i))));
-            scope.spawn(|| (0..each).for_each(|_| until(&&take)));
+            scope.spawn(|| (0..each).for_each(|i| until(|| push(i))));
+            scope.spawn(|| (0..each).for_each(|_| until(&take)));
         }
+    });
+}
+
+fn until(mut done: impl FnMut() -> bool) {
+    let mut tries = 0u32;
+    while !done() {
+        tries += 1;
+        if tries.is_multiple_of(64) {
+            thread::yield_now();
+        } else {
+            core::hint::spin_loop();
+        }
+    }
+}
+
+fn ring_or_queue(stage: &Stage<'_>, subject: Subject) {
+    if subject == OfPeer { one_to_one(stage, subject) } else { through_ring(stage) }
+}
+
+/// rtrb's cannot sleep, so that it need not look whether anybody does.
+fn ring_or_rtrb(stage: &Stage<'_>, subject: Subject) {
+    if subject != OfPeer {
+        return through_ring(stage);
+    }
+    let (mut producer, mut consumer) = RingBuffer::new(PLACES);
+    let push = |i| producer.push(i).is_ok();
+    between_ends(push, || consumer.pop().is_ok());
+}
+
+fn through_ring(stage: &Stage<'_>) {
+    let ring = &*stage.shown_ring;
+    let mut producer = ring.producer().expect("nobody has it");
+    let mut consumer = ring.consumer().expect("nobody has it");
+    let push = |i| producer.try_push(i).is_ok();
+    between_ends(push, || consumer.try_recv().is_ok());
+}
+
+fn between_ends(mut push: impl FnMut(u64) -> bool + Send, mut take: impl FnMut() -> bool + Send) {
+    thread::scope(|scope| {
+        scope.spawn(|| (0..MANY).for_each(|i| until(|| push(i))));
+        scope.spawn(|| (0..MANY).for_each(|_| until(&mut take)));
     });
 }

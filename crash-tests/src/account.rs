@@ -14,6 +14,7 @@ mod workload;
 
 use crate::operations::objects::{KEEP, MADE_OTHER, OTHER, Other, length_of, numbered};
 use crate::operations::queues::{self, Jobs, MADE_QUEUE};
+use crate::operations::rings::{self, MADE_RING, Samples};
 use crate::operations::shelf::{self, MADE_SHELF, Shelf};
 use crate::operations::trees::{self, MADE_TREE, Tree};
 use crate::operations::{Held, MADE, Operation, Things};
@@ -225,6 +226,7 @@ impl<'s> Account<'s> {
             match object.name.as_str() {
                 MADE_SHELF => things.digest = shelf::digest_of(segment, MADE_SHELF)?,
                 MADE_QUEUE => things.digest = queues::digest_of(segment, MADE_QUEUE)?,
+                MADE_RING => things.digest = rings::digest_of(segment, MADE_RING)?,
                 other => is_whole(segment, other)?,
             }
             ensure!(names.insert(object.name), "a name has two objects");
@@ -265,6 +267,7 @@ impl Found {
                 tree if tree.starts_with(MADE_TREE) => segment.destroy::<Tree>(name)?,
                 MADE_SHELF => segment.destroy::<Shelf>(name)?,
                 MADE_QUEUE => segment.destroy::<Jobs>(name)?,
+                MADE_RING => segment.destroy::<Samples>(name)?,
                 _ => segment.destroy::<Value>(name)?,
             };
             ensure!(destroyed, "{name} was there and cannot be destroyed");

@@ -20,6 +20,7 @@ mod names;
 mod outcomes;
 mod process;
 mod queue;
+mod spsc;
 
 fn main() -> std::process::ExitCode {
     let models = [
@@ -31,6 +32,7 @@ fn main() -> std::process::ExitCode {
         names::models(),
         lock::models(),
         queue::models(),
+        spsc::models(),
     ];
     harness::main(models.concat())
 }

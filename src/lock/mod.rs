@@ -42,7 +42,8 @@
 //! - Who waits for one process (a mutex' holder, a writer, who initializes) is woken by the kernel when that
 //!   one is killed, within a millisecond as a rule: a process that has locks in a segment has one thread for
 //!   it, `sharena-bell`, which sleeps with all signals blocked, and at whose end the kernel rings. It is made when the
-//!   process first finds or constructs an object with a lock, and ends with the attachment.
+//!   process first finds or constructs an object with a lock, or takes an end of a
+//!   [ring](crate::queue::SpscRing), and ends with the attachment.
 //! - Who waits for more than one, or for nobody in particular, or where that thread cannot be made, hears of a
 //!   death when it is recovered (a [`Watcher`](crate::Watcher) does so at once), and looks by itself at the
 //!   latest after a fifth of the time that it has waited, and always after 50 ms.

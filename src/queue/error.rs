@@ -56,6 +56,62 @@ impl From<RecvError> for TryRecvError {
     }
 }
 
+/// An end of an [`SpscRing`](super::SpscRing) was not taken: one who lives has it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum ClaimError {
+    /// A thread of this process has it, or leaked it.
+    ThisProcess,
+    /// Another process has it.
+    OtherProcess,
+}
+
+/// Not pushed by a [`Producer`](super::Producer). It has the value.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SpscPushError<T> {
+    /// There is no room; for the timed forms: and was none until the time was over.
+    Full(T),
+    /// The ring is closed.
+    Closed(T),
+    /// There is no room, and who received is dead, or has dropped the consumer's end. It is told once: the next push
+    /// that waits does so for another who takes that end.
+    ConsumerGone(T),
+    /// This process is a child made by fork of the one that has the producer's end.
+    NotOwner(T),
+}
+
+impl<T> SpscPushError<T> {
+    /// The value.
+    pub fn into_inner(self) -> T {
+        match self {
+            SpscPushError::Full(value)
+            | SpscPushError::Closed(value)
+            | SpscPushError::ConsumerGone(value)
+            | SpscPushError::NotOwner(value) => value,
+        }
+    }
+}
+
+/// Nothing was received by a [`Consumer`](super::Consumer).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum SpscRecvError {
+    /// There is nothing; for the timed forms: until the time was over.
+    Empty,
+    /// The ring is closed, and nothing is in it.
+    Closed,
+    /// There is nothing, and who pushed is dead, or has dropped the producer's end without closing the ring. It is
+    /// told once: the next call that waits does so for another who takes that end.
+    ProducerGone,
+    /// What stood there is no value of the type: the segment's file was damaged. It is taken out of the ring.
+    InvalidValue,
+    /// The counters of the ring were none that can be: the segment's file was damaged. It is empty now.
+    Damaged,
+    /// This process is a child made by fork of the one that has the consumer's end.
+    NotOwner,
+}
+
 const CLOSED: &str = "the queue is closed";
 
 impl<T> fmt::Display for PushError<T> {
@@ -111,3 +167,53 @@ impl fmt::Display for TryRecvError {
 }
 
 impl Error for TryRecvError {}
+
+impl fmt::Display for ClaimError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            ClaimError::ThisProcess => "this process has that end of the ring already",
+            ClaimError::OtherProcess => "another process has that end of the ring",
+        })
+    }
+}
+
+impl Error for ClaimError {}
+
+impl<T> fmt::Display for SpscPushError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            SpscPushError::Full(_) => "the ring is full",
+            SpscPushError::Closed(_) => "the ring is closed",
+            SpscPushError::ConsumerGone(_) => "the ring is full, and who received has gone",
+            SpscPushError::NotOwner(_) => "the producer's end is that of the parent process",
+        })
+    }
+}
+
+impl<T> fmt::Debug for SpscPushError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            SpscPushError::Full(_) => "Full(..)",
+            SpscPushError::Closed(_) => "Closed(..)",
+            SpscPushError::ConsumerGone(_) => "ConsumerGone(..)",
+            SpscPushError::NotOwner(_) => "NotOwner(..)",
+        })
+    }
+}
+
+impl<T> Error for SpscPushError<T> {}
+
+impl fmt::Display for SpscRecvError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            SpscRecvError::Empty => "nothing is there to be received",
+            SpscRecvError::Closed => "the ring is closed, and nothing is in it",
+            SpscRecvError::ProducerGone => "nothing is in the ring, and who pushed has gone",
+            SpscRecvError::InvalidValue => "what stood in the ring is no value of its type",
+            SpscRecvError::Damaged => "the counters of the ring were damaged",
+            SpscRecvError::NotOwner => "the consumer's end is that of the parent process",
+        })
+    }
+}
+
+impl Error for SpscRecvError {}

@@ -1,16 +1,24 @@
-//! A bounded queue among processes, whose messages survive the death of who had them: [`Queue`].
+//! Values from process to process, which survive the death of who had them: a bounded queue for any number
+//! who push and receive, [`Queue`], and a ring for one of each, [`SpscRing`].
 //!
-//! It lies in place in any object, as the [locks](crate::lock) do, needs no call to initialize it, and sleeps
-//! and hears of deaths as they do. Nothing in this crate's own machinery uses it.
+//! They lie in place in any object, as the [locks](crate::lock) do, need no call to initialize them, and sleep
+//! and hear of deaths as they do. Nothing in this crate's own machinery uses them.
 
 #[cfg(not(loom))]
 mod bounded;
+mod claim;
 #[cfg(not(loom))]
 mod error;
 pub(crate) mod raw;
+pub(crate) mod raw_spsc;
+#[cfg(not(loom))]
+mod spsc;
 
 #[cfg(not(loom))]
 pub use self::{
     bounded::{Delivery, Queue},
-    error::{PushError, RecvError, TryPushError, TryRecvError},
+    error::{
+        ClaimError, PushError, RecvError, SpscPushError, SpscRecvError, TryPushError, TryRecvError,
+    },
+    spsc::{Consumer, Front, Producer, SpscRing},
 };

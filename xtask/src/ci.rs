@@ -135,6 +135,11 @@ const STEPS: &[Step] = &[
         advice: "it says what was not as it should be: a job is lost, or done twice, or nobody was told",
     },
     Step {
+        name: "example: stream",
+        does: Cargo(&["run", "--release", "--example", "stream"]),
+        advice: "it says what was not as it should be: a sample is lost, or had twice, or nobody was told",
+    },
+    Step {
         name: "models",
         does: Task(&["loom"]),
         advice: "run the model alone: `cargo xtask loom NAME`; it prints the interleaving that failed",

@@ -80,6 +80,13 @@ const RUNGS: &[Rung] = &[
         cases: EXECUTIONS,
     },
     Rung {
+        name: "models of the ring",
+        law: "what is pushed is had once, or again and told; nobody sleeps for ever, wherever a death strikes",
+        short: Some(&["loom", "spsc"]),
+        long: &["loom", "--long", "spsc"],
+        cases: EXECUTIONS,
+    },
+    Rung {
         name: "scripts under shuttle",
         law: "many threads at everything leave exact accounts, by random schedules and PCT",
         short: Some(&["shuttle", "--iterations", "300"]),

@@ -7,6 +7,7 @@ mod memory;
 pub mod objects;
 pub mod processes;
 pub mod queues;
+pub mod rings;
 pub mod shelf;
 pub mod trees;
 
@@ -33,7 +34,8 @@ pub struct Things {
     pub unnamed: u64,
     /// Objects whose names begin with [`MADE`].
     pub named: u64,
-    /// What is on the shelf, or in the queue, if there is one: see [`shelf::digest_of`] and [`queues::digest_of`].
+    /// What is on the shelf, in the queue or in the ring, if there is one: see [`shelf::digest_of`],
+    /// [`queues::digest_of`] and [`rings::digest_of`].
     pub digest: u64,
 }
 
@@ -129,7 +131,8 @@ pub fn all() -> impl Iterator<Item = &'static Operation> {
     let with_parts = trees::OPERATIONS;
     let all = processes::OPERATIONS.iter().chain(memory::OPERATIONS);
     let changes = lists::OPERATIONS.iter().chain(maps::OPERATIONS);
-    all.chain(objects::OPERATIONS).chain(with_parts).chain(changes).chain(queues::OPERATIONS)
+    let messages = queues::OPERATIONS.iter().chain(rings::OPERATIONS);
+    all.chain(objects::OPERATIONS).chain(with_parts).chain(changes).chain(messages)
 }
 
 /// Bytes of a block of which 16 fill a unit, and a magazine.

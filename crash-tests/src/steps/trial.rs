@@ -1,6 +1,6 @@
 //! What is tried: each operation alone, and some while what another victim left is not recovered yet.
 
-use crate::operations::{self, Operation, objects, processes, queues, shelf};
+use crate::operations::{self, Operation, objects, processes, queues, rings, shelf};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -79,14 +79,16 @@ const RECOVERED: [(&str, u64); 29] = [
 ];
 
 /// Operations in which one died, and how many of its steps are between two of its deaths that are tried,
-/// while it had a lock, or a job, that the victim then takes from it.
-const TAKEN: [(&str, u64); 6] = [
+/// while it had a lock, a job, or the end of a ring, that the victim then takes from it.
+const TAKEN: [(&str, u64); 8] = [
     ("change-push-grows", 3),
     ("change-set", 1),
     ("change-tree-insert-splits", 4),
     ("change-tree-pop-merges", 6),
     ("queue-push", 1),
     ("queue-job-back", 1),
+    ("ring-push", 1),
+    ("ring-done", 1),
 ];
 
 /// Operations in which one died while it destroyed the object of a name that the victim constructs.
@@ -124,13 +126,14 @@ pub fn all() -> impl Iterator<Item = Trial> {
         Trial {
             name: format!("take-after-{name}"),
             // Whether what the first one did was done is told by what is left, if it is.
-            operation: match name.starts_with("queue") {
-                true => {
+            operation: match name.split_once('-').map_or(name, |(of, _)| of) {
+                "queue" => {
                     Operation { prepare: queues::take, after: queues::TAKEN, least: 9, ..alone }
                 }
-                false => {
-                    Operation { prepare: shelf::take, after: shelf::TAKEN, least: 30, ..alone }
+                "ring" => {
+                    Operation { prepare: rings::take, after: rings::TAKEN, least: 4, ..alone }
                 }
+                _ => Operation { prepare: shelf::take, after: shelf::TAKEN, least: 30, ..alone },
             },
             first: Some(First { operation, every }),
         }
