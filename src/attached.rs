@@ -30,7 +30,7 @@ use core::ops::Range;
 use core::ptr;
 use core::sync::atomic::{self, AtomicBool, AtomicPtr, AtomicU32, AtomicU64};
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, RwLock, Weak};
 
 /// A mapped segment of which this process is a participant.
 pub struct Attached {
@@ -58,7 +58,7 @@ pub struct Attached {
     /// The bell; in a child made by fork that has none, the parent's, whose thread the child has not.
     bell: AtomicPtr<Bell>,
     /// Objects with parts that were found whole, where that had to be looked at.
-    pub whole: Mutex<HashSet<u64>>,
+    pub whole: RwLock<HashSet<u64>>,
 }
 
 /// The slot that is kept for recovering the dead when all others are taken.
@@ -154,7 +154,7 @@ impl Attached {
             vouches: AtomicBool::new(is_creator),
             rings_for: AtomicU64::new(Who::NOBODY.0),
             bell: AtomicPtr::new(ptr::null_mut()),
-            whole: Mutex::default(),
+            whole: RwLock::default(),
         });
         if attached.entry.is_none() {
             return Err(attached.too_many_segments());

@@ -15,7 +15,7 @@ mod workload;
 use crate::operations::objects::{KEEP, MADE_OTHER, OTHER, Other, length_of, numbered};
 use crate::operations::queues::{self, Jobs, MADE_QUEUE};
 use crate::operations::rings::{self, MADE_RING, Samples};
-use crate::operations::shelf::{self, MADE_SHELF, Shelf};
+use crate::operations::shelf::{self, MADE_OPEN_SHELF, MADE_SHELF, OpenShelf, Shelf};
 use crate::operations::trees::{self, MADE_TREE, Tree};
 use crate::operations::{Held, MADE, Operation, Things};
 use crate::stage::{Stage, Value, close, options, value};
@@ -89,7 +89,7 @@ impl Fresh {
         shelf::know(&segment)?;
         segment.trim()?;
         let stats = segment.stats()?;
-        ensure!(stats.names.types == 2, "two maps stay, and nothing else");
+        ensure!(stats.names.types == 3, "three maps stay, and nothing else");
         Ok(Fresh { without, with_map, with_shelf: Bytes::of(&stats) })
     }
 }
@@ -224,7 +224,8 @@ impl<'s> Account<'s> {
             }
             ensure!(object.name.starts_with(MADE), "there is an object {:?}", object.name);
             match object.name.as_str() {
-                MADE_SHELF => things.digest = shelf::digest_of(segment, MADE_SHELF)?,
+                MADE_SHELF => things.digest = shelf::digest_of(segment)?,
+                MADE_OPEN_SHELF => things.digest = shelf::digest_of_open(segment)?,
                 MADE_QUEUE => things.digest = queues::digest_of(segment, MADE_QUEUE)?,
                 MADE_RING => things.digest = rings::digest_of(segment, MADE_RING)?,
                 other => is_whole(segment, other)?,
@@ -236,9 +237,10 @@ impl<'s> Account<'s> {
         if after.named > before.named && self.operation.in_parts {
             // They were constructed in this order.
             let in_order: BTreeSet<_> = (0..names.len()).map(numbered).collect();
-            let is_of_trees = names.iter().all(|name| name.starts_with(MADE_TREE));
+            let is_one_of_a_kind =
+                |name: &std::string::String| name.starts_with(MADE_TREE) || name.ends_with("shelf");
             ensure!(
-                is_of_trees || names == in_order,
+                names.iter().all(is_one_of_a_kind) || names == in_order,
                 "not the first ones are there, but {names:?}"
             );
         }
@@ -266,6 +268,7 @@ impl Found {
                 MADE_OTHER => segment.destroy::<Other>(name)?,
                 tree if tree.starts_with(MADE_TREE) => segment.destroy::<Tree>(name)?,
                 MADE_SHELF => segment.destroy::<Shelf>(name)?,
+                MADE_OPEN_SHELF => segment.destroy::<OpenShelf>(name)?,
                 MADE_QUEUE => segment.destroy::<Jobs>(name)?,
                 MADE_RING => segment.destroy::<Samples>(name)?,
                 _ => segment.destroy::<Value>(name)?,

@@ -20,15 +20,15 @@
 //! A collection that a program holds by value, or as `&mut`, is **private**: its blocks are its
 //! process' alone, and nothing is done for others or against deaths; when the process dies they are
 //! free. **Published** ones are reached as `&`, through a [`Ref`](crate::Ref), and do not change, unless a
-//! [`Mutex`](crate::lock::Mutex) guards them. No `&mut` of the one world is ever of the other: `mem::swap`
+//! [`Mutex`](crate::lock::Mutex) or [`RwLock`](crate::lock::RwLock) guards them. No `&mut` of the one world is ever of the other: `mem::swap`
 //! moves words between values without this crate's knowing, and could move a private block into an object.
 //!
 //! # Changing what is published
-//! The guard of a `Mutex` changes the collection in it by the methods of [`VecMut`], [`StringMut`],
+//! The guard of a `Mutex`, or one that writes of an `RwLock`, changes the collection in it by the methods of [`VecMut`], [`StringMut`],
 //! [`HashMapMut`], [`BTreeMapMut`], [`BTreeSetMut`], which have std's names and must be in scope; what else lies in the value is
 //! [lent](crate::lock::Mut). **Each call is all or nothing**, whoever dies in it: what was there, or what
-//! should be, whole, and no block is lost. What a lock guards is empty when it is constructed, and filled
-//! under the lock.
+//! should be, whole, and no block is lost. What locks in a value guard is published with it, however deep they
+//! lie; nobody gets behind one before that is done.
 //!
 //! # Which segment
 //! A collection finds its segment by a tag in its word. One that is made without a segment (`new()`,

@@ -49,8 +49,6 @@ pub enum AllocError {
     TagTaken,
     /// The value that was to go into a published one has a block of another segment.
     Foreign,
-    /// A lock in the value that was to go into a published one guards something that has blocks already.
-    Guarded,
     /// The thread holds as many references as it can.
     TooManyRefs,
     /// The segment contradicts itself.
@@ -90,9 +88,6 @@ impl fmt::Display for AllocError {
             }
             AllocError::Foreign => {
                 f.write_str("the value has a block of another segment; make a copy of it in this one")
-            }
-            AllocError::Guarded => {
-                f.write_str("what a lock guards must be empty when it is published; fill it under the lock")
             }
             AllocError::TooManyRefs => {
                 f.write_str("this thread holds as many references into the segment as it can; drop some")
@@ -201,7 +196,6 @@ pub(crate) fn check_layout(layout: Layout, capacity: u64) -> Result<(), AllocErr
 #[cfg(all(test, not(loom), not(sharena_shuttle)))]
 mod tests {
     use super::{AllocError, check_layout};
-    use crate::ObjectError;
     use std::alloc::Layout;
 
     #[test]
@@ -218,14 +212,11 @@ mod tests {
             (AllocError::Closed, "open it again"),
             (AllocError::TagTaken, "use the handle that it had first"),
             (AllocError::Foreign, "make a copy of it in this one"),
-            (AllocError::Guarded, "fill it under the lock"),
             (AllocError::TooManyRefs, "drop some"),
             (AllocError::Corrupt, "check it with `sharena check`"),
         ];
         for (error, advice) in errors {
             assert!(error.to_string().contains(advice), "{error:?}: {error}");
         }
-        let guarded = ObjectError::Guarded { name: "list".into() }.to_string();
-        assert!(guarded.starts_with("\"list\"") && guarded.ends_with("fill it under the lock"));
     }
 }

@@ -4,9 +4,12 @@
 //! object's block out of it, without this crate's knowing. So a guard of what has blocks lends a place,
 //! whose every change is written down first and made as one: see [`change`](crate::trace::change).
 
+use super::error::{TryLockError, TryLockResult};
 use super::mutex::MutexGuard;
 use super::place::Place;
-use super::raw::Held;
+use super::raw::{Held, RawMutex};
+use super::rwlock::RwLockWriteGuard;
+use super::word::Who;
 use crate::attached::{Attached, with_lane};
 use crate::collections::TryClone;
 use crate::heap::Heap;
@@ -20,6 +23,7 @@ use crate::shareable::Shareable;
 use crate::sync::futex::Moment;
 use crate::sync::{AtomicU64, Relaxed, Release};
 use crate::trace::change::{self, Draft, Grave, Hanging};
+use crate::trace::fresh;
 use crate::trace::map::Map;
 use crate::trace::walk::{Fault, Limb, Tree, Walker};
 use crate::word::Tag;
@@ -75,6 +79,14 @@ impl<T: Shareable> sealed::Lend for MutexGuard<'_, T> {
     fn lend(&mut self) -> Mut<'_, T> {
         let value = NonNull::from(&**self);
         Mut { value, home: Home::of(Self::place(self), Self::mutex(self)), lent: PhantomData }
+    }
+}
+
+impl<T: Shareable> sealed::Lend for RwLockWriteGuard<'_, T> {
+    type Value = T;
+    fn lend(&mut self) -> Mut<'_, T> {
+        let value = NonNull::from(&**self);
+        Mut { value, home: Home::of(Self::place(self), Self::lock(self)), lent: PhantomData }
     }
 }
 
@@ -375,7 +387,6 @@ impl<'a> Change<'a> {
         let listed = Hanging { state, parts }.add(&attached.arena, &map, at, count as u64);
         listed.map_err(|fault| match fault {
             Fault::Foreign => AllocError::Foreign,
-            Fault::Guarded => AllocError::Guarded,
             Fault::Moved | Fault::Damaged(_) => AllocError::Corrupt,
         })
     }
@@ -439,9 +450,9 @@ pub(crate) unsafe fn store<T>(at: *mut T, number: u64) {
 ///
 /// # Errors
 /// Somebody was at a change that a dead process had begun, `until` then.
-pub(super) fn enter<T: Shareable, L>(
+pub(super) fn enter<T: Shareable>(
     place: &Place<'_>,
-    lock: &L,
+    lock: &RawMutex,
     value: *const T,
     has_died: bool,
     until: Option<Moment>,
@@ -453,8 +464,14 @@ pub(super) fn enter<T: Shareable, L>(
     if state == Some(State::Private) {
         return Ok(true);
     }
-    let is_known =
-        attached.is_creator() || attached.whole.try_lock().is_ok_and(|whole| whole.contains(&at));
+    let value = arena.offset_of(value.cast());
+    if lock.is_fresh() {
+        let Ok(map) = map_of::<T>(attached) else { return Ok(false) };
+        if !fresh::mark_value(arena, &map, lock, value, place) {
+            return Ok(false);
+        }
+    }
+    let is_known = is_known_in(attached, at);
     if (has_died || !is_known) && !change::make_all_again(arena, place, at, until)? {
         return Ok(false);
     }
@@ -462,13 +479,49 @@ pub(super) fn enter<T: Shareable, L>(
         return Ok(true);
     }
     let Ok(map) = map_of::<T>(attached) else { return Ok(false) };
-    let tree =
-        Tree { arena, map: &map, at: arena.offset_of(value.cast()), count: 1, changes: None };
+    let tree = Tree { arena, map: &map, at: value, count: 1, changes: None };
     let is_whole = tree.walk(&mut Look).is_ok();
-    if is_whole && let Ok(mut whole) = attached.whole.try_lock() {
+    if is_whole && let Ok(mut whole) = attached.whole.try_write() {
         whole.insert(at);
     }
     Ok(is_whole)
+}
+
+/// Whether this process need not look at what the lock at `at` guards before it believes that.
+fn is_known_in(attached: &Attached, at: u64) -> bool {
+    attached.is_creator() || attached.whole.try_read().is_ok_and(|whole| whole.contains(&at))
+}
+
+/// The same, wherever the lock is.
+#[inline]
+pub(super) fn is_known(place: &Place<'_>, lock: &RawMutex) -> bool {
+    let Place::In(attached, _) = *place else { return true };
+    if attached.is_creator() {
+        return true;
+    }
+    let at = attached.arena.offset_of(ptr::from_ref(lock).cast());
+    let state = || locate(&attached.arena, at).and_then(|it| state_of(&attached.arena, &it));
+    is_known_in(attached, at) || state() == Some(State::Private)
+}
+
+/// Forgets that a holder of a lock died or panicked; `take` takes the lock.
+///
+/// What has blocks is mended before that, or whoever came next would have half a change: who has the lock has
+/// done so, or remembers the death when it gives the lock back.
+pub(super) fn clear_poison<T: Shareable, G>(lock: &RawMutex, take: impl Fn() -> TryLockResult<G>) {
+    while T::HAS_BLOCKS && lock.owner() == Who::NOBODY {
+        match take() {
+            // It cannot be mended now.
+            Err(TryLockError::WouldBlock) if lock.owner() == Who::NOBODY => return,
+            Err(TryLockError::WouldBlock) => {}
+            taken => {
+                lock.clear_poison();
+                drop(taken);
+                return;
+            }
+        }
+    }
+    lock.clear_poison();
 }
 
 /// Looks whether what a lock guards is whole.

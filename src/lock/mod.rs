@@ -51,7 +51,7 @@
 //!   file may have been damaged) is not given out: see [`PoisonError::repair`].
 //!
 //! # Collections
-//! A `Mutex` may guard [collections](crate::collections#changing-what-is-published). There its guard has no
+//! A `Mutex` or an `RwLock` may guard [collections](crate::collections#changing-what-is-published). There its guard has no
 //! `&mut`: each change goes by a method, and is all or nothing. So what a dead holder left is always a value,
 //! of which only what *several* changes were to make together may be missing.
 //!

@@ -176,14 +176,17 @@ impl<T: Shareable> Mutex<T> {
         // What has blocks must be whole before it is looked at.
         let value = self.value.get().cast_const().cast::<T>();
         let is_ready = match T::HAS_BLOCKS {
-            true => lent::enter(&place, self, value, taken.died, until),
+            true => lent::enter(&place, &self.raw, value, taken.died, until),
             false => Ok(true),
         };
         match is_ready.map(|is_ready| self.complaint(taken, is_ready)) {
             Ok(None) => Ok(guard),
             Ok(Some(cause)) => Err(TryLockError::Poisoned(PoisonError::new(guard, cause))),
             // The lock is given back as it was: whoever takes it next hears of the death.
-            Err(Held) => Err(TryLockError::WouldBlock),
+            Err(Held) => {
+                self.raw.remember_death();
+                Err(TryLockError::WouldBlock)
+            }
         }
     }
 
@@ -210,8 +213,11 @@ impl<T: Shareable> Mutex<T> {
     }
 
     /// Says that the value is mended: whoever takes the lock next hears nothing.
+    ///
+    /// Of what has blocks a change that the dead one had begun is made first, by who takes the lock; if nobody has
+    /// it, and it cannot be made now, as others have not made theirs, the lock stays poisoned.
     pub fn clear_poison(&self) {
-        self.raw.clear_poison();
+        lent::clear_poison::<T, _>(&self.raw, || self.try_lock());
     }
 
     /// The value. No lock is needed to look at what nobody else reaches.

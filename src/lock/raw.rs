@@ -25,7 +25,7 @@
 //! | between m4 and m5, or woken and not yet at m3 | a free lock, and others asleep | `deaths`, and the slice of each sleeper |
 
 use crate::lock::party::{Party, Patience, news_of};
-use crate::lock::word::{DIED, HUNGRY, KEPT, PANICKED, UNTOUCHED, WAITERS, Who};
+use crate::lock::word::{DIED, FRESH, HUNGRY, KEPT, PANICKED, UNTOUCHED, WAITERS, Who};
 use crate::sync::futex::{self, Moment, Woken, low_half};
 use crate::sync::{AcqRel, Acquire, AtomicU64, Relaxed, Release};
 
@@ -124,7 +124,7 @@ impl RawMutex {
             let may_take = || word & HUNGRY == 0 || patience.has_slept() || patience.is_over();
             if owner == Who::NOBODY && may_take() {
                 // Whoever else is hungry says so again when it looks next.
-                let kept = word & (PANICKED | DIED | WAITERS);
+                let kept = word & (PANICKED | DIED | FRESH | WAITERS);
                 if self.take(word, me.0 | kept | slept) {
                     return Ok(Taken::of(word));
                 }
@@ -164,12 +164,12 @@ impl RawMutex {
 
     /// The word of a lock that `me` took from a dead owner. Somebody may sleep whom that one was to wake.
     fn taken_over(word: u64, me: Who) -> u64 {
-        me.0 | WAITERS | word & (PANICKED | DIED) | Self::news(word)
+        me.0 | WAITERS | word & (PANICKED | DIED | FRESH) | Self::news(word)
     }
 
     /// What is to be said of the death of a word's owner.
     fn news(word: u64) -> u64 {
-        if word & UNTOUCHED == 0 { DIED } else { 0 }
+        if word & (UNTOUCHED | FRESH) == 0 { DIED } else { 0 }
     }
 
     /// Frees the lock of a dead owner, if its word is still `word`, for one who does not want it himself.
@@ -219,17 +219,47 @@ impl RawMutex {
     /// m4 of a lock that somebody waits for, or that is poisoned. The word from before, by which the caller
     /// knows whether it owes a wake-up; 0: `me` does not have the lock.
     pub(super) fn release(&self, me: Who, panicked: bool) -> u64 {
+        self.release_as(me, |word| word & KEPT | if panicked { PANICKED } else { 0 })
+    }
+
+    fn release_as(&self, me: Who, free: impl Fn(u64) -> u64) -> u64 {
         let mut word = self.0.load(Relaxed);
         loop {
             if Who::in_word(word) != me {
                 return 0;
             }
-            let free = word & KEPT | if panicked { PANICKED } else { 0 };
-            match self.0.compare_exchange(word, free, Release, Relaxed) {
+            match self.0.compare_exchange(word, free(word), Release, Relaxed) {
                 Ok(_) => return word,
                 Err(now) => word = now,
             }
         }
+    }
+
+    /// Gives the lock back, if it is `me` who has it, and wakes all who wait, whatever they wait to do; `marked`:
+    /// all that hangs on the value is.
+    pub fn unlock_for_all(&self, me: Who, marked: bool) {
+        let kept = if marked { KEPT & !FRESH } else { KEPT };
+        if self.release_as(me, |word| word & kept) & WAITERS != 0 {
+            futex::wake(&self.0, u32::MAX);
+        }
+    }
+
+    /// Takes a lock that nobody else can see yet, so that nobody has it before what hangs on its value is marked.
+    pub fn take_fresh(&self, me: Who) {
+        // Relaxed: whoever comes to see the lock does so by a Release of who publishes it.
+        let poison = self.0.load(Relaxed) & (PANICKED | DIED);
+        self.0.store(me.0 | poison | FRESH, Relaxed);
+    }
+
+    /// Whether what hangs on the value may not be marked yet. Acquire: if not, it is.
+    pub fn is_fresh(&self) -> bool {
+        self.look() & FRESH != 0
+    }
+
+    /// All that hangs on the value is marked: said by the owner.
+    pub fn set_marked(&self) {
+        // Release: the marks come before. The owner alone takes the flag back, and others the word's other flags.
+        self.0.fetch_and(!FRESH, Release);
     }
 
     /// Whether a holder panicked or died, and nobody has cleared it since.
@@ -240,6 +270,12 @@ impl RawMutex {
     /// Whose the lock is. Relaxed: nothing of the owner's is looked at.
     pub fn owner(&self) -> Who {
         Who::in_word(self.0.load(Relaxed))
+    }
+
+    /// Whoever takes the lock next hears of a death, whatever was forgotten meanwhile: said by the owner.
+    pub fn remember_death(&self) {
+        // Relaxed: it is given back behind this, by a Release.
+        self.0.fetch_or(DIED, Relaxed);
     }
 
     /// Forgets that a holder panicked or died.

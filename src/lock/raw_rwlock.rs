@@ -52,7 +52,7 @@ use crate::heap::unit::LaneId;
 use crate::lock::party::{Party, Patience, news_of};
 use crate::lock::raw::{Held, RawMutex, Taken};
 use crate::lock::read_slot::{READS, ReadSlot};
-use crate::lock::word::{HUNGRY, UNTOUCHED, WAITERS, Who};
+use crate::lock::word::{DIED, FRESH, HUNGRY, UNTOUCHED, WAITERS, Who};
 use crate::process::lane::{LaneOwner, LaneRecord};
 use crate::sync::futex::{self, Moment, Woken, low_half};
 use crate::sync::{AcqRel, Acquire, AtomicU64, Relaxed, Release, SeqCst, fence, fence_in_models};
@@ -114,6 +114,31 @@ enum NotIn {
     NoSlot,
 }
 
+/// What a reader does about a writer who died.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum AtDeath {
+    /// Frees the word, for all.
+    Bury,
+    /// Leaves it: the value may have to be mended first, by the owner of the word.
+    Stop,
+}
+
+/// Why a reader came back without being in.
+enum Stopped {
+    /// The time is over.
+    Held,
+    /// It needs the word.
+    AtWord,
+}
+
+/// What `mend` says, and how the lock was taken to read.
+pub struct Mended<M> {
+    pub hold: Hold,
+    pub taken: Taken,
+    /// `None`: nothing had to be mended.
+    pub said: Option<M>,
+}
+
 impl RawRwLock {
     #[cfg(not(loom))]
     pub const fn new() -> RawRwLock {
@@ -130,16 +155,102 @@ impl RawRwLock {
     pub fn read(&self, party: &impl Reader, until: Option<Moment>) -> Result<(Hold, Taken), Held> {
         match self.enter(party) {
             Ok((hold, word)) => Ok((hold, Taken::of(word))),
-            Err(_) => self.read_slow(party, until),
+            Err(_) => match self.read_slow(party, until, AtDeath::Bury) {
+                Ok((hold, word)) => Ok((hold, Taken::of(word))),
+                Err(Stopped::Held) => Err(Held),
+                Err(Stopped::AtWord) => Ok(self.alone(self.writer.lock(party, until)?)),
+            },
         }
     }
 
     /// The same if nobody writes.
     pub fn try_read(&self, party: &impl Reader) -> Result<(Hold, Taken), Held> {
+        match self.try_enter(party, AtDeath::Bury) {
+            Ok((hold, word)) => Ok((hold, Taken::of(word))),
+            Err(Stopped::Held) => Err(Held),
+            Err(Stopped::AtWord) => Ok(self.alone(self.writer.try_lock(party)?)),
+        }
+    }
+
+    /// Takes the lock to read what a dead writer may have left half changed, or this process has not looked at
+    /// yet: if so, `mend` is called by the owner of the word, before it goes on as a reader, with nobody in
+    /// between. `until`: `Some(None)`: as long as it takes; `None`: it only tries.
+    ///
+    /// Whoever reads already, and does once more, has the value as it is.
+    #[inline(always)]
+    pub fn read_whole<M>(
+        &self,
+        party: &impl Reader,
+        until: Option<Option<Moment>>,
+        is_known: impl FnOnce() -> bool,
+        mend: impl FnOnce(Taken) -> Result<M, Held>,
+    ) -> Result<Mended<M>, Held> {
+        if let Ok((hold, word)) = self.enter(party) {
+            if word & (DIED | FRESH) == 0 && is_known() || self.reads_already(party, hold) {
+                return Ok(Mended { hold, taken: Taken::of(word), said: None });
+            }
+            self.unlock_read(party, hold);
+            return self.read_by_word(party, until, mend);
+        }
+        let entered = match until {
+            Some(until) => self.read_slow(party, until, AtDeath::Stop),
+            None => self.try_enter(party, AtDeath::Stop),
+        };
+        match entered {
+            Ok((hold, word)) if word & (DIED | FRESH) == 0 && is_known() => {
+                return Ok(Mended { hold, taken: Taken::of(word), said: None });
+            }
+            Ok((hold, _)) => self.unlock_read(party, hold),
+            Err(Stopped::Held) => return Err(Held),
+            Err(Stopped::AtWord) => {}
+        }
+        self.read_by_word(party, until, mend)
+    }
+
+    /// The same by the word, which nobody else has meanwhile.
+    #[cold]
+    fn read_by_word<M>(
+        &self,
+        party: &impl Reader,
+        until: Option<Option<Moment>>,
+        mend: impl FnOnce(Taken) -> Result<M, Held>,
+    ) -> Result<Mended<M>, Held> {
+        let taken = match until {
+            Some(until) => self.writer.lock(party, until),
+            None => self.writer.try_lock(party),
+        }?;
+        // Our death is no news: what we mend another mends, and who died before is in the word.
+        self.mark_untouched();
+        match mend(taken) {
+            Ok(said) => Ok(Mended { hold: self.downgrade(party), taken, said: Some(said) }),
+            Err(Held) => {
+                self.writer.remember_death();
+                self.unlock_write(party.me(), false);
+                Err(Held)
+            }
+        }
+    }
+
+    /// Whether who has just come in by `hold` read the lock before.
+    fn reads_already(&self, party: &impl Reader, hold: Hold) -> bool {
+        if matches!(hold, Hold::COUNTED | Hold::ALONE) {
+            return false;
+        }
+        let (slots, key) = (&party.arena().lane(hold.lane()).reads, party.key(self));
+        slots.iter().enumerate().any(|(index, slot)| {
+            let least = if index == hold.index() { 2 } else { 1 };
+            // Relaxed: what it says is of our own making.
+            let (of, count) = ReadSlot::parts(slot.word().load(Relaxed));
+            of == key && count >= least
+        })
+    }
+
+    /// In, if nobody writes.
+    fn try_enter(&self, party: &impl Reader, at_death: AtDeath) -> Result<(Hold, u64), Stopped> {
         loop {
             match self.enter(party) {
-                Ok((hold, word)) => return Ok((hold, Taken::of(word))),
-                Err(NotIn::NoSlot) => return Ok(self.alone(self.writer.try_lock(party)?)),
+                Ok(entered) => return Ok(entered),
+                Err(NotIn::NoSlot) => return Err(Stopped::AtWord),
                 Err(NotIn::Written) => {}
             }
             let word = self.writer.look();
@@ -148,14 +259,22 @@ impl RawRwLock {
                 continue; // by now
             }
             if owner == party.me() || !party.is_dead(owner, false) {
-                return Err(Held);
+                return Err(Stopped::Held);
+            }
+            if at_death == AtDeath::Stop {
+                return Err(Stopped::AtWord);
             }
             self.writer.bury(word);
         }
     }
 
     #[cold]
-    fn read_slow(&self, party: &impl Reader, until: Option<Moment>) -> Result<(Hold, Taken), Held> {
+    fn read_slow(
+        &self,
+        party: &impl Reader,
+        until: Option<Moment>,
+        at_death: AtDeath,
+    ) -> Result<(Hold, u64), Stopped> {
         let me = party.me();
         self.writer.spin();
         let mut patience = Patience::until(until);
@@ -170,18 +289,19 @@ impl RawRwLock {
                 match self.enter(party) {
                     Ok((hold, word)) => {
                         self.sate(word);
-                        return Ok((hold, Taken::of(word)));
+                        return Ok((hold, word));
                     }
-                    Err(NotIn::NoSlot) => {
-                        return Ok(self.alone(self.writer.lock(party, until)?));
-                    }
+                    Err(NotIn::NoSlot) => return Err(Stopped::AtWord),
                     // Another has come to write.
                     Err(NotIn::Written) if !patience.is_over() => continue,
-                    Err(NotIn::Written) => return Err(Held),
+                    Err(NotIn::Written) => return Err(Stopped::Held),
                 }
             }
             if owner != me && (lives != (owner, news) || thoroughly) {
                 if party.is_dead(owner, thoroughly) {
+                    if at_death == AtDeath::Stop {
+                        return Err(Stopped::AtWord);
+                    }
                     self.writer.bury(word);
                     continue;
                 }
@@ -189,7 +309,7 @@ impl RawRwLock {
             }
             patience.wait_for(owner);
             if patience.is_over() {
-                return Err(Held);
+                return Err(Stopped::Held);
             }
             let waiting = word | WAITERS | if patience.is_hungry() { HUNGRY } else { 0 };
             // Relaxed: it tells who unlocks to wake, and nothing else.
@@ -427,14 +547,15 @@ impl RawRwLock {
         hold
     }
 
+    /// The writer's word.
+    #[inline(always)]
+    pub fn writer(&self) -> &RawMutex {
+        &self.writer
+    }
+
     /// Whether a writer panicked or died, and nobody has cleared it since.
     pub fn poison(&self) -> Taken {
         self.writer.poison()
-    }
-
-    /// Forgets that a writer panicked or died.
-    pub fn clear_poison(&self) {
-        self.writer.clear_poison();
     }
 }
 

@@ -1,16 +1,18 @@
 //! [`RwLock`]: many readers or one writer, among processes, with the value inside.
 
 use crate::lock::error::{Cause, LockResult, PoisonError, TryLockError, TryLockResult};
+use crate::lock::lent::{self, Mut, sealed::Lend};
 use crate::lock::place::Place;
 use crate::lock::raw::{Held, Taken};
-use crate::lock::raw_rwlock::{Hold, RawRwLock};
+use crate::lock::raw_rwlock::{Hold, Mended, RawRwLock};
 use crate::lock::word::Who;
 use crate::shareable::{LayoutHash, Shareable};
 use crate::sync::futex::Moment;
+use crate::trace::map::{Part, Tracer};
 use core::cell::UnsafeCell;
 use core::fmt;
 use core::marker::PhantomData;
-use core::mem::{MaybeUninit, offset_of};
+use core::mem::{ManuallyDrop, MaybeUninit, offset_of};
 use core::ops::{Deref, DerefMut};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -64,7 +66,7 @@ use std::time::{Duration, Instant};
 /// reads, and nobody for anybody else. While nobody waits, read and its end are an atomic step each, and
 /// two looks; write looks at the records of all threads that have used the segment.
 #[repr(C)]
-pub struct RwLock<T> {
+pub struct RwLock<T: Shareable> {
     raw: RawRwLock,
     /// Not a `T` to the compiler: who died may have left something that is none.
     value: UnsafeCell<MaybeUninit<T>>,
@@ -77,19 +79,18 @@ unsafe impl<T: Shareable> Sync for RwLock<T> {}
 // SAFETY: two words of the crate's own, atomics, and a `T` which is shareable, in the layout that
 // `repr(C)` says. What changes behind a shared reference are the words, by atomics, and what they guard.
 // It lies in the processes' shared memory and names owners by their attachment to that, and lanes name it
-// by its offset. No drop glue: `T` has none in a `MaybeUninit`. Each value of the bytes is one of this
-// type: of the words any is, and before the value is given out it is looked at.
+// by its offset. No drop glue: `T` has none in a `MaybeUninit`; what has blocks is traced. Each value of the
+// bytes is one of this type: of the words any is, and before the value is given out it is looked at.
 unsafe impl<T: Shareable> Shareable for RwLock<T> {
     const NAME: u64 = LayoutHash::of_name("RwLock").parameter::<T>().finish();
-    const FINGERPRINT: u64 = {
-        assert!(!T::HAS_BLOCKS, "what has blocks is shared behind a `Mutex`");
-        LayoutHash::of_type::<Self>()
-            .field("raw", offset_of!(Self, raw), <[u64; 2]>::FINGERPRINT)
-            .field("value", offset_of!(Self, value), T::FINGERPRINT)
-            .finish()
-    };
+    const FINGERPRINT: u64 = LayoutHash::of_type::<Self>()
+        .field("raw", offset_of!(Self, raw), <[u64; 2]>::FINGERPRINT)
+        .field("value", offset_of!(Self, value), T::FINGERPRINT)
+        .finish();
     // All bytes are one; but what it lends out is a `T`.
     const ANY_BITS: bool = T::ANY_BITS;
+    const HAS_BLOCKS: bool = T::HAS_BLOCKS;
+    const HAS_LOCKS: bool = true;
     fn describe(out: &mut dyn fmt::Write) -> fmt::Result {
         out.write_str("RwLock<")?;
         T::describe(out)?;
@@ -98,6 +99,12 @@ unsafe impl<T: Shareable> Shareable for RwLock<T> {
     // SAFETY: of the caller nothing is asked, as nothing is looked at.
     unsafe fn is_valid(_: *const Self) -> bool {
         true
+    }
+    fn trace(map: &mut Tracer) {
+        if T::HAS_BLOCKS {
+            let (node, at) = (map.node_of::<T>(), offset_of!(Self, value) as u32);
+            map.part(Part::Lock { node, at });
+        }
     }
 }
 
@@ -120,10 +127,10 @@ impl<T: Shareable> RwLock<T> {
     /// million guards of one lock.
     #[inline]
     pub fn read(&self) -> LockResult<RwLockReadGuard<'_, T>> {
-        let place = Place::of(self);
-        match self.raw.read(&place, None) {
-            Ok(read) => self.reader(place, read),
-            Err(Held) => unreachable!("it waits for ever"),
+        match self.take_to_read(Some(None)) {
+            Ok(guard) => Ok(guard),
+            Err(TryLockError::Poisoned(error)) => Err(error),
+            Err(TryLockError::WouldBlock) => unreachable!("it waits for ever"),
         }
     }
 
@@ -133,8 +140,7 @@ impl<T: Shareable> RwLock<T> {
     /// [`TryLockError::WouldBlock`] if somebody is; [`TryLockError::Poisoned`] as for [`read`](Self::read).
     #[inline]
     pub fn try_read(&self) -> TryLockResult<RwLockReadGuard<'_, T>> {
-        let place = Place::of(self);
-        self.tried_to_read(place, self.raw.try_read(&place))
+        self.take_to_read(None)
     }
 
     /// Takes the lock to read if that can be had within `duration`, by the monotonic clock.
@@ -142,8 +148,7 @@ impl<T: Shareable> RwLock<T> {
     /// # Errors
     /// As [`try_read`](Self::try_read).
     pub fn try_read_for(&self, duration: Duration) -> TryLockResult<RwLockReadGuard<'_, T>> {
-        let place = Place::of(self);
-        self.tried_to_read(place, self.raw.read(&place, Moment::after(duration)))
+        self.take_to_read(Some(Moment::after(duration)))
     }
 
     /// Takes the lock to read if that can be had before `deadline`.
@@ -151,8 +156,7 @@ impl<T: Shareable> RwLock<T> {
     /// # Errors
     /// As [`try_read`](Self::try_read).
     pub fn try_read_until(&self, deadline: Instant) -> TryLockResult<RwLockReadGuard<'_, T>> {
-        let place = Place::of(self);
-        self.tried_to_read(place, self.raw.read(&place, Moment::of(deadline)))
+        self.take_to_read(Some(Moment::of(deadline)))
     }
 
     /// Takes the lock to write, waiting as long as it takes.
@@ -168,10 +172,10 @@ impl<T: Shareable> RwLock<T> {
     /// As [`read`](Self::read), but for the million.
     #[inline]
     pub fn write(&self) -> LockResult<RwLockWriteGuard<'_, T>> {
-        let place = Place::of(self);
-        match self.raw.write(&place, None) {
-            Ok(taken) => self.writer(place, taken),
-            Err(Held) => unreachable!("it waits for ever"),
+        match self.take_to_write(Some(None)) {
+            Ok(guard) => Ok(guard),
+            Err(TryLockError::Poisoned(error)) => Err(error),
+            Err(TryLockError::WouldBlock) => unreachable!("it waits for ever"),
         }
     }
 
@@ -181,8 +185,7 @@ impl<T: Shareable> RwLock<T> {
     /// [`TryLockError::WouldBlock`] if somebody has it; [`TryLockError::Poisoned`] as for [`read`](Self::read).
     #[inline]
     pub fn try_write(&self) -> TryLockResult<RwLockWriteGuard<'_, T>> {
-        let place = Place::of(self);
-        self.tried_to_write(place, self.raw.try_write(&place))
+        self.take_to_write(None)
     }
 
     /// Takes the lock to write if that can be had within `duration`, by the monotonic clock.
@@ -190,8 +193,7 @@ impl<T: Shareable> RwLock<T> {
     /// # Errors
     /// As [`try_write`](Self::try_write).
     pub fn try_write_for(&self, duration: Duration) -> TryLockResult<RwLockWriteGuard<'_, T>> {
-        let place = Place::of(self);
-        self.tried_to_write(place, self.raw.write(&place, Moment::after(duration)))
+        self.take_to_write(Some(Moment::after(duration)))
     }
 
     /// Takes the lock to write if that can be had before `deadline`.
@@ -199,50 +201,49 @@ impl<T: Shareable> RwLock<T> {
     /// # Errors
     /// As [`try_write`](Self::try_write).
     pub fn try_write_until(&self, deadline: Instant) -> TryLockResult<RwLockWriteGuard<'_, T>> {
-        let place = Place::of(self);
-        self.tried_to_write(place, self.raw.write(&place, Moment::of(deadline)))
+        self.take_to_write(Some(Moment::of(deadline)))
     }
 
-    fn tried_to_read<'a>(
-        &'a self,
-        place: Place<'a>,
-        read: Result<(Hold, Taken), Held>,
-    ) -> TryLockResult<RwLockReadGuard<'a, T>> {
-        match read {
-            Ok(read) => Ok(self.reader(place, read)?),
-            Err(Held) => Err(TryLockError::WouldBlock),
-        }
-    }
-
-    fn tried_to_write<'a>(
-        &'a self,
-        place: Place<'a>,
-        taken: Result<Taken, Held>,
-    ) -> TryLockResult<RwLockWriteGuard<'a, T>> {
-        match taken {
-            Ok(taken) => Ok(self.writer(place, taken)?),
-            Err(Held) => Err(TryLockError::WouldBlock),
-        }
-    }
-
-    /// The guard of a lock that was just taken to read.
+    /// `until`: `Some(None)`: as long as it takes; `None`: it only tries.
     #[inline(always)]
-    fn reader<'a>(
-        &'a self,
-        place: Place<'a>,
-        (hold, taken): (Hold, Taken),
-    ) -> LockResult<RwLockReadGuard<'a, T>> {
+    fn take_to_read(&self, until: Option<Option<Moment>>) -> TryLockResult<RwLockReadGuard<'_, T>> {
+        let place = Place::of(self);
+        let mended = if T::HAS_BLOCKS {
+            let (word, value) = (self.raw.writer(), self.value.get().cast_const().cast::<T>());
+            let is_known = || lent::is_known(&place, word);
+            let end = until.unwrap_or(Some(Moment::PAST));
+            let mend = |taken: Taken| lent::enter(&place, word, value, taken.died, end);
+            self.raw.read_whole(&place, until, is_known, mend)
+        } else {
+            let read = match until {
+                Some(until) => self.raw.read(&place, until),
+                None => self.raw.try_read(&place),
+            };
+            read.map(|(hold, taken)| Mended { hold, taken, said: None })
+        };
+        let Ok(Mended { hold, taken, said }) = mended else {
+            return Err(TryLockError::WouldBlock);
+        };
         let me = place.me_fast();
         let guard = RwLockReadGuard { lock: self, place, me, hold, thread: PhantomData };
-        match self.complaint(taken) {
+        match self.complaint(taken, said.unwrap_or(true)) {
             None => Ok(guard),
-            Some(cause) => Err(PoisonError::new(guard, cause)),
+            Some(cause) => Err(TryLockError::Poisoned(PoisonError::new(guard, cause))),
         }
     }
 
-    /// The guard of a lock that was just taken to write.
+    /// The same.
     #[inline(always)]
-    fn writer<'a>(&'a self, place: Place<'a>, taken: Taken) -> LockResult<RwLockWriteGuard<'a, T>> {
+    fn take_to_write(
+        &self,
+        until: Option<Option<Moment>>,
+    ) -> TryLockResult<RwLockWriteGuard<'_, T>> {
+        let place = Place::of(self);
+        let taken = match until {
+            Some(until) => self.raw.write(&place, until),
+            None => self.raw.try_write(&place),
+        };
+        let Ok(taken) = taken else { return Err(TryLockError::WouldBlock) };
         let guard = RwLockWriteGuard {
             lock: self,
             place,
@@ -250,18 +251,31 @@ impl<T: Shareable> RwLock<T> {
             was_panicking: thread::panicking(),
             thread: PhantomData,
         };
-        match self.complaint(taken) {
-            None => Ok(guard),
-            Some(cause) => Err(PoisonError::new(guard, cause)),
+        let value = self.value.get().cast_const().cast::<T>();
+        let is_ready = match T::HAS_BLOCKS {
+            true => {
+                let end = until.unwrap_or(Some(Moment::PAST));
+                lent::enter(&place, self.raw.writer(), value, taken.died, end)
+            }
+            false => Ok(true),
+        };
+        match is_ready.map(|is_ready| self.complaint(taken, is_ready)) {
+            Ok(None) => Ok(guard),
+            Ok(Some(cause)) => Err(TryLockError::Poisoned(PoisonError::new(guard, cause))),
+            // The lock is given back as it was: whoever takes it next hears of the death.
+            Err(Held) => {
+                self.raw.writer().remember_death();
+                Err(TryLockError::WouldBlock)
+            }
         }
     }
 
     /// What is to be said about the value. Whoever calls it keeps writers out.
     #[inline(always)]
-    fn complaint(&self, taken: Taken) -> Option<Cause> {
+    fn complaint(&self, taken: Taken, is_ready: bool) -> Option<Cause> {
         // SAFETY: others may read the bytes, but change them by atomics at most, which are looked at by
         // such; they are initialized: they were written, or are zeros from the kernel.
-        let is_value = T::ANY_BITS || unsafe { T::is_valid(self.value.get().cast()) };
+        let is_value = is_ready && (T::ANY_BITS || unsafe { T::is_valid(self.value.get().cast()) });
         if !is_value {
             Some(Cause::InvalidValue)
         } else if taken.died {
@@ -279,8 +293,10 @@ impl<T: Shareable> RwLock<T> {
     }
 
     /// Says that the value is mended: whoever takes the lock next hears nothing.
+    ///
+    /// Of what has blocks, as of a [`Mutex`](super::Mutex::clear_poison).
     pub fn clear_poison(&self) {
-        self.raw.clear_poison();
+        lent::clear_poison::<T, _>(self.raw.writer(), || self.try_read());
     }
 
     /// The value. No lock is needed to look at what nobody else reaches.
@@ -291,7 +307,7 @@ impl<T: Shareable> RwLock<T> {
     /// # Panics
     /// If what stands there is no value.
     pub fn get_mut(&mut self) -> LockResult<&mut T> {
-        let complaint = self.complaint(self.raw.poison());
+        let complaint = self.complaint(self.raw.poison(), true);
         let value = self.value.get_mut();
         match complaint {
             // SAFETY: `complaint` found a value.
@@ -310,14 +326,26 @@ impl<T: Shareable> RwLock<T> {
     /// # Panics
     /// As [`get_mut`](Self::get_mut).
     pub fn into_inner(self) -> LockResult<T> {
-        let complaint = self.complaint(self.raw.poison());
-        let value = self.value.into_inner();
+        let complaint = self.complaint(self.raw.poison(), true);
+        // SAFETY: the bytes of the one, read once, as the other is not dropped.
+        let value = unsafe { ManuallyDrop::new(self).value.get().read() };
         match complaint {
             // SAFETY: `complaint` found a value.
             None => Ok(unsafe { value.assume_init() }),
             Some(Cause::InvalidValue) => invalid(),
             // SAFETY: as above.
             Some(cause) => Err(PoisonError::new(unsafe { value.assume_init() }, cause)),
+        }
+    }
+}
+
+impl<T: Shareable> Drop for RwLock<T> {
+    /// What is dropped is private: nobody has the lock.
+    #[inline]
+    fn drop(&mut self) {
+        if T::HAS_BLOCKS {
+            // SAFETY: of what has blocks only values come to lie there, each change being made whole.
+            unsafe { self.value.get_mut().assume_init_drop() };
         }
     }
 }
@@ -421,6 +449,19 @@ impl<'a, T: Shareable> RwLockWriteGuard<'a, T> {
         RwLockReadGuard { lock, place, me, hold, thread: PhantomData }
     }
 
+    /// Lends the value, for changing it: see [`Mut`].
+    pub fn as_mut(&mut self) -> Mut<'_, T> {
+        Lend::lend(self)
+    }
+
+    pub(super) fn lock(this: &Self) -> &'a RwLock<T> {
+        this.lock
+    }
+
+    pub(super) fn place(this: &Self) -> &Place<'a> {
+        &this.place
+    }
+
     /// Who we are is asked afresh: in a child made by fork the lock is its parent's.
     #[inline(always)]
     fn is_ours(&self) -> bool {
@@ -444,6 +485,13 @@ impl<T: Shareable> Deref for RwLockWriteGuard<'_, T> {
 impl<T: Shareable> DerefMut for RwLockWriteGuard<'_, T> {
     #[inline(always)]
     fn deref_mut(&mut self) -> &mut T {
+        const {
+            assert!(
+                !T::HAS_BLOCKS,
+                "what has blocks is changed by the methods of its place: `use sharena::collections::VecMut`, or \
+                 another of these traits, or `as_mut()`"
+            )
+        };
         // SAFETY: as above, and we have the guard exclusively.
         unsafe { (*self.lock.value.get()).assume_init_mut() }
     }
@@ -468,7 +516,10 @@ impl<'a, T: Shareable> PoisonError<RwLockWriteGuard<'a, T>> {
     /// Puts `value` in the place of whatever stands there, says that it is mended, and gives the guard.
     pub fn repair(self, value: T) -> RwLockWriteGuard<'a, T> {
         let guard = self.into_guard();
-        // SAFETY: we have the lock; nothing there is dropped, as shareable values have no drop glue.
+        const {
+            assert!(!T::HAS_BLOCKS, "what has blocks is always a value, and changed by its methods")
+        };
+        // SAFETY: we have the lock; nothing there is dropped, as such values have no drop glue.
         unsafe { (*guard.lock.value.get()).write(value) };
         guard.lock.clear_poison();
         guard

@@ -61,8 +61,11 @@ pub const HUNGRY: u64 = 1 << 19;
 /// The owner has not been at the value, and only keeps writers out: it waits for readers, or reads itself. Set
 /// and taken back by the owner; its death is no news.
 pub const UNTOUCHED: u64 = 1 << 20;
+/// Not all that hangs on the value may be marked as such: who published it died in that, or is at it. Set before
+/// anybody else can see the lock; taken back by the owner who has marked it. Nobody has been at the value.
+pub const FRESH: u64 = 1 << 21;
 /// What stays when a lock becomes free.
-pub const KEPT: u64 = PANICKED | DIED | HUNGRY;
+pub const KEPT: u64 = PANICKED | DIED | HUNGRY | FRESH;
 
 #[cfg(all(test, not(loom)))]
 mod tests {

@@ -67,11 +67,6 @@ pub enum ObjectError {
         /// The name that it was to have.
         name: String,
     },
-    /// A lock in the value guards something that has blocks already.
-    Guarded {
-        /// The name that it was to have.
-        name: String,
-    },
     /// No memory.
     Alloc(AllocError),
     /// The segment contradicts itself.
@@ -128,12 +123,6 @@ impl fmt::Display for ObjectError {
                 write!(
                     f,
                     "the value for {name:?} has a block of another segment; make all of it in this one"
-                )
-            }
-            ObjectError::Guarded { name } => {
-                write!(
-                    f,
-                    "{name:?}: what a lock guards must be empty when it is constructed; fill it under the lock"
                 )
             }
             ObjectError::Alloc(error) => error.fmt(f),

@@ -2,11 +2,14 @@
 
 use super::Ref;
 use super::typed::{Found, Recipe, Shape, unknown};
+use crate::lock::party::Party;
+use crate::lock::place::Place;
 use crate::names::entry::{Key, MAX_NAME, ObjectHeader, Space};
 use crate::names::error::ObjectError;
 use crate::names::{Names, Pinned, Refused};
 use crate::segment::Segment;
 use crate::shareable::{Shareable, type_name};
+use crate::trace::fresh::Own;
 use crate::trace::map::Map;
 use crate::trace::walk::{Fault, Tree};
 use core::ptr;
@@ -109,21 +112,28 @@ impl Segment {
                 unmake::<T>(names, block, count);
                 error
             };
-            let parts = match &map {
+            let own = match &map {
                 Some(map) => own_parts(names, map, block, name).map_err(unmake)?,
-                None => Vec::new(),
+                None => Own::default(),
             };
+            let me = || Place::In(attached, attached.who()).me();
+            if !own.locks.is_empty() {
+                own.take(&attached.arena, me());
+            }
             // Pinned before anybody else can see it, and so destroy it: no second look is needed.
             let lane = names.heap.lane;
             let record = names.heap.arena.lane(lane.id());
             let pinned = lane.pins.pin(record, block).ok_or(Refused::TooManyPins);
-            let made = pinned.and_then(|hazard| match names.construct(&key, block, &parts) {
+            let made = pinned.and_then(|hazard| match names.construct(&key, block, &own.parts) {
                 Ok(()) => Ok(hazard),
                 Err(refused) => {
                     names.unpin(hazard);
                     Err(refused)
                 }
             });
+            if made.is_ok() && !own.locks.is_empty() {
+                own.give(&attached.arena, me());
+            }
             match made {
                 Ok(hazard) => Ok(Found::new(attached, lane, block, count as u64, hazard)),
                 Err(refused) => Err(unmake(attached.explain(refused, name))),
@@ -401,12 +411,11 @@ impl Segment {
 }
 
 /// What hangs on values that are this process' own, in a block that is.
-fn own_parts(names: Names<'_>, map: &Map, block: u64, name: &str) -> Result<Vec<u64>, ObjectError> {
+fn own_parts(names: Names<'_>, map: &Map, block: u64, name: &str) -> Result<Own, ObjectError> {
     let tree = Tree::of(names.heap.arena, map, block);
     let tree = tree.ok_or(ObjectError::Corrupt { what: "a new object does not fit its block" })?;
-    tree.own_parts().map_err(|fault| match fault {
+    Own::of(&tree).map_err(|fault| match fault {
         Fault::Foreign => ObjectError::Foreign { name: name.into() },
-        Fault::Guarded => ObjectError::Guarded { name: name.into() },
         Fault::Moved => ObjectError::Corrupt { what: "a private value was changed by another" },
         Fault::Damaged(what) => ObjectError::Corrupt { what },
     })

@@ -214,7 +214,7 @@ impl Attached {
         self.tag()?;
         let map = self.agree::<T>(&name)?;
         // Nobody waits for another thread here, nor, in a child made by fork, for one that is not there.
-        let known = || self.whole.try_lock().is_ok_and(|whole| whole.contains(&pinned.object));
+        let known = || self.whole.try_read().is_ok_and(|whole| whole.contains(&pinned.object));
         if self.is_creator() || known() {
             return Ok(());
         }
@@ -223,7 +223,7 @@ impl Attached {
             return Err(ObjectError::InvalidValue { name: name(), expected: type_name::<T>() });
         }
         // At its place there are from now on objects of processes that have the segment open.
-        if let Ok(mut whole) = self.whole.try_lock() {
+        if let Ok(mut whole) = self.whole.try_write() {
             whole.insert(pinned.object);
         }
         Ok(())

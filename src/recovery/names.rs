@@ -8,7 +8,8 @@
 //! | Fall | the life word's CAS: nothing happened | it: the parts that are left go, then the object | by [`finish`](Names::finish) |
 //! | Change | | it: the change is made again, under its lock | by [`finish`](Names::finish), or by who has the lock |
 //!
-//! Parts of an object that was linked are marked before a slab is swept
+//! Parts of an object that was linked are marked before a slab is swept: those behind its
+//! [fresh](crate::trace::fresh) locks by [`finish`](Names::finish), the others then
 //! ([`parts_linked`](Names::parts_linked)).
 //!
 //! Helpers write into no journal, and repeat each other: each step is one that may be done twice.
@@ -126,7 +127,19 @@ impl Names<'_> {
                     Remade::ByAnother => Ok(Finished::LeftToAnother),
                 };
             }
-            Intent::Link { .. } | Intent::Intern { .. } | Intent::Grow { .. } => Ok(false),
+            Intent::Link { entry: leads, object } | Intent::Intern { object, array: leads, .. } => {
+                let marked = self.while_it_stands(of, intent, [object, leads], || {
+                    if self.unlinked(intent, object) {
+                        return Ok(Remade::Nothing);
+                    }
+                    trace::fresh::mark_object(self, object)
+                })?;
+                return Ok(match marked {
+                    Remade::ByAnother => Finished::LeftToAnother,
+                    Remade::Done | Remade::Nothing => Finished::Nothing,
+                });
+            }
+            Intent::Grow { .. } => Ok(false),
         }
         .map(|did| if did { Finished::Something } else { Finished::Nothing })
     }

@@ -24,7 +24,7 @@
 //! Nobody else reaches the draft when it is DOOMED: it says from the beginning that it is falling.
 
 use super::fall::fall_of_draft;
-use super::walk::{AtLock, Fault, Limb, Tree, Walker};
+use super::walk::{AtLock, Fault, Guarded, Limb, Tree, Walker};
 use crate::arena::Arena;
 use crate::heap::unit::{LaneId, State, Unit};
 use crate::heap::{Heap, Place, PlaceKind, locate, state_of};
@@ -204,7 +204,7 @@ impl<'a> Written<'a> {
     }
 }
 
-fn lane_of(place: &Place) -> Option<LaneId> {
+pub(super) fn lane_of(place: &Place) -> Option<LaneId> {
     match place.kind {
         PlaceKind::Slab(_, Unit::Slab { lane, .. }) | PlaceKind::Run(_, Unit::Run { lane, .. }) => {
             Some(lane)
@@ -214,7 +214,7 @@ fn lane_of(place: &Place) -> Option<LaneId> {
     }
 }
 
-fn tenure_of(arena: &Arena, lane: LaneId) -> Option<Tenure> {
+pub(super) fn tenure_of(arena: &Arena, lane: LaneId) -> Option<Tenure> {
     let is_there =
         lane != LaneId::NOBODY && u64::from(lane.0) < arena.header().lanes_high.load(Acquire);
     let record = is_there.then(|| arena.lane(lane))?;
@@ -283,7 +283,7 @@ pub fn remake(names: &Names<'_>, of: LaneId, lock: u64, draft: u64) -> Remade {
         return Remade::ByAnother;
     }
     let is_made = make_again(arena, of, lock, draft);
-    raw.unlock(me, false);
+    raw.unlock_for_all(me, false);
     if is_made { Remade::Done } else { Remade::Nothing }
 }
 
@@ -381,7 +381,7 @@ pub fn make_all_again(
             let end = until.filter(|until| slice.since(*until) > 0);
             if raw.lock(party, Some(end.unwrap_or(slice))).is_ok() {
                 make_again(arena, lane, lock, draft);
-                raw.unlock(party.me(), false);
+                raw.unlock_for_all(party.me(), false);
                 break;
             }
             if end.is_some() {
@@ -404,7 +404,7 @@ const SLICE: u64 = 1_000_000;
 const OWN_SLICES: u32 = 2_000;
 
 /// The lock at `offset`; `None`: none can be there.
-fn lock_at(arena: &Arena, offset: u64) -> Option<&RawMutex> {
+pub(super) fn lock_at(arena: &Arena, offset: u64) -> Option<&RawMutex> {
     let state = locate(arena, offset).and_then(|place| state_of(arena, &place));
     let can_be =
         matches!(state, Some(State::Published | State::Part | State::Doomed | State::Limbo));
@@ -412,9 +412,9 @@ fn lock_at(arena: &Arena, offset: u64) -> Option<&RawMutex> {
 }
 
 /// Who makes a change again: it waits for nobody, and knows of the dead what their words say.
-struct Helper<'a> {
-    arena: &'a Arena,
-    me: Who,
+pub(super) struct Helper<'a> {
+    pub arena: &'a Arena,
+    pub me: Who,
 }
 
 impl Party for Helper<'_> {
@@ -452,9 +452,8 @@ impl Walker for Hanging<'_> {
     fn trusts(&self) -> bool {
         true
     }
-    fn at_lock(&self, _: u64, _: u64) -> AtLock {
-        // What was published is reached by nobody but who holds the outer lock, inner ones and all.
-        if self.state == State::Private { AtLock::MustBeEmpty } else { AtLock::Enter }
+    fn at_lock(&mut self, _: Guarded) -> AtLock {
+        AtLock::Enter // it is reached by nobody but who holds the outer lock, inner ones and all
     }
 }
 

@@ -1,7 +1,7 @@
 //! A destroyed object with parts: how they go. See [`trace`](super).
 
 use super::map::Map;
-use super::walk::{AtLock, Fault, Limb, Tree, Walker};
+use super::walk::{AtLock, Fault, Guarded, Limb, Tree, Walker};
 use crate::heap::unit::{LaneId, State, Unit, UnitIndex};
 use crate::heap::{self, Place};
 use crate::names::entry::{Life, ObjectHeader};
@@ -131,7 +131,7 @@ impl Walker for Fall<'_, '_> {
         true
     }
 
-    fn at_lock(&self, _: u64, _: u64) -> AtLock {
+    fn at_lock(&mut self, _: Guarded) -> AtLock {
         AtLock::Enter // nobody reaches the object any more, so nobody holds a lock in it
     }
 }

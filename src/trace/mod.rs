@@ -35,6 +35,7 @@
 
 pub mod change;
 mod fall;
+pub mod fresh;
 pub mod map;
 #[cfg(not(loom))]
 mod waiting;

@@ -4,7 +4,6 @@
 //! this segment, in a state that the caller names, large enough for what it should hold, or the walk ends
 //! there. Its stack is in process memory, however deep the tree is.
 
-use super::change::Hanging;
 use super::map::{Map, Part};
 use crate::arena::Arena;
 use crate::heap::unit::State;
@@ -15,7 +14,6 @@ use crate::names::{Names, Refused};
 use crate::process::pin::HazardIndex;
 use crate::sync::{AtomicU64, Relaxed};
 use crate::word::{Tag, Word};
-use core::cell::{Cell, RefCell};
 use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32};
 use std::collections::{HashMap, HashSet};
 
@@ -35,8 +33,6 @@ pub struct Tree<'a> {
 pub enum Fault {
     /// A block of another segment.
     Foreign,
-    /// A lock guards something that has blocks already.
-    Guarded,
     /// Something that was changed meanwhile, or could not be kept from that.
     Moved,
     /// Something that cannot be.
@@ -51,6 +47,17 @@ pub struct Limb {
     pub word: Word,
 }
 
+/// What a lock guards, as a walk comes by.
+#[derive(Clone, Copy)]
+pub struct Guarded {
+    /// Where the lock is.
+    pub lock: u64,
+    /// Its word.
+    pub word: u64,
+    node: u32,
+    value: u64,
+}
+
 /// What a walk does about what a lock guards.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum AtLock {
@@ -58,8 +65,6 @@ pub enum AtLock {
     Skip,
     /// Goes on inside: nobody can be there.
     Enter,
-    /// Ends with a fault if something hangs on it.
-    MustBeEmpty,
 }
 
 /// What a walk looks for.
@@ -96,24 +101,9 @@ pub trait Walker {
         false
     }
 
-    /// What is done about what the lock at `at` guards, whose word this is.
-    fn at_lock(&self, _at: u64, _word: u64) -> AtLock {
+    /// What is done about what a lock guards.
+    fn at_lock(&mut self, _: Guarded) -> AtLock {
         AtLock::Skip
-    }
-}
-
-/// Finds fault with each part.
-struct NoParts;
-
-impl Walker for NoParts {
-    fn accepts(&self, _: Option<State>, _: &Place) -> bool {
-        true
-    }
-    fn enter(&mut self, _: Limb) -> Result<(), Fault> {
-        Err(Fault::Guarded)
-    }
-    fn at_lock(&self, _: u64, _: u64) -> AtLock {
-        AtLock::Enter
     }
 }
 
@@ -148,6 +138,11 @@ impl<'a> Tree<'a> {
     /// Goes over all parts.
     pub fn walk<W: Walker>(&self, walker: &mut W) -> Result<(), Fault> {
         self.walk_from(0, self.at, self.count, walker)
+    }
+
+    /// Goes over all parts of what a lock in it guards.
+    pub fn walk_inside<W: Walker>(&self, it: Guarded, walker: &mut W) -> Result<(), Fault> {
+        self.walk_from(it.node, it.value, 1, walker)
     }
 
     /// The same, of `count` values of `node`.
@@ -209,11 +204,9 @@ impl<'a> Tree<'a> {
                 }
                 Part::Variant { .. } => unreachable!("skipped with its enum"),
                 Part::Lock { node, at: inside } => {
-                    let value = at + u64::from(inside);
-                    match walker.at_lock(at, self.number(at, 8)) {
-                        AtLock::Skip => {}
-                        AtLock::Enter => stack.push(self.frame(node, value, 1, None)),
-                        AtLock::MustBeEmpty => self.walk_from(node, value, 1, &mut NoParts)?,
+                    let (word, value) = (self.number(at, 8), at + u64::from(inside));
+                    if walker.at_lock(Guarded { lock: at, word, node, value }) == AtLock::Enter {
+                        stack.push(self.frame(node, value, 1, None));
                     }
                 }
                 Part::Box { node, null } => {
@@ -377,13 +370,6 @@ impl Walker for List {
 }
 
 impl Tree<'_> {
-    /// The parts of a value that safe code of this process made and has alone; all are PRIVATE.
-    pub fn own_parts(&self) -> Result<Vec<u64>, Fault> {
-        let mut parts = Vec::new();
-        self.walk(&mut Hanging { state: State::Private, parts: &mut parts })?;
-        Ok(parts)
-    }
-
     /// The parts of a published object, some of which may not be marked yet, in order; of a damaged one
     /// those that a walk comes to.
     fn parts(&self) -> Vec<u64> {
@@ -418,8 +404,8 @@ pub struct View<'a> {
 struct CheckedList<'a> {
     names: &'a Names<'a>,
     parts: Vec<u64>,
-    locks: RefCell<Vec<u64>>,
-    has_more: Cell<bool>,
+    locks: Vec<u64>,
+    has_more: bool,
     view: View<'a>,
     /// Pins of the parts that the walk is in, where a lock lets others give parts back meanwhile.
     pins: Option<Vec<HazardIndex>>,
@@ -442,13 +428,13 @@ impl Walker for CheckedList<'_> {
         self.pins.as_mut().and_then(Vec::pop).into_iter().for_each(|pin| self.names.unpin(pin));
         Ok(())
     }
-    fn at_lock(&self, at: u64, word: u64) -> AtLock {
-        self.locks.borrow_mut().push(at);
-        let who = Who::in_word(word);
+    fn at_lock(&mut self, it: Guarded) -> AtLock {
+        self.locks.push(it.lock);
+        let who = Who::in_word(it.word);
         if who == Who::NOBODY || !(self.view.is_alive)(who) {
             return AtLock::Enter;
         }
-        self.has_more.set(true);
+        self.has_more = true;
         AtLock::Skip
     }
     fn resumes(&self) -> bool {
@@ -506,24 +492,22 @@ impl<'a> Names<'a> {
             return Ok(Checked { parts, locks, whole, has_more: false });
         };
         tree.changes = Some(view.changes);
-        let has_more = Cell::new(false);
         let pins = tree.map.has_locks().then(Vec::new);
-        let (parts, locks) = (Vec::new(), RefCell::new(Vec::new()));
-        let mut list = CheckedList { names: self, parts, locks, has_more, view, pins };
+        let (parts, locks) = (Vec::new(), Vec::new());
+        let mut list = CheckedList { names: self, parts, locks, has_more: false, view, pins };
         let walked = tree.walk(&mut list);
         list.pins.into_iter().flatten().for_each(|pin| self.unpin(pin));
         let whole = match walked {
             Ok(()) => Ok(()),
             Err(Fault::Moved) => {
-                list.has_more.set(true);
+                list.has_more = true;
                 Ok(())
             }
             Err(Fault::Foreign) => Err("a block is of another segment"),
-            Err(Fault::Guarded) => Err("a lock guards what it cannot"),
             Err(Fault::Damaged(what)) => Err(what),
         };
-        let (parts, locks) = (list.parts, list.locks.into_inner());
-        Ok(Checked { parts, locks, whole, has_more: list.has_more.get() })
+        let CheckedList { parts, locks, has_more, .. } = list;
+        Ok(Checked { parts, locks, whole, has_more })
     }
 
     pub(super) fn pinned(&self, offset: u64) -> Result<HazardIndex, Refused> {
@@ -583,7 +567,7 @@ mod tests {
         fn enter(&mut self, _: Limb) -> Result<(), Fault> {
             Ok(())
         }
-        fn at_lock(&self, _: u64, _: u64) -> AtLock {
+        fn at_lock(&mut self, _: Guarded) -> AtLock {
             AtLock::Enter
         }
     }

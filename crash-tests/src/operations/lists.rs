@@ -1,7 +1,7 @@
 //! Lists behind locks: changed in each way that there is.
 
 use super::shelf::{self, Counts, EMPTY, FULL, In, changes_list, set, shelf, text};
-use super::{Held, Operation, Things};
+use super::{Held, NOTHING, Operation, Things};
 use crate::stage::Stage;
 use anyhow::Result;
 use sharena::collections::VecMut;
@@ -31,7 +31,43 @@ fn set_up_full<'s>(stage: &'s Stage<'_>) -> Result<Held<'s>> {
     shelf::set_up(stage, of(FULL as u64))
 }
 
+const ALL: Counts = Counts { list: 3, tree: 3, table: 3 };
+
+fn know<'s>(stage: &'s Stage<'_>) -> Result<Held<'s>> {
+    shelf::know(stage.segment())?;
+    Ok(Held::new())
+}
+
+fn set_up_open<'s>(stage: &'s Stage<'_>) -> Result<Held<'s>> {
+    shelf::set_up_open(stage, of(FULL as u64))
+}
+
 pub const OPERATIONS: &[Operation] = &[
+    Operation::new("construct-guarded", |_, victim| shelf::constructs(victim, ALL))
+        .set_up(know)
+        .turns(NOTHING, set(ALL))
+        .of_collections()
+        .of_steps(40),
+    Operation::new("construct-guarded-open", |_, victim| shelf::constructs_open(victim, ALL))
+        .set_up(know)
+        .turns(NOTHING, set(ALL))
+        .of_collections()
+        .of_steps(40),
+    Operation::new("write-push", |_, victim| {
+        let new = text(victim.segment(), 9);
+        shelf::writes_list(victim, move |list| list.push(new))
+    })
+    .set_up(set_up_open)
+    .turns(listed(&[0, 1, 2, 3]), listed(&[0, 1, 2, 3, 9]))
+    .of_collections()
+    .of_steps(30),
+    Operation::new("write-remove", |_, victim| {
+        shelf::writes_list(victim, |list| forget(list.remove(0)))
+    })
+    .set_up(set_up_open)
+    .turns(listed(&[0, 1, 2, 3]), listed(&[1, 2, 3]))
+    .of_collections()
+    .of_steps(30),
     Operation::new("change-push", |_, victim| {
         let new = text(victim.segment(), 9);
         changes_list(victim, move |list| list.push(new))

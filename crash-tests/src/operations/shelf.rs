@@ -4,7 +4,7 @@ use super::{Act, Held, Things, enter, named, warm_up};
 use crate::stage::{Stage, Victim};
 use anyhow::{Context, Result, ensure};
 use sharena::collections::{BTreeMap, BTreeMapMut, HashMap, HashMapMut, String, Vec, VecMut};
-use sharena::lock::{Mut, Mutex, PoisonError};
+use sharena::lock::{Mut, Mutex, PoisonError, RwLock};
 use sharena::{Segment, Shareable};
 use std::mem::forget;
 
@@ -13,6 +13,12 @@ pub const MADE_SHELF: &str = "made-shelf";
 
 /// What such an object is.
 pub type Shelf = Mutex<Books>;
+
+/// The name of one that several may read at once.
+pub const MADE_OPEN_SHELF: &str = "made-open-shelf";
+
+/// What such an object is.
+pub type OpenShelf = RwLock<Books>;
 
 #[derive(Shareable)]
 pub struct Books {
@@ -90,10 +96,25 @@ impl Things {
     }
 }
 
-/// What is on the shelf, told by one number; each text in it is whole, and maps find what they have.
-pub fn digest_of(segment: &Segment, name: &str) -> Result<u64> {
-    let shelf = segment.find::<Shelf>(name)?.context("it was listed")?;
-    let books = shelf.lock().unwrap_or_else(PoisonError::into_inner);
+/// What is on the shelf, told by one number.
+pub fn digest_of(segment: &Segment) -> Result<u64> {
+    let shelf = segment.find::<Shelf>(MADE_SHELF)?.context("it was listed")?;
+    let digest = digest(&shelf.lock().unwrap_or_else(PoisonError::into_inner))?;
+    shelf.clear_poison();
+    Ok(digest)
+}
+
+/// The same, of the open one.
+pub fn digest_of_open(segment: &Segment) -> Result<u64> {
+    let shelf = segment.find::<OpenShelf>(MADE_OPEN_SHELF)?.context("it was listed")?;
+    let digest = digest(&shelf.read().unwrap_or_else(PoisonError::into_inner))?;
+    shelf.clear_poison();
+    ensure!(!shelf.is_poisoned(), "nobody is at it, and it cannot be cleared");
+    Ok(digest)
+}
+
+/// Each text in it is whole, and maps find what they have.
+fn digest(books: &Books) -> Result<u64> {
     let mut digest = 0u64;
     for (at, text) in books.list.iter().enumerate() {
         digest = digest.wrapping_add(mark(In::List, at as u64, number_of(text)?));
@@ -114,8 +135,6 @@ pub fn digest_of(segment: &Segment, name: &str) -> Result<u64> {
         (books.tree.iter().count(), books.table.len()) == lens,
         "a map says that it has another number of keys"
     );
-    drop(books);
-    shelf.clear_poison();
     Ok(digest)
 }
 
@@ -123,8 +142,7 @@ pub fn digest_of(segment: &Segment, name: &str) -> Result<u64> {
 pub const FULL: usize = 4;
 
 fn construct(segment: &Segment, counts: Counts) -> Result<()> {
-    let books = Books { list: Vec::new(), tree: BTreeMap::new(), table: HashMap::new() };
-    let shelf = segment.construct::<Shelf>(MADE_SHELF, Mutex::new(books))?;
+    let shelf = segment.construct::<Shelf>(MADE_SHELF, Mutex::new(books(segment, EMPTY)))?;
     let mut books = shelf.lock().unwrap_or_else(PoisonError::into_inner);
     let mut books = books.as_mut();
     if counts.list != 0 {
@@ -148,6 +166,9 @@ pub fn know(segment: &Segment) -> Result<()> {
     clear(&mut shelf.lock().unwrap_or_else(PoisonError::into_inner).as_mut());
     drop(shelf);
     ensure!(segment.destroy::<Shelf>(MADE_SHELF)?, "it was just constructed");
+    let empty = RwLock::new(books(segment, EMPTY));
+    drop(segment.construct::<OpenShelf>(MADE_OPEN_SHELF, empty)?);
+    ensure!(segment.destroy::<OpenShelf>(MADE_OPEN_SHELF)?, "it was just constructed");
     Ok(())
 }
 
@@ -155,6 +176,86 @@ fn clear(books: &mut Mut<'_, Books>) {
     books.part(|it| &it.list).clear();
     books.part(|it| &it.tree).clear();
     books.part(|it| &it.table).clear();
+}
+
+/// What stands on a shelf, made before that is published.
+fn books(segment: &Segment, counts: Counts) -> Books {
+    let mut books = Books { list: Vec::new(), tree: BTreeMap::new(), table: HashMap::new() };
+    if counts.list != 0 {
+        books.list = Vec::with_capacity_in(FULL, segment);
+        books.list.extend((0..counts.list).map(|i| text(segment, i)));
+    }
+    if counts.tree != 0 {
+        books.tree = BTreeMap::new_in(segment);
+        (0..counts.tree).for_each(|i| drop(books.tree.insert(i, text(segment, i))));
+    }
+    if counts.table != 0 {
+        books.table = HashMap::new_in(segment);
+        (0..counts.table).for_each(|i| drop(books.table.insert(i, text(segment, i))));
+    }
+    books
+}
+
+/// The victim constructs a shelf with books on it.
+pub fn constructs<'s>(victim: &'s Victim<'_>, counts: Counts) -> Act<'s> {
+    let segment = victim.segment();
+    warm_up(segment);
+    let books = books(segment, counts);
+    Box::new(move || {
+        forget(segment.construct::<Shelf>(MADE_SHELF, Mutex::new(books)).expect("there is room"));
+    })
+}
+
+/// The same, of an open one.
+pub fn constructs_open<'s>(victim: &'s Victim<'_>, counts: Counts) -> Act<'s> {
+    let segment = victim.segment();
+    warm_up(segment);
+    let books = books(segment, counts);
+    Box::new(move || {
+        let made = segment.construct::<OpenShelf>(MADE_OPEN_SHELF, RwLock::new(books));
+        forget(made.expect("there is room"));
+    })
+}
+
+/// A list on an open shelf.
+pub fn set_up_open<'s>(stage: &'s Stage<'_>, counts: Counts) -> Result<Held<'s>> {
+    let segment = stage.segment();
+    know(segment)?;
+    segment.construct::<OpenShelf>(MADE_OPEN_SHELF, RwLock::new(books(segment, counts)))?;
+    Ok(Held::new())
+}
+
+/// The victim changes the list on the open shelf, and gives the lock back.
+pub fn writes_list<'s>(
+    victim: &'s Victim<'_>,
+    change: impl FnOnce(&mut Mut<'_, Vec<String>>) + 's,
+) -> Act<'s> {
+    let segment = victim.segment();
+    warm_up(segment);
+    enter(segment);
+    drop(text(segment, 0));
+    let shelf = segment.find::<OpenShelf>(MADE_OPEN_SHELF).expect("whole").expect("it is there");
+    Box::new(move || {
+        let mut guard = shelf.write().expect("nobody died");
+        change(&mut guard.as_mut().part(|it| &it.list));
+        drop(guard);
+        forget(shelf);
+    })
+}
+
+/// The victim reads what is on the open shelf, if it is there.
+pub fn read<'s>(_: &'s Stage<'_>, victim: &'s Victim<'_>) -> Act<'s> {
+    let segment = victim.segment();
+    enter(segment);
+    let shelf = segment.find::<OpenShelf>(MADE_OPEN_SHELF).expect("whole");
+    Box::new(move || {
+        if let Some(shelf) = shelf {
+            let guard = shelf.read().unwrap_or_else(PoisonError::into_inner);
+            digest(&guard).expect("it is whole");
+            drop(guard);
+            forget(shelf);
+        }
+    })
 }
 
 pub fn set_up<'s>(stage: &'s Stage<'_>, counts: Counts) -> Result<Held<'s>> {
@@ -203,17 +304,19 @@ pub fn changes_table<'s>(
     changes(victim, |mut books| change(&mut books.part(|it| &it.table)))
 }
 
-/// The victim takes the lock from one who died with it, if one did, leaves nothing on the shelf, and gives
-/// it back.
+/// The victim takes the lock from one who died with it, if one did, leaves nothing on the shelf, if it is there,
+/// and gives it back.
 pub fn take<'s>(_: &'s Stage<'_>, victim: &'s Victim<'_>) -> Act<'s> {
     let segment = victim.segment();
     enter(segment);
-    let shelf = segment.find::<Shelf>(MADE_SHELF).expect("whole").expect("it is there");
+    let shelf = segment.find::<Shelf>(MADE_SHELF).expect("whole");
     Box::new(move || {
-        let mut guard = shelf.lock().unwrap_or_else(PoisonError::into_inner);
-        clear(&mut guard.as_mut());
-        drop(guard);
-        forget(shelf);
+        if let Some(shelf) = shelf {
+            let mut guard = shelf.lock().unwrap_or_else(PoisonError::into_inner);
+            clear(&mut guard.as_mut());
+            drop(guard);
+            forget(shelf);
+        }
     })
 }
 

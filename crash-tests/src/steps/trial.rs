@@ -46,7 +46,7 @@ impl fmt::Display for Place {
 }
 
 /// Operations in which one died whom the victim recovers, and every how many-th step of them.
-const RECOVERED: [(&str, u64); 29] = [
+const RECOVERED: [(&str, u64); 31] = [
     ("construct-new", 1),
     ("construct-known-name", 1),
     ("construct-run", 3),
@@ -76,15 +76,20 @@ const RECOVERED: [(&str, u64); 29] = [
     ("change-tree-insert-splits", 3),
     ("change-tree-pop-merges", 5),
     ("change-table-insert-grows", 5),
+    ("construct-guarded", 2),
+    ("write-push", 3),
 ];
 
 /// Operations in which one died, and how many of its steps are between two of its deaths that are tried,
 /// while it had a lock, a job, or the end of a ring, that the victim then takes from it.
-const TAKEN: [(&str, u64); 8] = [
+const TAKEN: [(&str, u64); 11] = [
     ("change-push-grows", 3),
     ("change-set", 1),
     ("change-tree-insert-splits", 4),
     ("change-tree-pop-merges", 6),
+    ("construct-guarded", 2),
+    ("construct-guarded-open", 3),
+    ("write-push", 2),
     ("queue-push", 1),
     ("queue-job-back", 1),
     ("ring-push", 1),
@@ -127,6 +132,10 @@ pub fn all() -> impl Iterator<Item = Trial> {
             name: format!("take-after-{name}"),
             // Whether what the first one did was done is told by what is left, if it is.
             operation: match name.split_once('-').map_or(name, |(of, _)| of) {
+                // What it reads it leaves.
+                _ if name.ends_with("-open") || name.starts_with("write-") => {
+                    Operation { prepare: shelf::read, least: 3, ..alone }
+                }
                 "queue" => {
                     Operation { prepare: queues::take, after: queues::TAKEN, least: 9, ..alone }
                 }
