@@ -34,6 +34,7 @@ use crate::recovery::{self, Recovered};
 use crate::sync::{AcqRel, Acquire, AtomicU64, Relaxed, Release, SeqCst, death, fence, futex};
 use crate::trace;
 use crate::trace::change::{self, Draft};
+use crate::trace::fresh::{self, Own};
 use crate::trace::map::{Item, Map, Node, Part};
 use crate::word::{Tag, Word};
 use core::mem::offset_of;
@@ -369,6 +370,8 @@ pub struct Guarded(u64);
 
 /// The fingerprint of objects on which a block hangs.
 const TREE: u64 = 7;
+/// That of such on which one hangs behind a lock.
+const GUARD: u64 = 10;
 /// The segment's tag, in the words that name blocks.
 const TAG: u64 = 1;
 
@@ -377,6 +380,30 @@ const TAG: u64 = 1;
 pub struct Tree {
     object: u64,
     part: u64,
+}
+
+/// From the block of an object to its value.
+const VALUE: u64 = ObjectHeader::value_at(align_of::<u64>()) as u64;
+
+/// The map of a word that leads to a block.
+fn tree_map() -> Map {
+    let node = |fingerprint, items| Node { fingerprint, size: 8, align: 8, items };
+    let hangs = vec![Item { at: 0, part: Part::Box { node: 1, null: true } }];
+    Map { nodes: vec![node(TREE, hangs), node(TREE + 1, Vec::new())], checks: Vec::new() }
+}
+
+/// The map of a lock, and a word behind it that leads to a block.
+fn guard_map() -> Map {
+    let node = |fingerprint, size, items| Node { fingerprint, size, align: 8, items };
+    const WORD: u32 = size_of::<AtomicU64>() as u32; // longer in models
+    let guards = vec![Item { at: 0, part: Part::Lock { node: 1, at: WORD } }];
+    let hangs = vec![Item { at: 0, part: Part::Box { node: 2, null: true } }];
+    let nodes = vec![
+        node(GUARD, 2 * WORD, guards),
+        node(GUARD + 1, WORD, hangs),
+        node(GUARD + 2, 8, Vec::new()),
+    ];
+    Map { nodes, checks: Vec::new() }
 }
 
 impl Tree {
@@ -615,11 +642,17 @@ impl Worker {
 
     /// Publishes the map of objects on which a block hangs: by it anybody can let one fall.
     pub fn know_trees(&self) {
+        self.know(TREE, &tree_map());
+    }
+
+    /// The same, of objects on which a block hangs behind a lock.
+    pub fn know_guards(&self) {
+        self.know(GUARD, &guard_map());
+    }
+
+    fn know(&self, fingerprint: u64, map: &Map) {
         let arena = &self.world.arena;
-        let node = |fingerprint, items| Node { fingerprint, size: 8, align: 8, items };
-        let hangs = vec![Item { at: 0, part: Part::Box { node: 1, null: true } }];
-        let nodes = vec![node(TREE, hangs), node(TREE + 1, Vec::new())];
-        let words = Map { nodes, checks: Vec::new() }.words();
+        let words = map.words();
         let block = self.take(BLOCK).expect("room for it");
         ObjectHeader::write(arena, block, 1, Life::new(words.len() as u64, true));
         let first = ObjectHeader::value_at(align_of::<u32>());
@@ -627,7 +660,7 @@ impl Worker {
         let at = unsafe { arena.at(block).add(first).cast::<u32>() };
         // SAFETY: as above.
         unsafe { at.copy_from_nonoverlapping(words.as_ptr(), words.len()) };
-        let name = TREE.to_le_bytes();
+        let name = fingerprint.to_le_bytes();
         let key = Key::new(arena, Space::Maps, &name);
         self.names().construct(&key, block, &[]).unwrap_or_else(|refused| panic!("{refused:?}"));
     }
@@ -656,16 +689,62 @@ impl Worker {
     }
 
     fn write_tree(&self, life: Life) -> Tree {
+        self.write_value(life, TREE, |part| [part, 0])
+    }
+
+    /// An object of a fingerprint, and the words of its value, by that of the block that hangs on it.
+    fn write_value(&self, life: Life, fingerprint: u64, value: fn(u64) -> [u64; 2]) -> Tree {
         let arena = &self.world.arena;
         let [object, part] = [(); 2].map(|()| self.take(BLOCK).expect("room for both"));
-        ObjectHeader::write(arena, object, TREE, life);
+        ObjectHeader::write(arena, object, fingerprint, life);
         let tag = Tag::of_header(TAG).expect("a tag");
-        let first = ObjectHeader::value_at(align_of::<u64>());
-        // SAFETY: inside the block, which is this lane's alone.
-        let at = unsafe { arena.at(object).add(first).cast::<AtomicU64>() };
-        // SAFETY: as above.
-        unsafe { at.write(AtomicU64::new(Word::new(tag, part).bits())) };
+        let at = arena.at(object + VALUE).cast::<AtomicU64>();
+        for (i, word) in value(Word::new(tag, part).bits()).into_iter().enumerate() {
+            // SAFETY: inside the block, which is this lane's alone.
+            unsafe { at.add(i).write(AtomicU64::new(word)) };
+        }
         Tree { object, part }
+    }
+
+    /// An object on which a block hangs behind a lock, both PRIVATE.
+    pub fn guard(&self) -> Tree {
+        self.write_value(Life { has_parts: true, ..Life::new(1, true) }, GUARD, |part| [0, part])
+    }
+
+    /// Publishes it under a name, as `fellow`, which nobody else constructs.
+    pub fn construct_guard(&self, fellow: &Fellow, name: &str, guard: Tree) {
+        let arena = &self.world.arena;
+        let pin = self.pin(guard.object);
+        let map = guard_map();
+        let tree = trace::walk::Tree::of(arena, &map, guard.object).expect("it was just written");
+        let own = Own::of(&tree).expect("its part is private");
+        own.take(arena, fellow.me());
+        let made = self.names().construct(&self.key(name), guard.object, &own.parts);
+        made.unwrap_or_else(|refused| panic!("{name} was refused: {refused:?}"));
+        own.give(arena, fellow.me());
+        self.unpin(pin);
+    }
+
+    /// Takes the lock of a published one, as `fellow`, takes the block off it, if it is there, and gives the lock
+    /// back; whether it was.
+    pub fn take_off(&self, fellow: &Fellow, guard: Tree) -> bool {
+        let arena = &self.world.arena;
+        let [lock, hangs] =
+            [0, 1].map(|i| guard.object + VALUE + i * size_of::<AtomicU64>() as u64);
+        let [word, hangs_at] = [lock, hangs].map(|at| arena.word(at).expect("inside a block"));
+        let lock = RawMutex::of_word(word);
+        let taken = lock.lock(fellow, None).expect("it waits for ever");
+        assert!(!taken.died, "nobody was at it");
+        if lock.is_fresh() {
+            assert!(fresh::mark_value(arena, &tree_map(), lock, hangs, fellow), "it is whole");
+        }
+        let is_there = hangs_at.load(Relaxed) != 0;
+        if is_there {
+            hangs_at.store(0, Release);
+            assert!(self.free_if_part(guard.part), "a part is not marked");
+        }
+        lock.unlock(fellow.me(), false);
+        is_there
     }
 
     /// Lets it fall, if nobody does, or has; whether it fell by this.

@@ -25,7 +25,7 @@ use crate::heap::unit::State;
 use crate::heap::{Heap, Place, locate, state_of};
 use crate::lock::party::Party;
 use crate::lock::raw::RawMutex;
-use crate::lock::word::{FRESH, Who};
+use crate::lock::word::Who;
 use crate::names::entry::ObjectHeader;
 use crate::names::{Names, Refused};
 use crate::process::participant::Tenure;
@@ -146,11 +146,11 @@ impl<P: Party> Walker for Mark<'_, P> {
     }
 }
 
-/// Lists the fresh locks of a published object.
+/// Lists the locks of a published object.
 #[derive(Default)]
-struct Fresh(Vec<Guarded>);
+struct Guards(Vec<Guarded>);
 
-impl Walker for Fresh {
+impl Walker for Guards {
     fn accepts(&self, state: Option<State>, _: &Place) -> bool {
         matches!(state, Some(State::Private | State::Part))
     }
@@ -158,9 +158,7 @@ impl Walker for Fresh {
         Ok(())
     }
     fn at_lock(&mut self, guarded: Guarded) -> AtLock {
-        if guarded.word & FRESH != 0 {
-            self.0.push(guarded);
-        }
+        self.0.push(guarded);
         AtLock::Skip
     }
 }
@@ -176,12 +174,15 @@ pub fn mark_object(names: &Names<'_>, object: u64) -> Result<Remade, Refused> {
     let tree = map.as_ref().and_then(|map| Tree::of(arena, map, object));
     let me = tenure_of(arena, names.heap.lane.id()).map(Who::of);
     let (Some(tree), Some(me)) = (tree, me) else { return Ok(Remade::Nothing) };
-    let mut fresh = Fresh::default();
-    let _ = tree.walk(&mut fresh); // of a damaged object those that it comes to
+    let mut guards = Guards::default();
+    let _ = tree.walk(&mut guards); // of a damaged object those that it comes to
     let helper = Helper { arena, me };
     let mut done = Remade::Nothing;
-    for guarded in fresh.0 {
-        let Some(lock) = lock_at(arena, guarded.lock) else { continue };
+    for guarded in guards.0 {
+        // Not by the word that the walk saw: if it is fresh no more, what was marked must be seen by who sweeps.
+        let Some(lock) = lock_at(arena, guarded.lock).filter(|lock| lock.is_fresh()) else {
+            continue;
+        };
         if lock.try_lock(&helper).is_err() {
             // Who has it marks before all else.
             if lock.is_fresh() {

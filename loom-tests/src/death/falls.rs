@@ -1,7 +1,7 @@
 //! Death as an object is published, and the block that hangs on it, and as both fall: they are there, or come
 //! back, once.
 
-use super::{Holder, MORTAL, all_is_there, model, take_and_hold, three};
+use super::{Holder, MORTAL, WITNESS, all_is_there, inherit, model, take_and_hold, three};
 use crate::harness::{Cells, Death, Model, each_death};
 use crate::heap::hold;
 use loom::model::Builder;
@@ -17,6 +17,13 @@ pub fn models() -> Vec<Model> {
             2,
             3,
             publish,
+        ),
+        model(
+            "death/fresh",
+            "one dies as it publishes an object with a lock behind which a block hangs, beside one who takes the block off: who has the lock has a part, and the block is there or comes back, once",
+            3,
+            1,
+            fresh,
         ),
         model(
             "death/fall",
@@ -70,6 +77,44 @@ fn publish(builder: Builder) {
         heir.fall(tree.ruin());
         let taken = take_and_hold(&heir, &cells, BLOCK);
         all_is_there(&cells, BLOCK, &[&Holder(heir, taken)]);
+    });
+}
+
+fn fresh(builder: Builder) {
+    each_death(builder, |death: &Death| {
+        let (world, cells, [mortal, witness, heir]): (Rc<World>, Cells, _) = three(UNITS);
+        heir.found_names();
+        heir.know_guards();
+        let guard = mortal.guard();
+        let (its_world, its_death) = (world.clone(), death.clone());
+        let dies = world.fellow(MORTAL);
+        let publishes = spawn(move || {
+            its_death.of(MORTAL, &its_world, || mortal.construct_guard(&dies, "a", guard)).is_some()
+        });
+        let its_world = world.clone();
+        let takes = spawn(move || {
+            let found = witness.find("a");
+            let had = found.map(|found| {
+                let had = witness.take_off(&its_world.fellow(WITNESS), guard);
+                witness.unpin(found);
+                had
+            });
+            (witness, had)
+        });
+        let (through, (witness, had), ()) = inherit(&heir, publishes, takes, || ());
+        assert_ne!(had, Some(false), "nobody else takes it off");
+        let found = heir.find("a");
+        assert!(!through || found.is_some(), "it was published, and is not there");
+        assert!(had.is_none() || found.is_some(), "it was found, and is not there");
+        if let Some(found) = found {
+            let is_left = heir.take_off(&world.fellow(super::HEIR), guard);
+            assert_eq!(is_left, had.is_none(), "the block is there, and was taken off");
+            heir.unpin(found);
+            assert!(heir.destroy("a"));
+            heir.fall(guard.ruin());
+        }
+        let taken = take_and_hold(&heir, &cells, BLOCK);
+        all_is_there(&cells, BLOCK, &[&Holder(heir, taken), &Holder(witness, Vec::new())]);
     });
 }
 
