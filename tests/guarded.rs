@@ -234,6 +234,20 @@ fn who_has_never_looked_at_a_value_reads_it_twice_though_a_writer_waits() {
     assert_clean(&segment);
 }
 
+/// Who reads has the value as it is once more, though a death is not forgotten and a writer waits for it.
+fn reads_again(list: &RwLock<Texts>) {
+    thread::scope(|scope| {
+        let writes = scope.spawn(|| {
+            let wrote = list.try_write_for(Duration::from_secs(3));
+            assert!(matches!(wrote, Err(TryLockError::WouldBlock)), "somebody reads");
+        });
+        thread::sleep(Duration::from_millis(50));
+        let again = list.try_read_for(Duration::from_secs(1));
+        assert!(matches!(again, Err(TryLockError::Poisoned(_))), "it waits for the writer");
+        writes.join().unwrap();
+    });
+}
+
 #[test]
 fn what_a_dead_writer_had_begun_is_whole_for_who_reads_next() {
     const TEST: &str = "what_a_dead_writer_had_begun_is_whole_for_who_reads_next";
@@ -266,6 +280,9 @@ fn what_a_dead_writer_had_begun_is_whole_for_who_reads_next() {
         for pair in guard.windows(2) {
             let number = |text: &String| text.split_once(' ').unwrap().0.parse::<u64>().unwrap();
             assert_eq!(number(&pair[0]) + 1, number(&pair[1]), "in the order of the pushes");
+        }
+        if round == 0 {
+            reads_again(&list);
         }
         // Also with a guard, and while others read.
         list.clear_poison();
