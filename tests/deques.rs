@@ -868,6 +868,12 @@ fn who_opens_a_file_looks_at_the_numbers_of_a_ring() {
         assert_eq!(ask(), "invalid", "word {at}: {wrong:#x}");
         set(at, right);
     }
+    // 48 bytes: less room than any has.
+    let was = [(1, set(1, end)), (3, set(3, 2))];
+    assert_eq!(ask(), "invalid");
+    for (at, value) in was {
+        set(at, value);
+    }
     // No block, and nothing in it, wherever it says that nothing is.
     let was = [word & !0xfff_ffff_ffff, first, first, 0]
         .into_iter()

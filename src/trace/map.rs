@@ -24,6 +24,10 @@ use crate::shareable::Shareable;
 use core::any::TypeId;
 use std::collections::HashMap;
 
+/// Bytes of elements that the block of a ring has room for at least: so that elements that are no words, and
+/// of which at most half are written, leave whole words between the two ends of what is written.
+pub const LEAST_RING: u64 = 64;
+
 /// A part of a value; `at`: bytes from the value's start.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Part {

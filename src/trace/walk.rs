@@ -5,7 +5,7 @@
 //! there. Its stack is in process memory, however deep the tree is.
 
 use super::change::Hanging;
-use super::map::{Map, Part};
+use super::map::{LEAST_RING, Map, Part};
 use crate::arena::Arena;
 use crate::heap::unit::State;
 use crate::heap::{self, Place};
@@ -282,7 +282,9 @@ impl<'a> Tree<'a> {
                         }
                         continue;
                     }
-                    if !capacity.is_power_of_two() {
+                    // Whether it is too large its block says.
+                    let bytes = capacity.saturating_mul(size);
+                    if !capacity.is_power_of_two() || bytes < LEAST_RING {
                         return Err(Fault::Damaged("a deque has a room that is none"));
                     }
                     self.keep(walker, limb)?;

@@ -1,17 +1,17 @@
 //! Where the elements of a deque lie in its block.
 
 use crate::heap::error::AllocError;
+use crate::trace::map::LEAST_RING;
 use core::alloc::Layout;
 use core::ptr;
-
-/// Bytes of elements that a block has room for at least: so that elements that are no words, and of which at
-/// most half are written, leave whole words between the two ends of what is written.
-const LEAST: usize = 64;
 
 /// How many elements a block has room for in which `more` can be put beside `len`, and that block.
 pub fn room_for<T>(len: usize, more: usize) -> Result<(usize, Layout), AllocError> {
     let too_large = AllocError::TooLarge { asked: usize::MAX, capacity: 0 };
-    let wanted = len.checked_add(more).ok_or(too_large)?.max(LEAST.div_ceil(size_of::<T>().max(1)));
+    let wanted = len
+        .checked_add(more)
+        .ok_or(too_large)?
+        .max((LEAST_RING as usize).div_ceil(size_of::<T>().max(1)));
     // Where one is full, this is twice as much at least: pushing costs the same however many there are.
     let capacity = wanted.checked_next_power_of_two().ok_or(too_large)?;
     Ok((capacity, Layout::array::<T>(capacity).map_err(|_| too_large)?))
