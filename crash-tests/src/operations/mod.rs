@@ -1,6 +1,7 @@
 //! Every operation that a process can die in: what must be there before, what it does, and what may
 //! be there afterwards, whenever it died.
 
+mod deques;
 mod lists;
 mod maps;
 mod memory;
@@ -128,7 +129,7 @@ impl Operation {
 pub fn all() -> impl Iterator<Item = &'static Operation> {
     let with_parts = trees::OPERATIONS;
     let all = processes::OPERATIONS.iter().chain(memory::OPERATIONS);
-    let changes = lists::OPERATIONS.iter().chain(maps::OPERATIONS);
+    let changes = lists::OPERATIONS.iter().chain(deques::OPERATIONS).chain(maps::OPERATIONS);
     all.chain(objects::OPERATIONS).chain(with_parts).chain(changes).chain(queues::OPERATIONS)
 }
 

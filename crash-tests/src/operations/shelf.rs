@@ -1,9 +1,11 @@
-//! A shelf behind a lock: a list and two maps, of which the victim changes one.
+//! A shelf behind a lock: a list, two maps and two deques, of which the victim changes one.
 
 use super::{Act, Held, Things, enter, named, warm_up};
 use crate::stage::{Stage, Victim};
 use anyhow::{Context, Result, ensure};
-use sharena::collections::{BTreeMap, BTreeMapMut, HashMap, HashMapMut, String, Vec, VecMut};
+use sharena::collections::{
+    BTreeMap, BTreeMapMut, HashMap, HashMapMut, String, Vec, VecDeque, VecDequeMut, VecMut,
+};
 use sharena::lock::{Mut, Mutex, PoisonError};
 use sharena::{Segment, Shareable};
 use std::mem::forget;
@@ -19,17 +21,22 @@ pub struct Books {
     list: Vec<String>,
     tree: BTreeMap<u64, String>,
     table: HashMap<u64, String>,
+    deque: VecDeque<String>,
+    /// What changes at either end by one store.
+    numbers: VecDeque<u64>,
 }
 
-/// Texts in each: those of the maps have the numbers of their keys.
+/// Texts in each: those of the maps have the numbers of their keys; and numbers.
 #[derive(Clone, Copy)]
 pub struct Counts {
     pub list: u64,
     pub tree: u64,
     pub table: u64,
+    pub deque: u64,
+    pub numbers: u64,
 }
 
-pub const EMPTY: Counts = Counts { list: 0, tree: 0, table: 0 };
+pub const EMPTY: Counts = Counts { list: 0, tree: 0, table: 0, deque: 0, numbers: 0 };
 
 /// Where a text stands.
 #[derive(Clone, Copy)]
@@ -37,6 +44,8 @@ pub enum In {
     List,
     Tree,
     Table,
+    Deque,
+    Numbers,
 }
 
 pub fn text(segment: &Segment, number: u64) -> String {
@@ -75,7 +84,9 @@ pub const fn shelf(digest: u64) -> Things {
 pub const fn set(counts: Counts) -> Things {
     let list = marks(In::List, 0, counts.list);
     let maps = marks(In::Tree, 0, counts.tree).wrapping_add(marks(In::Table, 0, counts.table));
-    shelf(list.wrapping_add(maps))
+    let texts = marks(In::Deque, 0, counts.deque);
+    let deques = texts.wrapping_add(marks(In::Numbers, 0, counts.numbers));
+    shelf(list.wrapping_add(maps).wrapping_add(deques))
 }
 
 impl Things {
@@ -109,6 +120,12 @@ pub fn digest_of(segment: &Segment, name: &str) -> Result<u64> {
         ensure!(books.table.get(at) == Some(text), "key {at} of the table is not found");
         digest = digest.wrapping_add(mark(In::Table, *at, number_of(text)?));
     }
+    for (at, text) in books.deque.iter().enumerate() {
+        digest = digest.wrapping_add(mark(In::Deque, at as u64, number_of(text)?));
+    }
+    for (at, number) in books.numbers.iter().enumerate() {
+        digest = digest.wrapping_add(mark(In::Numbers, at as u64, *number));
+    }
     let lens = (books.tree.iter().len(), books.table.iter().count());
     ensure!(
         (books.tree.iter().count(), books.table.len()) == lens,
@@ -122,8 +139,34 @@ pub fn digest_of(segment: &Segment, name: &str) -> Result<u64> {
 /// Texts for which a list has room at first.
 pub const FULL: usize = 4;
 
+/// The same of a deque.
+pub const AROUND: usize = 8;
+/// Elements of a deque that lie at the end of its block; the others lie at its start.
+const AHEAD: u64 = 2;
+
+/// The first of so many numbers before the others, so that they come round the end of the block.
+fn fill<T: Shareable>(
+    mut deque: Mut<'_, VecDeque<T>>,
+    count: u64,
+    of: impl Fn(u64) -> T,
+) -> Result<()> {
+    if count != 0 {
+        deque.try_reserve(AROUND)?;
+        let ahead = AHEAD.min(count);
+        deque.extend((ahead..count).map(&of));
+        (0..ahead).rev().for_each(|i| deque.push_front(of(i)));
+    }
+    Ok(())
+}
+
 fn construct(segment: &Segment, counts: Counts) -> Result<()> {
-    let books = Books { list: Vec::new(), tree: BTreeMap::new(), table: HashMap::new() };
+    let books = Books {
+        list: Vec::new(),
+        tree: BTreeMap::new(),
+        table: HashMap::new(),
+        deque: VecDeque::new(),
+        numbers: VecDeque::new(),
+    };
     let shelf = segment.construct::<Shelf>(MADE_SHELF, Mutex::new(books))?;
     let mut books = shelf.lock().unwrap_or_else(PoisonError::into_inner);
     let mut books = books.as_mut();
@@ -138,12 +181,13 @@ fn construct(segment: &Segment, counts: Counts) -> Result<()> {
     for i in 0..counts.table {
         forget(books.part(|it| &it.table).insert(i, text(segment, i)));
     }
-    Ok(())
+    fill(books.part(|it| &it.deque), counts.deque, |i| text(segment, i))?;
+    fill(books.part(|it| &it.numbers), counts.numbers, |i| i)
 }
 
 /// Has the trace maps that changes need stand in the segment.
 pub fn know(segment: &Segment) -> Result<()> {
-    construct(segment, Counts { list: 1, tree: 1, table: 1 })?;
+    construct(segment, Counts { list: 1, tree: 1, table: 1, deque: 1, numbers: 1 })?;
     let shelf = segment.find::<Shelf>(MADE_SHELF)?.context("it was just constructed")?;
     clear(&mut shelf.lock().unwrap_or_else(PoisonError::into_inner).as_mut());
     drop(shelf);
@@ -155,6 +199,8 @@ fn clear(books: &mut Mut<'_, Books>) {
     books.part(|it| &it.list).clear();
     books.part(|it| &it.tree).clear();
     books.part(|it| &it.table).clear();
+    books.part(|it| &it.deque).clear();
+    books.part(|it| &it.numbers).clear();
 }
 
 pub fn set_up<'s>(stage: &'s Stage<'_>, counts: Counts) -> Result<Held<'s>> {
@@ -201,6 +247,22 @@ pub fn changes_table<'s>(
     change: impl FnOnce(&mut Mut<'_, HashMap<u64, String>>) + 's,
 ) -> Act<'s> {
     changes(victim, |mut books| change(&mut books.part(|it| &it.table)))
+}
+
+/// The same, of the deque of texts.
+pub fn changes_deque<'s>(
+    victim: &'s Victim<'_>,
+    change: impl FnOnce(&mut Mut<'_, VecDeque<String>>) + 's,
+) -> Act<'s> {
+    changes(victim, |mut books| change(&mut books.part(|it| &it.deque)))
+}
+
+/// The same, of the deque of numbers.
+pub fn changes_numbers<'s>(
+    victim: &'s Victim<'_>,
+    change: impl FnOnce(&mut Mut<'_, VecDeque<u64>>) + 's,
+) -> Act<'s> {
+    changes(victim, |mut books| change(&mut books.part(|it| &it.numbers)))
 }
 
 /// The victim takes the lock from one who died with it, if one did, leaves nothing on the shelf, and gives
