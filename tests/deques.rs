@@ -279,7 +279,7 @@ fn perform<T: Element>(segment: &Segment, ours: &mut VecDeque<T>, theirs: &mut S
         Act::Ends(seed) => {
             same_from_both_ends(ours.iter(), theirs.iter(), seed);
             same_from_both_ends(ours.iter_mut(), theirs.iter_mut(), seed.rotate_left(7));
-            assert_eq!(ours.iter().nth(seed % 9), theirs.iter().nth(seed % 9));
+            assert_eq!(ours.iter().nth(seed % 9), theirs.get(seed % 9));
             let indices = |sum: std::vec::Vec<T>, it: &T| {
                 let mut sum = sum;
                 sum.push(it.try_clone().unwrap());
@@ -512,9 +512,10 @@ fn deques_are_compared_hashed_and_shown_wherever_their_elements_lie() {
     assert_eq!((&one, hash(&one)), (&other, hash(&other)));
     use sharena::collections::HashKey;
     assert_eq!(one.hash_key(7), other.hash_key(7));
-    let numbers = [0, 1, 2, 3, 4, 5, 6, 7];
-    assert!(one == numbers && one == numbers[..] && one == &numbers[..]);
-    assert!(one == numbers.to_vec() && one == Std::from(numbers) && one != numbers[1..]);
+    let (numbers, std) = ([0, 1, 2, 3, 4, 5, 6, 7], Std::from([0, 1, 2, 3, 4, 5, 6, 7]));
+    let (slice, vec) = (&numbers[..], numbers.to_vec());
+    assert!(one == numbers && one == *slice && one == slice);
+    assert!(one == vec && one == std && one != numbers[1..]);
     assert_eq!(format!("{one:?}"), "[0, 1, 2, 3, 4, 5, 6, 7]");
     assert_eq!(one.cmp(&other), std::cmp::Ordering::Equal);
     one[7] = 9;
@@ -522,7 +523,7 @@ fn deques_are_compared_hashed_and_shown_wherever_their_elements_lie() {
     assert_ne!(hash(&one), hash(&other));
     assert!(one.contains(&9) && one.contains(&0) && !one.contains(&8));
     one.extend(&numbers[..2]);
-    assert_eq!((one[8], one.iter().clone().rev().next()), (0, Some(&1)));
+    assert_eq!((one[8], one.iter().clone().next_back()), (0, Some(&1)));
     drop(inside);
     for act in [
         (|it| it[10] += 1) as fn(&mut VecDeque<u32>),
