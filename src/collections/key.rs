@@ -106,6 +106,12 @@ impl<T: HashKey + Shareable> HashKey for super::Vec<T> {
     }
 }
 
+impl<T: HashKey + Shareable> HashKey for super::VecDeque<T> {
+    fn hash_key(&self, seed: u64) -> u64 {
+        self.iter().fold(fold(self.len() as u64, seed), |seed, element| element.hash_key(seed))
+    }
+}
+
 impl<T: HashKey + Shareable> HashKey for super::Box<T> {
     fn hash_key(&self, seed: u64) -> u64 {
         (**self).hash_key(seed)

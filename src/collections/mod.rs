@@ -1,4 +1,5 @@
-//! Collections whose memory is a segment's: `Vec`, `String`, `Box`, `HashMap`, `BTreeMap`, `BTreeSet`.
+//! Collections whose memory is a segment's: `Vec`, `VecDeque`, `String`, `Box`, `HashMap`, `BTreeMap`,
+//! `BTreeSet`.
 //!
 //! They have std's methods. What allocates has a second form, `try_…`, that returns an error instead of
 //! a panic; where there is no memory, either leaves all as it was.
@@ -24,11 +25,11 @@
 //! moves words between values without this crate's knowing, and could move a private block into an object.
 //!
 //! # Changing what is published
-//! The guard of a `Mutex`, or one that writes of an `RwLock`, changes the collection in it by the methods of [`VecMut`], [`StringMut`],
-//! [`HashMapMut`], [`BTreeMapMut`], [`BTreeSetMut`], which have std's names and must be in scope; what else lies in the value is
-//! [lent](crate::lock::Mut). **Each call is all or nothing**, whoever dies in it: what was there, or what
-//! should be, whole, and no block is lost. What locks in a value guard is published with it, however deep they
-//! lie; nobody gets behind one before that is done.
+//! The guard of a `Mutex`, or one that writes of an `RwLock`, changes the collection in it by the methods of
+//! [`VecMut`], [`VecDequeMut`], [`StringMut`], [`HashMapMut`], [`BTreeMapMut`], [`BTreeSetMut`], which have std's
+//! names and must be in scope; what else lies in the value is [lent](crate::lock::Mut). **Each call is all or
+//! nothing**, whoever dies in it: what was there, or what should be, whole, and no block is lost. What locks in a
+//! value guard is published with it, however deep they lie; nobody gets behind one before that is done.
 //!
 //! # Which segment
 //! A collection finds its segment by a tag in its word. One that is made without a segment (`new()`,
@@ -50,6 +51,7 @@
 
 mod boxed;
 mod btree;
+mod deque;
 mod key;
 mod map;
 mod pair;
@@ -63,6 +65,9 @@ pub use boxed::Box;
 pub use btree::{
     BTreeEntry, BTreeIntoIter, BTreeIter, BTreeIterMut, BTreeMap, BTreeMapMut, BTreeOccupiedEntry,
     BTreeSet, BTreeSetIntoIter, BTreeSetIter, BTreeSetMut, BTreeVacantEntry,
+};
+pub use deque::{
+    VecDeque, VecDequeDrain, VecDequeIntoIter, VecDequeIter, VecDequeIterMut, VecDequeMut,
 };
 pub use key::HashKey;
 pub use map::{Entry, HashMap, HashMapMut, OccupiedEntry, VacantEntry};

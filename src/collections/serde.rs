@@ -1,6 +1,6 @@
 //! `serde` for collections.
 
-use super::{BTreeMap, BTreeSet, Box, HashKey, HashMap, String, Vec};
+use super::{BTreeMap, BTreeSet, Box, HashKey, HashMap, String, Vec, VecDeque};
 use crate::heap::error::AllocError;
 use crate::shareable::Shareable;
 use core::fmt;
@@ -9,6 +9,12 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor}
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 impl<T: Shareable + Serialize> Serialize for Vec<T> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(self.iter())
+    }
+}
+
+impl<T: Shareable + Serialize> Serialize for VecDeque<T> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         to.collect_seq(self.iter())
     }
@@ -58,6 +64,13 @@ impl<T: Shareable> Gather<T> for Vec<T> {
     const WHAT: &'static str = "a sequence";
     fn add(&mut self, item: T) -> Result<(), AllocError> {
         self.try_push(item)
+    }
+}
+
+impl<T: Shareable> Gather<T> for VecDeque<T> {
+    const WHAT: &'static str = "a sequence";
+    fn add(&mut self, item: T) -> Result<(), AllocError> {
+        self.try_push_back(item)
     }
 }
 
@@ -148,6 +161,12 @@ impl<'de, T: Shareable + Deserialize<'de>> Deserialize<'de> for Box<T> {
 }
 
 impl<'de, T: Shareable + Deserialize<'de>> Deserialize<'de> for Vec<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_seq(Items(PhantomData))
+    }
+}
+
+impl<'de, T: Shareable + Deserialize<'de>> Deserialize<'de> for VecDeque<T> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         from.deserialize_seq(Items(PhantomData))
     }

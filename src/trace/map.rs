@@ -24,6 +24,10 @@ use crate::shareable::Shareable;
 use core::any::TypeId;
 use std::collections::HashMap;
 
+/// Bytes of elements that the block of a ring has room for at least: so that elements that are no words, and
+/// of which at most half are written, leave whole words between the two ends of what is written.
+pub const LEAST_RING: u64 = 64;
+
 /// A part of a value; `at`: bytes from the value's start.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Part {
@@ -50,6 +54,9 @@ pub enum Part {
     Table { node: u32 },
     /// The word of a [lock](crate::lock), and `at` bytes from there the value of a node that it guards.
     Lock { node: u32, at: u32 },
+    /// Word, two positions and capacity of a block with so many places for values of a node: there is one at
+    /// each position from the first to before the second, in the place of that number modulo the capacity.
+    Ring { node: u32 },
 }
 
 /// A part, and where it is.
@@ -184,6 +191,7 @@ impl Map {
                 Part::Lock { node, at } => {
                     size_of(*node).filter(|_| *at >= 8).map(|size| u64::from(*at) + size)
                 }
+                Part::Ring { node } => size_of(*node).map(|_| 32),
             };
             let Some(bytes) = bytes else { return false };
             let is_variant = matches!(part, Part::Variant { .. });
@@ -232,6 +240,7 @@ impl Item {
             Part::Buffer { node, text } => (8, node, u32::from(text), 0),
             Part::Table { node } => (9, node, 0, 0),
             Part::Lock { node, at } => (10, node, at, 0),
+            Part::Ring { node } => (11, node, 0, 0),
         };
         [kind, self.at, a, b, c]
     }
@@ -251,6 +260,7 @@ impl Item {
             8 => Part::Buffer { node: a, text: flag()? },
             9 => Part::Table { node: a },
             10 => Part::Lock { node: a, at: b },
+            11 => Part::Ring { node: a },
             _ => return None,
         };
         let item = Item { at, part };

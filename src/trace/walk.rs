@@ -4,7 +4,7 @@
 //! this segment, in a state that the caller names, large enough for what it should hold, or the walk ends
 //! there. Its stack is in process memory, however deep the tree is.
 
-use super::map::{Map, Part};
+use super::map::{LEAST_RING, Map, Part};
 use crate::arena::Arena;
 use crate::heap::unit::State;
 use crate::heap::{self, Place};
@@ -259,6 +259,37 @@ impl<'a> Tree<'a> {
                     frame.control = limb.word.offset()
                         + buckets * u64::from(self.map.nodes[node as usize].size);
                     stack.push(frame);
+                }
+                Part::Ring { node } => {
+                    let limb = Limb { word_at: at, word: Word::from_bits(self.number(at, 8)) };
+                    let (first, end) = (self.number(at + 8, 8), self.number(at + 16, 8));
+                    let (len, capacity) = (end.wrapping_sub(first), self.number(at + 24, 8));
+                    if len > capacity {
+                        return Err(Fault::Damaged("a deque is longer than its room"));
+                    }
+                    let size = u64::from(self.map.nodes[node as usize].size);
+                    if limb.word.offset() == 0 || size == 0 {
+                        let is_empty = size == 0 || capacity == 0 || walker.resumes();
+                        if limb.word.offset() != 0 || !is_empty {
+                            return Err(Fault::Damaged("a deque has room and no block"));
+                        }
+                        continue;
+                    }
+                    // Whether it is too large its block says.
+                    let bytes = capacity.saturating_mul(size);
+                    if !capacity.is_power_of_two() || bytes < LEAST_RING {
+                        return Err(Fault::Damaged("a deque has a room that is none"));
+                    }
+                    self.keep(walker, limb)?;
+                    self.check_block(tag, limb.word, node, (capacity, 0), walker)?;
+                    enter(walker, limb)?;
+                    // Up to the end of the block, then from its start; the part ends with both. Within a block
+                    // that was checked nothing overflows.
+                    let place = first & (capacity - 1);
+                    let ahead = len.min(capacity - place);
+                    let start = limb.word.offset();
+                    stack.push(self.frame(node, start, len - ahead, Some(limb)));
+                    stack.push(self.frame(node, start + place * size, ahead, None));
                 }
             }
         }

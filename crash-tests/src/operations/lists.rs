@@ -31,7 +31,7 @@ fn set_up_full<'s>(stage: &'s Stage<'_>) -> Result<Held<'s>> {
     shelf::set_up(stage, of(FULL as u64))
 }
 
-const ALL: Counts = Counts { list: 3, tree: 3, table: 3 };
+const ALL: Counts = Counts { list: 3, tree: 3, table: 3, deque: 5, numbers: 5 };
 
 fn know<'s>(stage: &'s Stage<'_>) -> Result<Held<'s>> {
     shelf::know(stage.segment())?;

@@ -1,6 +1,7 @@
 //! Every operation that a process can die in: what must be there before, what it does, and what may
 //! be there afterwards, whenever it died.
 
+mod deques;
 mod lists;
 mod maps;
 mod memory;
@@ -130,7 +131,7 @@ impl Operation {
 pub fn all() -> impl Iterator<Item = &'static Operation> {
     let with_parts = trees::OPERATIONS;
     let all = processes::OPERATIONS.iter().chain(memory::OPERATIONS);
-    let changes = lists::OPERATIONS.iter().chain(maps::OPERATIONS);
+    let changes = lists::OPERATIONS.iter().chain(deques::OPERATIONS).chain(maps::OPERATIONS);
     let messages = queues::OPERATIONS.iter().chain(rings::OPERATIONS);
     all.chain(objects::OPERATIONS).chain(with_parts).chain(changes).chain(messages)
 }

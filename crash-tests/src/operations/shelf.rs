@@ -1,9 +1,11 @@
-//! A shelf behind a lock: a list and two maps, of which the victim changes one.
+//! A shelf behind a lock: a list, two maps and two deques, of which the victim changes one.
 
 use super::{Act, Held, Things, enter, named, warm_up};
 use crate::stage::{Stage, Victim};
 use anyhow::{Context, Result, ensure};
-use sharena::collections::{BTreeMap, BTreeMapMut, HashMap, HashMapMut, String, Vec, VecMut};
+use sharena::collections::{
+    BTreeMap, BTreeMapMut, HashMap, HashMapMut, String, Vec, VecDeque, VecDequeMut, VecMut,
+};
 use sharena::lock::{Mut, Mutex, PoisonError, RwLock};
 use sharena::{Segment, Shareable};
 use std::mem::forget;
@@ -25,17 +27,22 @@ pub struct Books {
     list: Vec<String>,
     tree: BTreeMap<u64, String>,
     table: HashMap<u64, String>,
+    deque: VecDeque<String>,
+    /// What changes at either end by one store.
+    numbers: VecDeque<u64>,
 }
 
-/// Texts in each: those of the maps have the numbers of their keys.
+/// Texts in each: those of the maps have the numbers of their keys; and numbers.
 #[derive(Clone, Copy)]
 pub struct Counts {
     pub list: u64,
     pub tree: u64,
     pub table: u64,
+    pub deque: u64,
+    pub numbers: u64,
 }
 
-pub const EMPTY: Counts = Counts { list: 0, tree: 0, table: 0 };
+pub const EMPTY: Counts = Counts { list: 0, tree: 0, table: 0, deque: 0, numbers: 0 };
 
 /// Where a text stands.
 #[derive(Clone, Copy)]
@@ -43,6 +50,8 @@ pub enum In {
     List,
     Tree,
     Table,
+    Deque,
+    Numbers,
 }
 
 pub fn text(segment: &Segment, number: u64) -> String {
@@ -81,7 +90,9 @@ pub const fn shelf(digest: u64) -> Things {
 pub const fn set(counts: Counts) -> Things {
     let list = marks(In::List, 0, counts.list);
     let maps = marks(In::Tree, 0, counts.tree).wrapping_add(marks(In::Table, 0, counts.table));
-    shelf(list.wrapping_add(maps))
+    let texts = marks(In::Deque, 0, counts.deque);
+    let deques = texts.wrapping_add(marks(In::Numbers, 0, counts.numbers));
+    shelf(list.wrapping_add(maps).wrapping_add(deques))
 }
 
 impl Things {
@@ -130,6 +141,12 @@ fn digest(books: &Books) -> Result<u64> {
         ensure!(books.table.get(at) == Some(text), "key {at} of the table is not found");
         digest = digest.wrapping_add(mark(In::Table, *at, number_of(text)?));
     }
+    for (at, text) in books.deque.iter().enumerate() {
+        digest = digest.wrapping_add(mark(In::Deque, at as u64, number_of(text)?));
+    }
+    for (at, number) in books.numbers.iter().enumerate() {
+        digest = digest.wrapping_add(mark(In::Numbers, at as u64, *number));
+    }
     let lens = (books.tree.iter().len(), books.table.iter().count());
     ensure!(
         (books.tree.iter().count(), books.table.len()) == lens,
@@ -140,6 +157,26 @@ fn digest(books: &Books) -> Result<u64> {
 
 /// Texts for which a list has room at first.
 pub const FULL: usize = 4;
+
+/// The same of a deque.
+pub const AROUND: usize = 8;
+/// Elements of a deque that lie at the end of its block; the others lie at its start.
+const AHEAD: u64 = 2;
+
+/// The first of so many numbers before the others, so that they come round the end of the block.
+fn fill<T: Shareable>(
+    mut deque: Mut<'_, VecDeque<T>>,
+    count: u64,
+    of: impl Fn(u64) -> T,
+) -> Result<()> {
+    if count != 0 {
+        deque.try_reserve(AROUND)?;
+        let ahead = AHEAD.min(count);
+        deque.extend((ahead..count).map(&of));
+        (0..ahead).rev().for_each(|i| deque.push_front(of(i)));
+    }
+    Ok(())
+}
 
 fn construct(segment: &Segment, counts: Counts) -> Result<()> {
     let shelf = segment.construct::<Shelf>(MADE_SHELF, Mutex::new(books(segment, EMPTY)))?;
@@ -156,12 +193,13 @@ fn construct(segment: &Segment, counts: Counts) -> Result<()> {
     for i in 0..counts.table {
         forget(books.part(|it| &it.table).insert(i, text(segment, i)));
     }
-    Ok(())
+    fill(books.part(|it| &it.deque), counts.deque, |i| text(segment, i))?;
+    fill(books.part(|it| &it.numbers), counts.numbers, |i| i)
 }
 
 /// Has the trace maps that changes need stand in the segment.
 pub fn know(segment: &Segment) -> Result<()> {
-    construct(segment, Counts { list: 1, tree: 1, table: 1 })?;
+    construct(segment, Counts { list: 1, tree: 1, table: 1, deque: 1, numbers: 1 })?;
     let shelf = segment.find::<Shelf>(MADE_SHELF)?.context("it was just constructed")?;
     clear(&mut shelf.lock().unwrap_or_else(PoisonError::into_inner).as_mut());
     drop(shelf);
@@ -176,14 +214,30 @@ fn clear(books: &mut Mut<'_, Books>) {
     books.part(|it| &it.list).clear();
     books.part(|it| &it.tree).clear();
     books.part(|it| &it.table).clear();
+    books.part(|it| &it.deque).clear();
+    books.part(|it| &it.numbers).clear();
 }
 
 /// What stands on a shelf, made before that is published.
 fn books(segment: &Segment, counts: Counts) -> Books {
-    let mut books = Books { list: Vec::new(), tree: BTreeMap::new(), table: HashMap::new() };
+    let mut books = Books {
+        list: Vec::new(),
+        tree: BTreeMap::new(),
+        table: HashMap::new(),
+        deque: VecDeque::new(),
+        numbers: VecDeque::new(),
+    };
     if counts.list != 0 {
         books.list = Vec::with_capacity_in(FULL, segment);
         books.list.extend((0..counts.list).map(|i| text(segment, i)));
+    }
+    if counts.deque != 0 {
+        books.deque = VecDeque::new_in(segment);
+        books.deque.extend((0..counts.deque).map(|i| text(segment, i)));
+    }
+    if counts.numbers != 0 {
+        books.numbers = VecDeque::new_in(segment);
+        books.numbers.extend(0..counts.numbers);
     }
     if counts.tree != 0 {
         books.tree = BTreeMap::new_in(segment);
@@ -302,6 +356,22 @@ pub fn changes_table<'s>(
     change: impl FnOnce(&mut Mut<'_, HashMap<u64, String>>) + 's,
 ) -> Act<'s> {
     changes(victim, |mut books| change(&mut books.part(|it| &it.table)))
+}
+
+/// The same, of the deque of texts.
+pub fn changes_deque<'s>(
+    victim: &'s Victim<'_>,
+    change: impl FnOnce(&mut Mut<'_, VecDeque<String>>) + 's,
+) -> Act<'s> {
+    changes(victim, |mut books| change(&mut books.part(|it| &it.deque)))
+}
+
+/// The same, of the deque of numbers.
+pub fn changes_numbers<'s>(
+    victim: &'s Victim<'_>,
+    change: impl FnOnce(&mut Mut<'_, VecDeque<u64>>) + 's,
+) -> Act<'s> {
+    changes(victim, |mut books| change(&mut books.part(|it| &it.numbers)))
 }
 
 /// The victim takes the lock from one who died with it, if one did, leaves nothing on the shelf, if it is there,
