@@ -709,8 +709,11 @@ fn what_belongs_to_another_segment_or_none_says_so() {
     assert!(numbers.iter().copied().eq(1..100));
     let mut full = VecDeque::new_in(&segment);
     full.push_back(1u64);
-    let refused = segment.construct("v", Mutex::new(full)).map(drop).unwrap_err();
-    assert!(matches!(refused, ObjectError::Guarded { .. }), "{refused}");
+    let made = segment.construct("v", Mutex::new(full)).unwrap();
+    made.lock().unwrap().push_front(0);
+    assert_eq!(*made.lock().unwrap(), [0, 1]);
+    drop(made);
+    assert!(segment.destroy::<Mutex<VecDeque<u64>>>("v").unwrap());
     let shared = segment.construct("d", Mutex::new(VecDeque::<String>::new())).unwrap();
     let mut shared = shared.lock().unwrap();
     shared.push_back(String::from_in("a text of this segment", &segment));
