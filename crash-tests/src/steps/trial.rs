@@ -76,8 +76,8 @@ const RECOVERED: [(&str, u64); 31] = [
     ("change-tree-insert-splits", 3),
     ("change-tree-pop-merges", 5),
     ("change-table-insert-grows", 5),
-    ("construct-guarded", 2),
-    ("write-push", 3),
+    ("construct-guarded", 7),
+    ("write-push", 9),
 ];
 
 /// Operations in which one died, and how many of its steps are between two of its deaths that are tried,
