@@ -71,11 +71,11 @@ fn session(args: &WorkerArgs, main: Post, random: &mut fastrand::Rng) -> Result<
             let random = random.fork();
             threads.push(start(scope, post, segment, &pool, random, args.plant, end));
         }
-        let load = Load::new(main, &segments[0], &pool, random.fork(), args.plant)?;
-        load.run(|| Instant::now() >= end || main.board.is_finishing())?;
-        // Waiting for a thread is no operation: a pause may come meanwhile.
+        let mut ended = Load::new(main, &segments[0], &pool, random.fork(), args.plant)
+            .and_then(|load| load.run(|| Instant::now() >= end || main.board.is_finishing()));
+        // Waiting for a thread is no operation, also if something is wrong: a pause may come meanwhile, in which
+        // they rest, and which would wait for us.
         place.set_activity(Activity::Off);
-        let mut ended = Ok(());
         for (post, thread) in threads {
             let done = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             post.place().set_activity(Activity::Off);
