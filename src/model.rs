@@ -22,7 +22,8 @@ use crate::heap::{Heap, PlaceKind, locate};
 use crate::index_set::{IndexSet, Level};
 use crate::layout::{FANOUT, Header, Layout, MAX_PARTICIPANTS, SetId};
 use crate::lock::party::Party;
-use crate::lock::raw::RawMutex;
+use crate::lock::raw::{Held, RawMutex, Taken as Took};
+use crate::lock::raw_rwlock::{Mended, RawRwLock};
 use crate::lock::read_slot::ReadSlot;
 use crate::mapping::Mapping;
 use crate::names::entry::{Key, Life, ObjectHeader, Space, Value};
@@ -589,6 +590,12 @@ impl Worker {
     /// What they were.
     pub fn change(&self, fellow: &Fellow, it: Guarded, more: u64, new: Option<u64>) -> [u64; 2] {
         let words = self.look(fellow, it);
+        self.add(it, words, more, new);
+        self.let_go(fellow, it);
+        words
+    }
+
+    fn add(&self, it: Guarded, words: [u64; 2], more: u64, new: Option<u64>) {
         let mut draft = Draft::default();
         for (i, word) in words.iter().enumerate() {
             draft.write(it.0 + (2 + i as u64) * size_of::<AtomicU64>() as u64, [word + more]);
@@ -596,23 +603,56 @@ impl Worker {
         draft.new.extend(new);
         let block = self.take(draft.bytes()).expect("room for it");
         self.names().change(it.0, &draft, block, None).expect("pins to spare");
-        self.let_go(fellow, it);
-        words
     }
 
     /// Takes the lock, and looks at the two words.
     pub fn look(&self, fellow: &Fellow, it: Guarded) -> [u64; 2] {
-        let arena = &self.world.arena;
-        let lock = RawMutex::of_word(arena.word(it.0).expect("inside a block"));
+        let lock = RawMutex::of_word(self.world.arena.word(it.0).expect("inside a block"));
         let taken = lock.lock(fellow, None).expect("it waits for ever");
+        self.mend(fellow, it, taken);
+        self.both(it)
+    }
+
+    /// What a dead owner of the lock had begun, by who has it now.
+    fn mend(&self, fellow: &Fellow, it: Guarded, taken: Took) {
         if taken.died {
-            assert!(
-                change::make_all_again(arena, fellow, it.0, None) == Ok(true),
-                "nothing is damaged"
-            );
+            let made = change::make_all_again(&self.world.arena, fellow, it.0, None);
+            assert!(made == Ok(true), "nothing is damaged");
         }
+    }
+
+    fn both(&self, it: Guarded) -> [u64; 2] {
         let words = self.world.words(it.0);
         [words[2], words[3]]
+    }
+
+    /// The lock, as one that several may read: what lies beside its word is its gate.
+    fn open_lock(&self, it: Guarded) -> &RawRwLock {
+        // SAFETY: two atomics of the block, in the order of its fields, which stay as long as the world does.
+        unsafe { &*self.world.arena.at(it.0).cast() }
+    }
+
+    /// The same as [`change`](Self::change), of one that several may read.
+    pub fn write_change(&self, fellow: &Fellow, it: Guarded, more: u64, new: Option<u64>) {
+        let lock = self.open_lock(it);
+        let taken = lock.write(fellow, None).expect("it waits for ever");
+        self.mend(fellow, it, taken);
+        self.add(it, self.both(it), more, new);
+        lock.unlock_write(fellow.me(), false);
+    }
+
+    /// Reads the two words, and once more before it leaves.
+    pub fn read_twice(&self, fellow: &Fellow, it: Guarded) -> [[u64; 2]; 2] {
+        let lock = self.open_lock(it);
+        let mend = |taken| {
+            self.mend(fellow, it, taken);
+            Ok(())
+        };
+        let mended = lock.read_whole(fellow, Some(None), || true, mend);
+        let Mended { hold, .. } = mended.unwrap_or_else(|Held| panic!("it waits for ever"));
+        let read = [self.both(it), self.both(it)];
+        lock.unlock_read(fellow, hold);
+        read
     }
 
     /// Gives the lock back.

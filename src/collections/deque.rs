@@ -17,14 +17,14 @@ mod ring;
 pub use iter::{VecDequeDrain, VecDequeIntoIter, VecDequeIter, VecDequeIterMut};
 pub use lent::VecDequeMut;
 
-use super::{TryClone, or_panic, raw};
+use super::{TryClone, bounds_of, or_panic, raw};
 use crate::heap::error::AllocError;
 use crate::segment::Segment;
 use crate::shareable::{LayoutHash, Shareable};
 use crate::trace::map::{Part, Tracer};
 use crate::word::{Tag, Word};
 use core::marker::PhantomData;
-use core::ops::{Bound, Index, IndexMut, RangeBounds};
+use core::ops::{Index, IndexMut, RangeBounds};
 use core::ptr::{self, NonNull};
 use core::{cmp, fmt, hash, mem, slice};
 use iter::Gap;
@@ -519,18 +519,7 @@ impl<T: Shareable> VecDeque<T> {
     /// If the range does not lie within the elements.
     #[track_caller]
     pub fn drain(&mut self, range: impl RangeBounds<usize>) -> VecDequeDrain<'_, T> {
-        let len = self.len();
-        let from = match range.start_bound() {
-            Bound::Included(from) => *from,
-            Bound::Excluded(before) => before + 1,
-            Bound::Unbounded => 0,
-        };
-        let to = match range.end_bound() {
-            Bound::Included(last) => last + 1,
-            Bound::Excluded(to) => *to,
-            Bound::Unbounded => len,
-        };
-        assert!(from <= to && to <= len, "range {from}..{to} of {len} elements");
+        let (from, to) = bounds_of(range, self.len());
         let (from, to) = (self.first.wrapping_add(from), self.first.wrapping_add(to));
         VecDequeDrain::of(Gap::of(self, from, to))
     }

@@ -75,6 +75,7 @@ pub use string::{String, StringMut};
 pub use vec::{Drain, IntoIter, Vec, VecMut};
 
 use crate::heap::error::AllocError;
+use core::ops::{Bound, RangeBounds};
 
 /// A copy, or an error where there is no memory for it.
 pub trait TryClone: Sized {
@@ -122,6 +123,23 @@ macro_rules! tuples {
 }
 
 tuples! { A 0; A 0 B 1; A 0 B 1 C 2; A 0 B 1 C 2 D 3; }
+
+/// A range of indices of `len` elements: from the one, to before the other.
+#[track_caller]
+fn bounds_of(range: impl RangeBounds<usize>, len: usize) -> (usize, usize) {
+    let from = match range.start_bound() {
+        Bound::Included(from) => *from,
+        Bound::Excluded(before) => before + 1,
+        Bound::Unbounded => 0,
+    };
+    let to = match range.end_bound() {
+        Bound::Included(last) => last + 1,
+        Bound::Excluded(to) => *to,
+        Bound::Unbounded => len,
+    };
+    assert!(from <= to && to <= len, "range {from}..{to} of {len} elements");
+    (from, to)
+}
 
 /// The form of an operation that panics: as std's collections do where there is no memory.
 #[cold]

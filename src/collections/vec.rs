@@ -4,7 +4,7 @@ pub(super) mod lent;
 
 pub use lent::VecMut;
 
-use super::{TryClone, or_panic, raw};
+use super::{TryClone, bounds_of, or_panic, raw};
 use crate::heap::error::AllocError;
 use crate::segment::Segment;
 use crate::shareable::{LayoutHash, Shareable};
@@ -13,7 +13,7 @@ use crate::word::{Tag, Word};
 use core::alloc::Layout;
 use core::marker::PhantomData;
 use core::mem;
-use core::ops::{Bound, Deref, DerefMut, RangeBounds};
+use core::ops::{Deref, DerefMut, RangeBounds};
 use core::ptr::{self, NonNull};
 use core::{cmp, fmt, hash, slice};
 
@@ -486,17 +486,7 @@ impl<T: Shareable> Vec<T> {
     /// If the range does not lie within the elements.
     #[track_caller]
     pub fn drain(&mut self, range: impl RangeBounds<usize>) -> Drain<'_, T> {
-        let from = match range.start_bound() {
-            Bound::Included(from) => *from,
-            Bound::Excluded(before) => before + 1,
-            Bound::Unbounded => 0,
-        };
-        let to = match range.end_bound() {
-            Bound::Included(last) => last + 1,
-            Bound::Excluded(to) => *to,
-            Bound::Unbounded => self.len,
-        };
-        assert!(from <= to && to <= self.len, "range {from}..{to} of {} elements", self.len);
+        let (from, to) = bounds_of(range, self.len);
         let whole = mem::replace(&mut self.len, from);
         Drain { next: from, end: to, tail: Tail { whole, next: to, of: self } }
     }

@@ -136,6 +136,16 @@ impl<G> From<PoisonError<G>> for TryLockError<G> {
     }
 }
 
+/// What a form says that waits as long as it takes.
+#[inline(always)]
+pub(super) fn for_ever<G>(taken: TryLockResult<G>) -> LockResult<G> {
+    match taken {
+        Ok(guard) => Ok(guard),
+        Err(TryLockError::Poisoned(error)) => Err(error),
+        Err(TryLockError::WouldBlock) => unreachable!("it waits for ever"),
+    }
+}
+
 impl<G> fmt::Display for TryLockError<G> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

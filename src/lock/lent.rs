@@ -6,7 +6,7 @@
 
 use super::error::{TryLockError, TryLockResult};
 use super::mutex::MutexGuard;
-use super::place::Place;
+use super::place::{Moored, Place};
 use super::raw::{Held, RawMutex};
 use super::rwlock::RwLockWriteGuard;
 use super::word::Who;
@@ -29,6 +29,7 @@ use crate::trace::walk::{Fault, Limb, Tree, Walker};
 use crate::word::Tag;
 use core::alloc::Layout;
 use core::any::TypeId;
+use core::cell::Cell;
 use core::fmt;
 use core::marker::PhantomData;
 use core::mem::{self, ManuallyDrop};
@@ -471,7 +472,7 @@ pub(super) fn enter<T: Shareable>(
             return Ok(false);
         }
     }
-    let is_known = is_known_in(attached, at);
+    let is_known = is_known_in(attached, lock, at);
     if (has_died || !is_known) && !change::make_all_again(arena, place, at, until)? {
         return Ok(false);
     }
@@ -487,21 +488,36 @@ pub(super) fn enter<T: Shareable>(
     Ok(is_whole)
 }
 
-/// Whether this process need not look at what the lock at `at` guards before it believes that.
-fn is_known_in(attached: &Attached, at: u64) -> bool {
-    attached.is_creator() || attached.whole.try_read().is_ok_and(|whole| whole.contains(&at))
+thread_local! {
+    /// Where the lock is of which this thread asked last, if what it guards is known.
+    static KNOWN: Cell<Option<Moored>> = const { Cell::new(None) };
+}
+
+/// Whether this process need not look at what a lock guards, the one at `at`, before it believes that.
+///
+/// A thread that takes one lock again and again asks nobody: readers of one process do not meet here.
+fn is_known_in(attached: &Attached, lock: &RawMutex, at: u64) -> bool {
+    if attached.is_creator() {
+        return true;
+    }
+    let here = Moored::of(lock);
+    if KNOWN.get() == Some(here) {
+        return true;
+    }
+    let is_known = attached.whole.try_read().is_ok_and(|whole| whole.contains(&at));
+    if is_known {
+        KNOWN.set(Some(here));
+    }
+    is_known
 }
 
 /// The same, wherever the lock is.
 #[inline]
 pub(super) fn is_known(place: &Place<'_>, lock: &RawMutex) -> bool {
     let Place::In(attached, _) = *place else { return true };
-    if attached.is_creator() {
-        return true;
-    }
     let at = attached.arena.offset_of(ptr::from_ref(lock).cast());
     let state = || locate(&attached.arena, at).and_then(|it| state_of(&attached.arena, &it));
-    is_known_in(attached, at) || state() == Some(State::Private)
+    is_known_in(attached, lock, at) || state() == Some(State::Private)
 }
 
 /// Forgets that a holder of a lock died or panicked; `take` takes the lock.

@@ -51,9 +51,11 @@
 //!   file may have been damaged) is not given out: see [`PoisonError::repair`].
 //!
 //! # Collections
-//! A `Mutex` or an `RwLock` may guard [collections](crate::collections#changing-what-is-published). There its guard has no
-//! `&mut`: each change goes by a method, and is all or nothing. So what a dead holder left is always a value,
-//! of which only what *several* changes were to make together may be missing.
+//! A `Mutex` or an `RwLock` may guard [collections](crate::collections#changing-what-is-published). There its
+//! guard has no `&mut`: each change goes by a method, and is all or nothing. So what a dead holder left is always
+//! a value, of which only what *several* changes were to make together may be missing. Who constructs the object
+//! holds its locks until all that they guard is published: who finds it in that moment waits for them, or is
+//! refused by the forms that only try.
 //!
 //! # What they do not do
 //!

@@ -1,6 +1,6 @@
 //! [`Mutex`]: mutual exclusion among processes, with the value inside.
 
-use crate::lock::error::{Cause, LockResult, PoisonError, TryLockError, TryLockResult};
+use crate::lock::error::{Cause, LockResult, PoisonError, TryLockError, TryLockResult, for_ever};
 use crate::lock::lent::{self, Mut, sealed::Lend};
 use crate::lock::party::Party;
 use crate::lock::place::Place;
@@ -96,7 +96,7 @@ impl<T: Shareable> Mutex<T> {
         let place = Place::of(self);
         let me = place.me_fast();
         if me != Who::NOBODY && self.raw.try_fast(me) {
-            return Self::for_ever(self.guard(place, me, Taken::CLEAN, None));
+            return for_ever(self.guard(place, me, Taken::CLEAN, None));
         }
         self.lock_slow(place)
     }
@@ -104,16 +104,7 @@ impl<T: Shareable> Mutex<T> {
     #[cold]
     fn lock_slow<'a>(&'a self, place: Place<'a>) -> LockResult<MutexGuard<'a, T>> {
         let taken = self.raw.lock(&place, None);
-        Self::for_ever(self.tried(place, taken, None))
-    }
-
-    #[inline(always)]
-    fn for_ever(taken: TryLockResult<MutexGuard<'_, T>>) -> LockResult<MutexGuard<'_, T>> {
-        match taken {
-            Ok(guard) => Ok(guard),
-            Err(TryLockError::Poisoned(error)) => Err(error),
-            Err(TryLockError::WouldBlock) => unreachable!("it waits for ever"),
-        }
+        for_ever(self.tried(place, taken, None))
     }
 
     /// Takes the lock if nobody has it, or who has it is dead.

@@ -102,6 +102,21 @@ fn attachment_at(address: usize) -> Option<*const Attached> {
     })
 }
 
+/// A place in a mapping, as a thread may remember it: when that has ended it is another.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Moored {
+    address: usize,
+    age: u64,
+}
+
+impl Moored {
+    /// Of what is borrowed.
+    pub fn of<T>(it: &T) -> Moored {
+        // Relaxed: a mapping that ended before this one began did so before we got the reference.
+        Moored { address: ptr::from_ref(it).addr(), age: AGE.load(Ordering::Relaxed) }
+    }
+}
+
 /// What a thread remembers.
 #[derive(Clone, Copy)]
 struct Last {

@@ -52,7 +52,7 @@ use crate::heap::unit::LaneId;
 use crate::lock::party::{Party, Patience, news_of};
 use crate::lock::raw::{Held, RawMutex, Taken};
 use crate::lock::read_slot::{READS, ReadSlot};
-use crate::lock::word::{DIED, FRESH, HUNGRY, UNTOUCHED, WAITERS, Who};
+use crate::lock::word::{HUNGRY, UNTOUCHED, WAITERS, Who};
 use crate::process::lane::{LaneOwner, LaneRecord};
 use crate::sync::futex::{self, Moment, Woken, low_half};
 use crate::sync::{AcqRel, Acquire, AtomicU64, Relaxed, Release, SeqCst, fence, fence_in_models};
@@ -114,28 +114,11 @@ enum NotIn {
     NoSlot,
 }
 
-/// What a reader does about a writer who died.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum AtDeath {
-    /// Frees the word, for all.
-    Bury,
-    /// Leaves it: the value may have to be mended first, by the owner of the word.
-    Stop,
-}
-
-/// Why a reader came back without being in.
-enum Stopped {
-    /// The time is over.
-    Held,
-    /// It needs the word.
-    AtWord,
-}
-
-/// What `mend` says, and how the lock was taken to read.
+/// How a lock was taken to read what may have had to be mended.
 pub struct Mended<M> {
     pub hold: Hold,
     pub taken: Taken,
-    /// `None`: nothing had to be mended.
+    /// What was said by who mended; `None`: nothing had to be.
     pub said: Option<M>,
 }
 
@@ -155,28 +138,35 @@ impl RawRwLock {
     pub fn read(&self, party: &impl Reader, until: Option<Moment>) -> Result<(Hold, Taken), Held> {
         match self.enter(party) {
             Ok((hold, word)) => Ok((hold, Taken::of(word))),
-            Err(_) => match self.read_slow(party, until, AtDeath::Bury) {
-                Ok((hold, word)) => Ok((hold, Taken::of(word))),
-                Err(Stopped::Held) => Err(Held),
-                Err(Stopped::AtWord) => Ok(self.alone(self.writer.lock(party, until)?)),
-            },
+            Err(_) => self.read_slow(party, until),
         }
     }
 
     /// The same if nobody writes.
     pub fn try_read(&self, party: &impl Reader) -> Result<(Hold, Taken), Held> {
-        match self.try_enter(party, AtDeath::Bury) {
-            Ok((hold, word)) => Ok((hold, Taken::of(word))),
-            Err(Stopped::Held) => Err(Held),
-            Err(Stopped::AtWord) => Ok(self.alone(self.writer.try_lock(party)?)),
+        loop {
+            match self.enter(party) {
+                Ok((hold, word)) => return Ok((hold, Taken::of(word))),
+                Err(NotIn::NoSlot) => return Ok(self.alone(self.writer.try_lock(party)?)),
+                Err(NotIn::Written) => {}
+            }
+            let word = self.writer.look();
+            let owner = Who::in_word(word);
+            if owner == Who::NOBODY {
+                continue; // by now
+            }
+            if owner == party.me() || !party.is_dead(owner, false) {
+                return Err(Held);
+            }
+            self.writer.bury(word);
         }
     }
 
-    /// Takes the lock to read what a dead writer may have left half changed, or this process has not looked at
-    /// yet: if so, `mend` is called by the owner of the word, before it goes on as a reader, with nobody in
-    /// between. `until`: `Some(None)`: as long as it takes; `None`: it only tries.
+    /// Takes the lock to read what a dead writer may have left half changed, or this process has not looked at yet:
+    /// then `mend` is called by the owner of the word, who goes on as a reader, with nobody in between. `until`:
+    /// `Some(None)`: as long as it takes; `None`: it only tries.
     ///
-    /// Whoever reads already, and does once more, has the value as it is.
+    /// Who reads already, and does once more, has the value as it is: since it came in nobody has written.
     #[inline(always)]
     pub fn read_whole<M>(
         &self,
@@ -185,29 +175,18 @@ impl RawRwLock {
         is_known: impl FnOnce() -> bool,
         mend: impl FnOnce(Taken) -> Result<M, Held>,
     ) -> Result<Mended<M>, Held> {
-        if let Ok((hold, word)) = self.enter(party) {
-            if word & (DIED | FRESH) == 0 && is_known() || self.reads_already(party, hold) {
-                return Ok(Mended { hold, taken: Taken::of(word), said: None });
-            }
-            self.unlock_read(party, hold);
-            return self.read_by_word(party, until, mend);
+        let (hold, taken) = match until {
+            Some(until) => self.read(party, until),
+            None => self.try_read(party),
+        }?;
+        let is_whole = !taken.died && !self.writer.is_fresh() && is_known();
+        if is_whole || self.reads_already(party, hold) {
+            return Ok(Mended { hold, taken, said: None });
         }
-        let entered = match until {
-            Some(until) => self.read_slow(party, until, AtDeath::Stop),
-            None => self.try_enter(party, AtDeath::Stop),
-        };
-        match entered {
-            Ok((hold, word)) if word & (DIED | FRESH) == 0 && is_known() => {
-                return Ok(Mended { hold, taken: Taken::of(word), said: None });
-            }
-            Ok((hold, _)) => self.unlock_read(party, hold),
-            Err(Stopped::Held) => return Err(Held),
-            Err(Stopped::AtWord) => {}
-        }
+        self.unlock_read(party, hold);
         self.read_by_word(party, until, mend)
     }
 
-    /// The same by the word, which nobody else has meanwhile.
     #[cold]
     fn read_by_word<M>(
         &self,
@@ -232,6 +211,7 @@ impl RawRwLock {
     }
 
     /// Whether who has just come in by `hold` read the lock before.
+    #[cold]
     fn reads_already(&self, party: &impl Reader, hold: Hold) -> bool {
         if matches!(hold, Hold::COUNTED | Hold::ALONE) {
             return false;
@@ -245,36 +225,8 @@ impl RawRwLock {
         })
     }
 
-    /// In, if nobody writes.
-    fn try_enter(&self, party: &impl Reader, at_death: AtDeath) -> Result<(Hold, u64), Stopped> {
-        loop {
-            match self.enter(party) {
-                Ok(entered) => return Ok(entered),
-                Err(NotIn::NoSlot) => return Err(Stopped::AtWord),
-                Err(NotIn::Written) => {}
-            }
-            let word = self.writer.look();
-            let owner = Who::in_word(word);
-            if owner == Who::NOBODY {
-                continue; // by now
-            }
-            if owner == party.me() || !party.is_dead(owner, false) {
-                return Err(Stopped::Held);
-            }
-            if at_death == AtDeath::Stop {
-                return Err(Stopped::AtWord);
-            }
-            self.writer.bury(word);
-        }
-    }
-
     #[cold]
-    fn read_slow(
-        &self,
-        party: &impl Reader,
-        until: Option<Moment>,
-        at_death: AtDeath,
-    ) -> Result<(Hold, u64), Stopped> {
+    fn read_slow(&self, party: &impl Reader, until: Option<Moment>) -> Result<(Hold, Taken), Held> {
         let me = party.me();
         self.writer.spin();
         let mut patience = Patience::until(until);
@@ -289,19 +241,18 @@ impl RawRwLock {
                 match self.enter(party) {
                     Ok((hold, word)) => {
                         self.sate(word);
-                        return Ok((hold, word));
+                        return Ok((hold, Taken::of(word)));
                     }
-                    Err(NotIn::NoSlot) => return Err(Stopped::AtWord),
+                    Err(NotIn::NoSlot) => {
+                        return Ok(self.alone(self.writer.lock(party, until)?));
+                    }
                     // Another has come to write.
                     Err(NotIn::Written) if !patience.is_over() => continue,
-                    Err(NotIn::Written) => return Err(Stopped::Held),
+                    Err(NotIn::Written) => return Err(Held),
                 }
             }
             if owner != me && (lives != (owner, news) || thoroughly) {
                 if party.is_dead(owner, thoroughly) {
-                    if at_death == AtDeath::Stop {
-                        return Err(Stopped::AtWord);
-                    }
                     self.writer.bury(word);
                     continue;
                 }
@@ -309,7 +260,7 @@ impl RawRwLock {
             }
             patience.wait_for(owner);
             if patience.is_over() {
-                return Err(Stopped::Held);
+                return Err(Held);
             }
             let waiting = word | WAITERS | if patience.is_hungry() { HUNGRY } else { 0 };
             // Relaxed: it tells who unlocks to wake, and nothing else.
@@ -547,15 +498,15 @@ impl RawRwLock {
         hold
     }
 
+    /// Whether a writer panicked or died, and nobody has cleared it since.
+    pub fn poison(&self) -> Taken {
+        self.writer.poison()
+    }
+
     /// The writer's word.
     #[inline(always)]
     pub fn writer(&self) -> &RawMutex {
         &self.writer
-    }
-
-    /// Whether a writer panicked or died, and nobody has cleared it since.
-    pub fn poison(&self) -> Taken {
-        self.writer.poison()
     }
 }
 

@@ -1,6 +1,6 @@
 //! [`RwLock`]: many readers or one writer, among processes, with the value inside.
 
-use crate::lock::error::{Cause, LockResult, PoisonError, TryLockError, TryLockResult};
+use crate::lock::error::{Cause, LockResult, PoisonError, TryLockError, TryLockResult, for_ever};
 use crate::lock::lent::{self, Mut, sealed::Lend};
 use crate::lock::place::Place;
 use crate::lock::raw::{Held, Taken};
@@ -127,11 +127,7 @@ impl<T: Shareable> RwLock<T> {
     /// million guards of one lock.
     #[inline]
     pub fn read(&self) -> LockResult<RwLockReadGuard<'_, T>> {
-        match self.take_to_read(Some(None)) {
-            Ok(guard) => Ok(guard),
-            Err(TryLockError::Poisoned(error)) => Err(error),
-            Err(TryLockError::WouldBlock) => unreachable!("it waits for ever"),
-        }
+        for_ever(self.take_to_read(Some(None)))
     }
 
     /// Takes the lock to read if nobody writes or is about to, or who is, is dead.
@@ -172,11 +168,7 @@ impl<T: Shareable> RwLock<T> {
     /// As [`read`](Self::read), but for the million.
     #[inline]
     pub fn write(&self) -> LockResult<RwLockWriteGuard<'_, T>> {
-        match self.take_to_write(Some(None)) {
-            Ok(guard) => Ok(guard),
-            Err(TryLockError::Poisoned(error)) => Err(error),
-            Err(TryLockError::WouldBlock) => unreachable!("it waits for ever"),
-        }
+        for_ever(self.take_to_write(Some(None)))
     }
 
     /// Takes the lock to write if nobody has it, or who has it is dead.

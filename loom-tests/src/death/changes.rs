@@ -17,6 +17,13 @@ pub fn models() -> Vec<Model> {
             change,
         ),
         model(
+            "death/change-read",
+            "one dies as it changes two words under a lock that several read: who reads sees all of the change, or nothing, for as long as it reads",
+            3,
+            1,
+            read,
+        ),
+        model(
             "recovery/change",
             "two recover one that died in a change: it is made once, or nothing of it, and all comes back",
             2,
@@ -72,6 +79,34 @@ fn change(builder: Builder) {
         heir.let_go(&fellow, it);
         assert!(!through || first % 2 == 1, "it was through, and is not seen");
         assert!(first >= 2, "what the witness changed is lost");
+        all_or_nothing(&heir, &world, it, new, &[&witness]);
+    });
+}
+
+fn read(builder: Builder) {
+    each_death(builder, |death: &Death| {
+        let (world, _cells, [mortal, witness, heir]): (Rc<World>, Cells, _) = three(UNITS);
+        let (it, new) = ready(&heir, &mortal);
+        // By the lanes that they have.
+        let (dies, reads) = (world.reader(MORTAL, 1), world.reader(WITNESS, 2));
+        let (its_world, its_death) = (world.clone(), death.clone());
+        let changes = spawn(move || {
+            its_death
+                .of(MORTAL, &its_world, || mortal.write_change(&dies, it, 1, Some(new)))
+                .is_some()
+        });
+        let watches = spawn(move || {
+            let [first, again] = witness.read_twice(&reads, it);
+            assert_eq!(first[0], first[1], "a part of the change is made");
+            assert_eq!(first, again, "it changed while it was read");
+            (witness, first[0])
+        });
+        let (through, (witness, seen), ()) = inherit(&heir, changes, watches, || ());
+        let fellow = world.fellow(super::HEIR);
+        let [first, _] = heir.look(&fellow, it);
+        heir.let_go(&fellow, it);
+        assert!(!through || first == 1, "it was through, and is not seen");
+        assert!(seen <= first, "what was read is not there");
         all_or_nothing(&heir, &world, it, new, &[&witness]);
     });
 }
