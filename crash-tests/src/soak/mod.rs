@@ -71,7 +71,8 @@ pub fn run(args: &SoakArgs) -> Result<bool> {
     let seed = args.seed.unwrap_or_else(|| fastrand::u64(..));
     println!("{} kills among {} processes, seed {seed}", args.kills, args.processes);
     let fresh = settled(&options().create_anonymous()?)?;
-    let name = format!("sharena-kill-{}", std::process::id());
+    // Of a run that failed the segment is kept, and process ids come again.
+    let name = format!("sharena-kill-{}-{seed:x}", std::process::id());
     let segment = options().create(&name)?;
     let (board, path) = Board::create()?;
     let begin = Instant::now();
