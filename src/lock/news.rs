@@ -11,7 +11,7 @@ use core::fmt;
 /// [`Segment::deaths`].
 ///
 /// A death is known when somebody has found it: whoever recovers it, or who waits in a lock. One may be told
-/// twice, if whoever found it died of it.
+/// twice: where two find it at a time, or whoever found it dies of it.
 pub struct Deaths<'s> {
     attached: &'s Attached,
     since: u64,
