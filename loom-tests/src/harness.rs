@@ -173,13 +173,22 @@ impl Cells {
     }
 }
 
+/// Models of which each takes minutes: left out of the short form, beside the others of its protocol.
+const LONGEST: [&str; 5] = [
+    "death/growth",
+    "lock/barrier",
+    "lock/semaphore-late-sleeper",
+    "recovery/fall",
+    "recovery/run",
+];
+
 pub fn main(models: Vec<Model>) -> ExitCode {
     let mut arguments: Vec<String> = std::env::args().skip(1).collect();
     let mut flag = |name| {
         let at = arguments.iter().position(|argument| argument == name);
         at.map(|i| arguments.remove(i)).is_some()
     };
-    let long = flag("--long");
+    let (long, short) = (flag("--long"), flag("--short"));
     PUBLISHED.store(flag("--published"), Ordering::Relaxed);
     if arguments.first().is_some_and(|argument| argument == "--one") {
         let model =
@@ -189,7 +198,13 @@ pub fn main(models: Vec<Model>) -> ExitCode {
     let wanted = |model: &&Model| {
         arguments.is_empty() || arguments.iter().any(|name| model.name.starts_with(name))
     };
-    let chosen: Vec<Model> = models.iter().filter(wanted).copied().collect();
+    assert!(LONGEST.iter().all(|name| models.iter().any(|model| model.name == *name)));
+    let is_left_out = |model: &&Model| short && LONGEST.contains(&model.name);
+    let chosen: Vec<Model> =
+        models.iter().filter(wanted).filter(|model| !is_left_out(model)).copied().collect();
+    if short {
+        println!("left out, as each takes minutes: {}\n", LONGEST.join(", "));
+    }
     if chosen.is_empty() {
         eprintln!("no model's name begins so; there are:");
         models.iter().for_each(|model| eprintln!("  {}", model.name));

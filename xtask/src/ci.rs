@@ -141,7 +141,7 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "models",
-        does: Task(&["loom"]),
+        does: Task(&["loom", "--short"]),
         advice: "run the model alone: `cargo xtask loom NAME`; it prints the interleaving that failed",
     },
     Step {

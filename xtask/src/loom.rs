@@ -20,6 +20,9 @@ pub struct LoomArgs {
     /// Explores every interleaving, without a bound on preemptions: hours.
     #[arg(long)]
     long: bool,
+    /// Leaves out the few models that take minutes each, and says which.
+    #[arg(long, conflicts_with = "long")]
+    short: bool,
     /// Uses loom as published, which misses outcomes: with `outcomes`, fails unless it misses those that
     /// are known.
     #[arg(long)]
@@ -38,6 +41,7 @@ pub fn run(args: LoomArgs) -> Result<()> {
     let program = build(&tests, &target, mended.as_deref())?;
     let mut command = Command::new(program);
     command.args(args.long.then_some("--long")).args(&args.names);
+    command.args(args.short.then_some("--short"));
     command.args(args.unmended.then_some("--published"));
     ensure!(command.status()?.success(), "a model failed");
     Ok(())
