@@ -66,7 +66,7 @@ pub fn models() -> Vec<Model> {
             "recovery/numbers",
             "a newcomer gets the numbers of the dead while a slow helper is about: nothing of it is touched",
             2,
-            2,
+            1,
             numbers,
         ),
         model(
