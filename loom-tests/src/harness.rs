@@ -173,12 +173,13 @@ impl Cells {
     }
 }
 
-/// Models of which each takes minutes: left out of the short form, beside the others of its protocol.
-const LONGEST: [&str; 5] = [
+/// Models of which each takes minutes, one of them an hour: left out of the short form, beside the others of its protocol.
+const LONGEST: [&str; 6] = [
     "death/growth",
     "lock/barrier",
     "lock/semaphore-late-sleeper",
     "recovery/fall",
+    "recovery/numbers-switching-twice",
     "recovery/run",
 ];
 

@@ -70,6 +70,13 @@ pub fn models() -> Vec<Model> {
             numbers,
         ),
         model(
+            "recovery/numbers-switching-twice",
+            "the same where the two switch once more",
+            2,
+            2,
+            numbers,
+        ),
+        model(
             "recovery/destroy",
             "one dies as it destroys; two finish that, and one constructs the name again: it stays",
             2,
