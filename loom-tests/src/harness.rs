@@ -173,7 +173,7 @@ impl Cells {
     }
 }
 
-/// Models of which each takes minutes, one of them an hour: left out of the short form, beside the others of its protocol.
+/// Models of which each takes minutes, one of them nine and more: left out of the short form, beside the others of its protocol.
 const LONGEST: [&str; 6] = [
     "death/growth",
     "lock/barrier",
