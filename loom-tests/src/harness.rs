@@ -173,7 +173,8 @@ impl Cells {
     }
 }
 
-/// Models of which each takes minutes, one of them nine and more: left out of the short form, beside the others of its protocol.
+/// Models of which each takes minutes, one of them nine and more: left out of the short form, in which there are
+/// others of their protocols.
 const LONGEST: [&str; 6] = [
     "death/growth",
     "lock/barrier",

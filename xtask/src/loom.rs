@@ -21,7 +21,7 @@ pub struct LoomArgs {
     #[arg(long)]
     long: bool,
     /// Leaves out the few models that take minutes each, and says which.
-    #[arg(long, conflicts_with = "long")]
+    #[arg(long, conflicts_with_all = ["long", "names"])]
     short: bool,
     /// Uses loom as published, which misses outcomes: with `outcomes`, fails unless it misses those that
     /// are known.
