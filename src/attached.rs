@@ -9,8 +9,9 @@ use crate::error::Error;
 use crate::file::SegmentFile;
 use crate::heap::error::{AllocError, exhausted};
 use crate::heap::lane::Lane;
+use crate::heap::size_class::ClassId;
 use crate::heap::unit::{LaneId, State, Unit};
-use crate::heap::{Exhausted, Heap};
+use crate::heap::{Exhausted, Heap, PlaceKind, locate};
 use crate::layout::{MAX_LANES, MAX_PARTICIPANTS};
 use crate::lock::place::Entry;
 use crate::lock::word::Who;
@@ -470,7 +471,14 @@ impl Attached {
             self.revive(lane)?;
         }
         let heap = Heap { arena: &self.arena, lane };
-        heap.allocate(bytes, align).or_else(|_| self.allocate_at_last(heap, bytes, align))
+        let allocate = || heap.allocate(bytes, align);
+        allocate().or_else(|_| self.at_last(heap, bytes, allocate))
+    }
+
+    /// The same, for a lease, which is none yet.
+    pub fn allocate_lease(&self, heap: Heap<'_>) -> Result<u64, AllocError> {
+        let bytes = ClassId::LEASES.cut().size as usize;
+        heap.take_lease().or_else(|_| self.at_last(heap, bytes, || heap.take_lease()))
     }
 
     /// Recovers what dead processes left; see [`recovery`].
@@ -508,21 +516,21 @@ impl Attached {
     /// Before the answer is no: what the dead left, and what threads of this process, and nobody at
     /// all, hold for nothing.
     #[cold]
-    fn allocate_at_last(
+    fn at_last(
         &self,
         heap: Heap<'_>,
         bytes: usize,
-        align: usize,
+        allocate: impl Fn() -> Result<u64, Exhausted>,
     ) -> Result<u64, AllocError> {
         // With all pins in use it cannot recover; then others may.
         let _ = self.recover(heap);
         self.release_idle(heap);
-        heap.allocate(bytes, align)
+        allocate()
             .or_else(|_| {
                 // And what nobody can see, as its hint was lost with whoever was to give it.
                 heap.remake_hints();
                 self.release_idle(heap);
-                heap.allocate(bytes, align)
+                allocate()
             })
             .map_err(|reason: Exhausted| exhausted(reason, bytes, self.room()))
     }
@@ -655,6 +663,16 @@ impl Attached {
         self.is_joined()
             && owner.flatten().and_then(LaneOwner::tenure)
                 == Some(self.identity().participant.tenure())
+    }
+
+    /// Whether a block that is PRIVATE is this process'.
+    pub fn owns_block(&self, block: u64) -> bool {
+        let owner = locate(&self.arena, block).and_then(|place| match place.kind {
+            PlaceKind::Slab(_, Unit::Slab { lane, .. })
+            | PlaceKind::Run(_, Unit::Run { lane, .. }) => Some(lane),
+            _ => None,
+        });
+        owner.is_some_and(|owner| self.owns(owner))
     }
 
     /// Whether a lane is one of a process that is alive.

@@ -16,6 +16,7 @@ mod heap;
 mod hostile;
 mod journals;
 mod lanes;
+mod leases;
 mod names;
 mod parts;
 #[cfg(test)]
@@ -27,6 +28,7 @@ use crate::names::Names;
 use crate::names::error::ObjectError;
 use crate::segment::Segment;
 use crate::stats::look::Looker;
+use crate::trace::lease::Count;
 use core::fmt;
 use lanes::Standing;
 use std::collections::{HashMap, HashSet};
@@ -79,6 +81,8 @@ pub struct Looked {
     pub parts: u64,
     /// Published objects without a name.
     pub unnamed: u64,
+    /// Values that several own, behind an [`Arc`](crate::collections::Arc).
+    pub shared: u64,
 }
 
 /// How bad a finding is.
@@ -220,6 +224,8 @@ kinds! {
     Block => "block",
     /// Each part hangs on one object; what hangs on an object is whole.
     Part => "part",
+    /// Each lease leads to an object that has a count, or to none; each such object has as many as it counts.
+    Lease => "lease",
     /// The bytes that are free, counted unit by unit and block by block, are those of
     /// [`Segment::stats`].
     Accounting => "accounting",
@@ -294,6 +300,7 @@ impl Segment {
             pass.check_units();
             pass.check_parts();
             pass.check_journals();
+            pass.check_counts();
             pass.check_sets();
             pass.report_dead();
             pass.check_accounting()?;
@@ -355,6 +362,12 @@ struct Pass<'a> {
     locks: HashMap<u64, u64>,
     /// Words that will have other values when the changes are made that the dead had begun.
     changes: HashMap<u64, u64>,
+    /// Objects to which leases lead, and how many to each.
+    leases: HashMap<u64, u64>,
+    /// Objects whose counts open tallies name, and the lane of each.
+    tallied: HashMap<u64, LaneId>,
+    /// Objects that have a count, as they were met, and that.
+    counted: HashMap<u64, Count>,
     /// Whether more may hang on some, behind locks that are held.
     has_more: bool,
     /// Bytes that are free.
@@ -384,6 +397,9 @@ impl<'a> Pass<'a> {
             reached: HashMap::new(),
             locks: HashMap::new(),
             changes: HashMap::new(),
+            leases: HashMap::new(),
+            tallied: HashMap::new(),
+            counted: HashMap::new(),
             has_more: false,
             free: 0,
         })
@@ -530,11 +546,12 @@ impl fmt::Display for Report {
             objects,
             parts,
             unnamed,
+            shared,
         } = self.looked;
         write!(
             f,
             "looked at {units} units, {slabs} slabs, {blocks} blocks, {runs} runs, {participants} participants, \
-             {lanes} lanes, {arrays} arrays of names, {names} names, {objects} named and {unnamed} other objects, {parts} parts"
+             {lanes} lanes, {arrays} arrays of names, {names} names, {objects} named and {unnamed} other objects, {parts} parts, {shared} shared values"
         )?;
         if self.others != 0 {
             write!(

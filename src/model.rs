@@ -6,10 +6,12 @@
 //!
 //! Blocks are told apart by their offsets. Panics are the models' failures.
 
+mod leases;
 mod locks;
 mod queue;
 mod spsc;
 
+pub use leases::{Lease, Shared};
 pub use locks::{AtGate, Count, Fellow, Gate, Happening, Lock, Notice, Pass, Reading, Sheet, Task};
 pub use queue::{Job, NotPushed, NothingThere, Ring};
 pub use spsc::{NoFront, NoRoom, Place, Stream, StreamEnd};
@@ -307,6 +309,7 @@ impl World {
                         .chain([&record.array, &record.helping])
                         .chain(record.reads.iter().map(ReadSlot::word));
                     let is_clear = record.journal.read().is_none()
+                        && record.tally.read().is_none()
                         && pins.into_iter().all(|pin| pin.load(Relaxed) == 0);
                     assert!(is_clear, "{lane} is nobody's, and its journal or a pin still stands");
                 }

@@ -473,7 +473,7 @@ impl Segment {
     ///
     /// # Safety
     /// As of [`door::abandon`](crate::door::abandon).
-    #[cfg(fuzzing)]
+    #[cfg(any(fuzzing, test))]
     pub(crate) unsafe fn abandon(self) -> Result<(), Segment> {
         let Segment { attached, place } = self;
         // SAFETY: the caller's promise.

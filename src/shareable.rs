@@ -20,7 +20,7 @@ use xxhash_rust::const_xxh3::xxh3_64_with_seed;
 /// | core's atomics (not `AtomicPtr`) | `Cell`, `RefCell`, std's locks: not made for several processes |
 /// | arrays, tuples, `PhantomData`, `MaybeUninit`, `Wrapping` of shareable types | `String`, `Vec`, `Box`, `Arc`: their memory is one process' own |
 /// | [`Offset<T>`], `Option<Offset<T>>` | `Option<u32>` and the like: the language promises no layout; derive an enum |
-/// | [`collections`](crate::collections) of shareable types | |
+/// | [`collections`](crate::collections) of shareable types, their `Arc` among them | |
 ///
 /// Types with invisible fields in std (`Duration`, `Ipv4Addr`) are left out for the same reason:
 /// their layout is private. Store the number that they stand for.

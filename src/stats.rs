@@ -49,7 +49,7 @@ pub struct Stats {
     pub committed: u64,
     /// Units by what they are.
     pub units: UnitStats,
-    /// The size classes that have slabs, the smallest first.
+    /// The size classes that have slabs, the smallest first; behind them that of leases.
     pub classes: Vec<ClassStats>,
     /// Slabs that no thread owns, of all classes.
     pub orphan_slabs: u64,
@@ -87,6 +87,8 @@ pub struct UnitStats {
 pub struct ClassStats {
     /// Bytes of a block.
     pub block: u64,
+    /// Whether its blocks are those of handles to values that several own, and of no size that is asked for.
+    pub leases: bool,
     /// How many slabs there are.
     pub slabs: u64,
     /// Their blocks, by state.
@@ -250,6 +252,7 @@ impl<'a> Tally<'a> {
             [None].into_iter().chain(arena.lanes().map(|(_, record)| owner(record))).collect();
         let classes = ClassId::all().map(|class| ClassStats {
             block: u64::from(class.cut().size),
+            leases: class == ClassId::LEASES,
             slabs: 0,
             blocks: BlockCounts::default(),
         });
@@ -503,8 +506,9 @@ impl fmt::Display for Stats {
         }
         for class in &self.classes {
             let BlockCounts { free, private, published, parts, raw, limbo, .. } = class.blocks;
-            let row = [class.block, class.slabs, free, private, published, parts, raw, limbo];
-            writeln!(f, "{}", row.map(|number| format!("{number:>10}")).concat())?;
+            let row = [class.slabs, free, private, published, parts, raw, limbo];
+            let block = if class.leases { "lease".into() } else { class.block.to_string() };
+            writeln!(f, "{block:>10}{}", row.map(|number| format!("{number:>10}")).concat())?;
         }
         let RunStats { private, published, parts, raw, limbo } = self.runs;
         for (state, runs) in [

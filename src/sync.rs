@@ -146,6 +146,17 @@ impl AtomicU64 {
     pub const fn new(value: u64) -> Self {
         Self(world::AtomicU64::new(value))
     }
+    /// A Release store by the one who alone stores into a word which others change by read-modify-write.
+    ///
+    /// What they change is before it, or they find what it stored. loom lets such a change be before it that comes
+    /// to be after it (its `outcomes/store-beside-cas`), so in its world this is a read-modify-write, too.
+    #[inline(always)]
+    pub fn store_beside_rmw(&self, value: u64) {
+        #[cfg(loom)]
+        self.swap(value, Ordering::AcqRel);
+        #[cfg(not(loom))]
+        self.store(value, Ordering::Release);
+    }
     #[inline(always)]
     pub fn swap(&self, value: u64, order: Ordering) -> u64 {
         assert!(step(), "{GHOST}");

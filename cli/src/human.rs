@@ -108,8 +108,8 @@ pub fn stats(name: &str, stats: &Stats) -> String {
             &[0, 1, 2, 3, 4, 5, 6, 7],
             stats.classes.iter().map(|class| {
                 let blocks = class.blocks;
-                [
-                    class.block,
+                let block = if class.leases { "lease".into() } else { class.block.to_string() };
+                let counts = [
                     class.slabs,
                     blocks.free,
                     blocks.private,
@@ -117,8 +117,10 @@ pub fn stats(name: &str, stats: &Stats) -> String {
                     blocks.parts,
                     blocks.raw,
                     blocks.limbo,
-                ]
-                .map(|number| number.to_string())
+                ];
+                let [slabs, free, private, published, parts, raw, limbo] =
+                    counts.map(|number| number.to_string());
+                [block, slabs, free, private, published, parts, raw, limbo]
             }),
         );
     }
@@ -199,7 +201,7 @@ pub fn report(name: &str, report: &Report) -> String {
         looked.slabs,
         looked.blocks,
         looked.names,
-        looked.objects + looked.unnamed,
+        looked.objects + looked.unnamed + looked.shared,
         looked.lanes,
         looked.participants
     );

@@ -62,6 +62,7 @@ pub fn stats(stats: &Stats) -> Value {
     let classes = stats.classes.iter().map(|class| {
         json!({
             "block": class.block,
+            "leases": class.leases,
             "slabs": class.slabs,
             "free": class.blocks.free,
             "private": class.blocks.private,
@@ -129,6 +130,7 @@ pub fn report(report: &Report) -> Value {
         objects,
         parts,
         unnamed,
+        shared,
         ..
     } = report.looked;
     json!({
@@ -149,6 +151,7 @@ pub fn report(report: &Report) -> Value {
             "objects": objects,
             "parts": parts,
             "unnamed": unnamed,
+            "shared": shared,
         },
     })
 }

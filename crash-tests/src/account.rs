@@ -12,6 +12,7 @@ mod keepsakes;
 mod orphaned;
 mod workload;
 
+use crate::operations::arcs::{self, MADE_SHARERS, Sharers};
 use crate::operations::objects::{KEEP, MADE_OTHER, OTHER, Other, length_of, numbered};
 use crate::operations::queues::{self, Jobs, MADE_QUEUE};
 use crate::operations::rings::{self, MADE_RING, Samples};
@@ -65,6 +66,8 @@ pub struct Fresh {
     with_map: Bytes,
     /// With those of the shelf and its changes.
     with_shelf: Bytes,
+    /// With those of what is shared, and its changes.
+    with_sharers: Bytes,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -90,7 +93,13 @@ impl Fresh {
         segment.trim()?;
         let stats = segment.stats()?;
         ensure!(stats.names.types == 3, "three maps stay, and nothing else");
-        Ok(Fresh { without, with_map, with_shelf: Bytes::of(&stats) })
+        let with_shelf = Bytes::of(&stats);
+        let segment = options().create_anonymous()?;
+        arcs::know(&segment)?;
+        segment.trim()?;
+        let stats = segment.stats()?;
+        ensure!(stats.names.types == 3, "three maps stay, and nothing else");
+        Ok(Fresh { without, with_map, with_shelf, with_sharers: Bytes::of(&stats) })
     }
 }
 
@@ -228,6 +237,7 @@ impl<'s> Account<'s> {
                 MADE_OPEN_SHELF => things.digest = shelf::digest_of_open(segment)?,
                 MADE_QUEUE => things.digest = queues::digest_of(segment, MADE_QUEUE)?,
                 MADE_RING => things.digest = rings::digest_of(segment, MADE_RING)?,
+                MADE_SHARERS => things.digest = arcs::digest_of(segment)?,
                 other => is_whole(segment, other)?,
             }
             ensure!(names.insert(object.name), "a name has two objects");
@@ -271,6 +281,7 @@ impl Found {
                 MADE_OPEN_SHELF => segment.destroy::<OpenShelf>(name)?,
                 MADE_QUEUE => segment.destroy::<Jobs>(name)?,
                 MADE_RING => segment.destroy::<Samples>(name)?,
+                MADE_SHARERS => segment.destroy::<Sharers>(name)?,
                 _ => segment.destroy::<Value>(name)?,
             };
             ensure!(destroyed, "{name} was there and cannot be destroyed");
@@ -407,6 +418,8 @@ fn is_like(fresh: &Fresh, segment: &Segment) -> Result<()> {
     let fresh = match stats.names.types {
         0 => fresh.without,
         1 => fresh.with_map,
+        // Of either three maps stand there.
+        _ if now == fresh.with_sharers => fresh.with_sharers,
         _ => fresh.with_shelf,
     };
     ensure!(now == fresh, "{now:?} instead of {fresh:?}\n{stats}");

@@ -183,6 +183,13 @@ impl Pass<'_> {
         let (mut has_room, mut private) = (false, 0);
         for (index, byte) in bytes.into_iter().enumerate() {
             let start = unit.offset() + u64::from(cut.start) + index as u64 * u64::from(cut.size);
+            if class == ClassId::LEASES {
+                self.check_lease(start, State::of(byte), || {
+                    // SAFETY: as below.
+                    let now = unsafe { (*self.arena.states(unit, class).add(index)).load(Acquire) };
+                    now == byte && self.arena.unit_word(unit).load(Acquire) == word
+                });
+            }
             match State::of(byte) {
                 Some(State::Free) => {
                     (has_room, self.free) = (true, self.free + u64::from(cut.size))

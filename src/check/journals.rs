@@ -20,6 +20,7 @@ use crate::shareable::Shareable;
 use crate::stats::look::Arrays;
 use crate::sync::{Acquire, Relaxed};
 use crate::trace::change::{Grave, Said};
+use crate::trace::lease::{Count, count_at, is_lease};
 use crate::trace::walk::View;
 use crate::word::Word;
 
@@ -44,6 +45,9 @@ impl Pass<'_> {
                 continue;
             }
             let fits = match intent {
+                Intent::Link { entry: lease, object } if is_lease(self.arena, lease) => {
+                    self.may_be_shared(lane, object, lease)
+                }
                 Intent::Link { entry, object } => {
                     self.is_interned(entry) && self.may_be_linked(lane, object, entry)
                 }
@@ -80,7 +84,9 @@ impl Pass<'_> {
         let first = record.array.load(Acquire);
         let mut kept = chain.arrays.iter().skip_while(|array| array.offset != first);
         match intent {
-            Intent::Link { entry, .. } => kept.any(|array| self.stands_in(array, entry)),
+            Intent::Link { entry, .. } => {
+                is_lease(self.arena, entry) || kept.any(|array| self.stands_in(array, entry))
+            }
             Intent::Destroy { entry, .. } => {
                 entry == 0 || kept.any(|array| self.stands_in(array, entry))
             }
@@ -101,7 +107,7 @@ impl Pass<'_> {
     }
 
     /// Whether the block at `offset` is still in a slab or run of `lane`, so that nobody else had it.
-    fn is_still_of(&self, lane: LaneId, offset: u64) -> bool {
+    pub(super) fn is_still_of(&self, lane: LaneId, offset: u64) -> bool {
         // Behind its fence: what is the lane's still stays backed as long as it is held.
         self.looker.hold(offset);
         let Some(place) = locate(self.arena, offset) else { return false };
@@ -127,6 +133,26 @@ impl Pass<'_> {
             && !self.entries.contains(&object)
             && self.objects.get(&object).is_none_or(|leads| *leads == entry)
             && (self.state(object) != Some(State::Published) || has_name())
+    }
+
+    /// An object that is not linked, or by `lease`, a private one of its lane, which leads to nothing else.
+    fn may_be_shared(&self, lane: LaneId, object: u64, lease: u64) -> bool {
+        if !self.is_still_of(lane, lease) || !self.is_still_of(lane, object) {
+            return true;
+        }
+        let leads = self.arena.word(lease).map(|word| word.load(Acquire));
+        let has_one = || {
+            let count = count_at(self.arena, object).map(|count| count.load(Acquire));
+            count.is_some_and(|count| Count::of(count).leases == 1)
+        };
+        let led = self.leases.get(&object).copied().unwrap_or(0);
+        !self.arrays.contains(&object)
+            && !self.entries.contains(&object)
+            && !self.objects.contains_key(&object)
+            && matches!(self.state(lease), Some(State::Private | State::Limbo))
+            && leads.is_some_and(|leads| leads == 0 || leads == object)
+            && led <= u64::from(leads == Some(object))
+            && (self.state(object) != Some(State::Published) || has_one())
     }
 
     /// An entry that no slot leads to, or this one.
@@ -240,7 +266,7 @@ impl Pass<'_> {
         };
         lock.is_multiple_of(8)
             && (self.has_more || self.locks.get(&lock) == Some(&root))
-            && self.arena.lanes().any(keeps_root)
+            && (self.counted.contains_key(&root) || self.arena.lanes().any(keeps_root))
             && !said.new.iter().chain(&said.graves).any(is_used)
             && said.new.iter().all(hangs)
             && said.graves.iter().all(is_loose)
@@ -298,7 +324,7 @@ impl Pass<'_> {
     }
 
     /// The state of the block that begins at `offset`.
-    fn state(&self, offset: u64) -> Option<State> {
+    pub(super) fn state(&self, offset: u64) -> Option<State> {
         let place = locate(self.arena, offset).filter(|place| place.start == offset)?;
         state_of(self.arena, &place)
     }

@@ -173,6 +173,9 @@ impl Pass<'_> {
                 self.check_rest(lane, record, word);
             }
             self.check_journal(lane, record, is_unused || lane == me);
+            if let Some(turn) = record.tally.read() {
+                self.tallied.insert(turn.counted, lane);
+            }
         }
     }
 

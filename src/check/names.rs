@@ -288,7 +288,7 @@ impl<'a> Pass<'a> {
         self.looked.objects += 1;
         if let Err(what) = fits(life, fingerprint, &block) {
             self.damage(FindingKind::Object, name, format!("the object at {object:#x} {what}"));
-        } else if !life.named {
+        } else if !life.named || life.counted {
             self.damage(
                 FindingKind::Object,
                 name,
@@ -341,6 +341,9 @@ impl<'a> Pass<'a> {
             }
         } else if let Err(what) = fits(life, fingerprint, block) {
             self.damage(FindingKind::Block, place, format!("a published block {what}"));
+        } else if let Some(lane) = self.gives_up_last(offset).filter(|_| !life.is_whole()) {
+            self.unfinished(FindingKind::Block, place, lane, "giving up the last lease of this");
+            self.check_tree(offset, false, is_still);
         } else if !life.is_whole() {
             let text = format!(
                 "{} destroyed this object, but its block is still published",
@@ -354,7 +357,13 @@ impl<'a> Pass<'a> {
                 "an object says that it has a name, but no name leads to it",
             );
         } else {
-            self.looked.unnamed += 1;
+            if life.counted {
+                self.looked.shared += 1;
+                self.found_counted(offset);
+                self.check_tree(offset, false, is_still);
+            } else {
+                self.looked.unnamed += 1;
+            }
         }
     }
 }

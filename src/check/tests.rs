@@ -32,6 +32,9 @@ struct Busy {
     orphan: UnitIndex,
     /// Of a thread that has ended, with a private block.
     parked: LaneId,
+    /// An object that has a count, and its one lease.
+    shared: u64,
+    lease: u64,
 }
 
 fn anonymous() -> Segment {
@@ -83,6 +86,18 @@ fn busy() -> Busy {
     assert!(segment.destroy::<u8>("small-limbo").unwrap());
     on_thread(&segment, |segment| drop((0..10).map(|_| raw(segment, 400)).collect::<Vec<_>>()));
     on_thread(&segment, |segment| forget(segment.own([1u64; 100]).unwrap()));
+    // Another participant, that has gone.
+    let descriptor = segment.as_fd().try_clone_to_owned().unwrap();
+    drop(Segment::open_fd(descriptor).unwrap());
+    let shared = crate::collections::Arc::new_in(7u64, &segment);
+    let [shared, lease] = {
+        let lease = crate::word::Word::from_bits(
+            // SAFETY: it is a word.
+            unsafe { core::mem::transmute::<crate::collections::Arc<u64>, u64>(shared) },
+        );
+        // SAFETY: the block of a lease that nobody gives up.
+        [unsafe { (*lease.address::<AtomicU64>()).load(Relaxed) }, lease.offset()]
+    };
     let arena = &segment.attached().arena;
     let orphan =
         arena.units().find(|unit| matches!(arena.unit(*unit), Some(Unit::Orphan { .. }))).unwrap();
@@ -94,10 +109,18 @@ fn busy() -> Busy {
     segment.deallocate(freed).unwrap();
     let shrunk = Offset::from_bits(raw_run.offset()).unwrap();
     assert!(segment.resize_in_place(shrunk, 4 * UNIT).unwrap().is_some());
-    // Another participant, that has gone.
-    let descriptor = segment.as_fd().try_clone_to_owned().unwrap();
-    drop(Segment::open_fd(descriptor).unwrap());
-    Busy { raw_run, private_run, limbo_run, raw_block, unnamed, orphan, parked, segment }
+    Busy {
+        raw_run,
+        private_run,
+        limbo_run,
+        raw_block,
+        unnamed,
+        orphan,
+        parked,
+        shared,
+        lease,
+        segment,
+    }
 }
 
 /// A change of one word or set, and how it is undone.
@@ -275,6 +298,16 @@ fn plants(busy: &Busy) -> Vec<(FindingKind, Vec<Plant<'_>>)> {
     let dead = |slot| set(busy.participant(slot), ParticipantWord::Dead { counter: 1 }.word());
     let lock = busy.object("n003");
     let u64_count = |count| busy.life(busy.object("n003"), move |life| Life { count, ..life });
+    let count = busy.word_at(busy.shared + crate::trace::lease::COUNT);
+    // The block beside it is at hand, or free.
+    let free_lease = || {
+        let state = busy.state(busy.lease + 16);
+        let was = state.load(Relaxed);
+        let store = move |value| move || state.store(value, crate::sync::SeqCst);
+        Plant { apply: Box::new(store(State::Free as u8)), undo: Box::new(store(was)) }
+    };
+    // SAFETY: the tally's first word is its turn.
+    let tally = unsafe { &*(&raw const arena.lane(busy.parked).tally).cast::<AtomicU64>() };
     vec![
         (K::Header, vec![set(busy.word_at(offset_of!(Header, asked) as u64), 0)]),
         (K::Header, vec![set(busy.word_at(offset_of!(Header, fingerprint) as u64), 1)]),
@@ -405,6 +438,15 @@ fn plants(busy: &Busy) -> Vec<(FindingKind, Vec<Plant<'_>>)> {
             vec![busy.unit(raw_run, Unit::Run { len: 4, lane: LaneId(1), state: State::Part })],
         ),
         (K::Part, vec![busy.life(busy.object("n003"), |life| Life { has_parts: true, ..life })]),
+        (K::Lease, vec![set(count, count.load(Relaxed) + (1 << 36))]),
+        (K::Lease, vec![set(count, count.load(Relaxed) - (1 << 36))]),
+        (K::Lease, vec![set(busy.word_at(busy.lease), 0)]),
+        (K::Lease, vec![set(busy.word_at(busy.lease), busy.unnamed)]),
+        (K::Lease, vec![set(busy.word_at(busy.lease), u64::MAX)]),
+        (K::Lease, vec![set(busy.word_at(busy.lease + 16), busy.shared), free_lease()]),
+        (K::Lease, vec![set_byte(busy.state(busy.lease), State::Published as u8)]),
+        (K::Lease, vec![set(tally, tally.load(Relaxed) | 1)]),
+        (K::Object, vec![busy.life(busy.object("n003"), |life| Life { counted: true, ..life })]),
         (K::Accounting, vec![busy.unit(raw_run, run(5))]),
     ]
 }

@@ -1,5 +1,5 @@
 //! Collections whose memory is a segment's: `Vec`, `VecDeque`, `String`, `Box`, `HashMap`, `BTreeMap`,
-//! `BTreeSet`.
+//! `BTreeSet`; and `Arc`, `Weak`, by which several own a value.
 //!
 //! They have std's methods. What allocates has a second form, `try_…`, that returns an error instead of
 //! a panic; where there is no memory, either leaves all as it was.
@@ -31,6 +31,11 @@
 //! nothing**, whoever dies in it: what was there, or what should be, whole, and no block is lost. What locks in a
 //! value guard is published with it, however deep they lie; nobody gets behind one before that is done.
 //!
+//! # Shared ownership
+//! What an [`Arc`] shares is published from the beginning, and goes with its last handle, wherever that is. A
+//! handle is private or published like any value: one that is cloned under a lock keeps what it shares after the
+//! lock is given back, whatever becomes of the place where it was found.
+//!
 //! # Which segment
 //! A collection finds its segment by a tag in its word. One that is made without a segment (`new()`,
 //! `default()`, `collect()`) grows in the one that its thread has [entered](crate::Segment::enter).
@@ -49,6 +54,7 @@
 //! A child has copies of its parent's private collections, which lead to the same memory. Dropping them
 //! does nothing; the child must not change them.
 
+mod arc;
 mod boxed;
 mod btree;
 mod deque;
@@ -61,6 +67,7 @@ mod serde;
 mod string;
 mod vec;
 
+pub use arc::{Arc, Weak};
 pub use boxed::Box;
 pub use btree::{
     BTreeEntry, BTreeIntoIter, BTreeIter, BTreeIterMut, BTreeMap, BTreeMapMut, BTreeOccupiedEntry,

@@ -13,7 +13,7 @@ use crate::word::{Tag, Word};
 use core::alloc::Layout;
 
 /// The segment to take memory from for a value that has this tag.
-fn segment_of(tag: Tag) -> Result<(Tag, &'static Attached), AllocError> {
+pub fn segment_of(tag: Tag) -> Result<(Tag, &'static Attached), AllocError> {
     let (tag, why) = match tag {
         Tag::NONE => (current(), AllocError::NoSegment),
         tag => (tag, AllocError::Closed),
@@ -49,14 +49,7 @@ pub unsafe fn free(word: Word) {
 #[cold]
 #[inline(never)]
 fn free_slow(attached: &Attached, lane: &Lane, block: u64) {
-    let Some(place) = heap::locate(&attached.arena, block) else { return };
-    let owner = match place.kind {
-        PlaceKind::Slab(_, Unit::Slab { lane, .. }) | PlaceKind::Run(_, Unit::Run { lane, .. }) => {
-            lane
-        }
-        _ => return,
-    };
-    if attached.owns(owner) && (lane.is_live() || attached.revive(lane).is_ok()) {
+    if attached.owns_block(block) && (lane.is_live() || attached.revive(lane).is_ok()) {
         Heap { arena: &attached.arena, lane }.free_private(block);
     }
 }

@@ -51,6 +51,8 @@ pub enum AllocError {
     Foreign,
     /// The thread holds as many references as it can.
     TooManyRefs,
+    /// The value is shared by as many handles as can be counted.
+    TooManyShares,
     /// The segment contradicts itself.
     Corrupt,
 }
@@ -91,6 +93,9 @@ impl fmt::Display for AllocError {
             }
             AllocError::TooManyRefs => {
                 f.write_str("this thread holds as many references into the segment as it can; drop some")
+            }
+            AllocError::TooManyShares => {
+                f.write_str("as many handles share the value as can be counted; drop some, or share a copy of it")
             }
             AllocError::Corrupt => {
                 f.write_str("the segment contradicts itself; check it with `sharena check`")
@@ -213,6 +218,7 @@ mod tests {
             (AllocError::TagTaken, "use the handle that it had first"),
             (AllocError::Foreign, "make a copy of it in this one"),
             (AllocError::TooManyRefs, "drop some"),
+            (AllocError::TooManyShares, "share a copy"),
             (AllocError::Corrupt, "check it with `sharena check`"),
         ];
         for (error, advice) in errors {

@@ -18,6 +18,7 @@ use super::size_class::ClassId;
 use super::slab::SlabBlock;
 use super::unit::{State, Unit, UnitIndex};
 use crate::layout::SetId;
+use crate::names::Names;
 use crate::sync::{AcqRel, Acquire, Relaxed, Release};
 
 impl Heap<'_> {
@@ -124,6 +125,9 @@ impl Heap<'_> {
     /// blocks (forgotten values) are freed first, as their owner.
     pub fn give_away_slabs(&self, abandon: bool) -> bool {
         let mut nothing_left = true;
+        if abandon {
+            self.give_up_leases();
+        }
         for class in ClassId::all() {
             self.flush_all(class);
             let mut book = self.lane.book().borrow_mut();
@@ -137,6 +141,25 @@ impl Heap<'_> {
             }
         }
         nothing_left
+    }
+
+    /// Gives up the leases that this lane's slabs have, which nobody uses any more.
+    fn give_up_leases(&self) {
+        let (names, class) = (Names { heap: *self }, ClassId::LEASES);
+        let slabs: Vec<UnitIndex> = {
+            let book = self.lane.book().borrow();
+            book.classes[class.index()].owned().map(|(_, slab)| slab.unit).collect()
+        };
+        for head in slabs {
+            for index in 0..class.cut().count {
+                let state = self.state(SlabBlock { head, class, index }).load(Relaxed);
+                let at = u64::from(class.cut().start) + u64::from(index * class.cut().size);
+                if state == State::Private as u8 {
+                    // Without a pin to spare what was its last waits for who looks for such.
+                    let _ = names.end_lease(head.offset() + at);
+                }
+            }
+        }
     }
 
     fn free_private_blocks(&self, class: ClassId, notes: &ClassBook, slot: u32) {

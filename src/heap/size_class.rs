@@ -14,14 +14,14 @@ pub const LINE: usize = if cfg!(loom) { 8 } else { 128 };
 /// Blocks per doorbell bit: one cache line of state bytes.
 pub const GROUP: usize = 64;
 
-#[cfg(not(loom))]
-pub const CLASS_COUNT: usize = 52;
-/// In loom's world three classes are enough: 16 KiB, 32 KiB and 64 KiB, whose state bytes are dense.
-#[cfg(loom)]
-pub const CLASS_COUNT: usize = 3;
+/// Classes by size. In loom's world three are enough: 16 KiB, 32 KiB and 64 KiB, whose state bytes are dense.
+const SIZES: usize = if cfg!(loom) { 3 } else { 52 };
+
+/// And one of [leases](ClassId::LEASES).
+pub const CLASS_COUNT: usize = SIZES + 1;
 
 /// The largest block of a slab; larger ones are runs of whole units.
-pub const LARGEST: usize = size_of_class(CLASS_COUNT - 1);
+pub const LARGEST: usize = size_of_class(SIZES - 1);
 
 /// Number of a size class.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -51,6 +51,8 @@ pub struct Class {
 }
 
 const fn size_of_class(class: usize) -> usize {
+    // The smallest once more.
+    let class = if class == SIZES { 0 } else { class };
     if cfg!(loom) {
         return 16384 << class;
     }
@@ -137,7 +139,7 @@ static SMALL_CLASSES: [u8; SMALL / 16 + 1] = {
 
 const fn compute(size: usize) -> usize {
     let mut class = 0;
-    while class < CLASS_COUNT - 1 && size_of_class(class) < size {
+    while class < SIZES - 1 && size_of_class(class) < size {
         class += 1;
     }
     class
@@ -146,6 +148,10 @@ const fn compute(size: usize) -> usize {
 impl ClassId {
     /// Values that the field of a class in a word can have.
     pub const CODES: usize = 64;
+
+    /// Blocks that are [leases](crate::trace::lease), and nothing else: whoever frees one without knowing
+    /// what hung on it sees so by its slab. No size has this class.
+    pub const LEASES: ClassId = ClassId(SIZES as u8);
 
     /// The class in six bits of a word that is known to have one.
     #[inline(always)]
@@ -216,7 +222,10 @@ impl ClassId {
 
 impl core::fmt::Display for ClassId {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "{} B", self.cut().size)
+        match *self {
+            ClassId::LEASES => f.write_str("leases"),
+            sized => write!(f, "{} B", sized.cut().size),
+        }
     }
 }
 

@@ -27,7 +27,9 @@ use super::unit::{LaneId, OWNER, State, UNIT, Unit, UnitIndex, slot_field};
 use super::{Exhausted, Heap};
 use crate::layout::SetId;
 use crate::process::pin;
-use crate::sync::{AcqRel, Acquire, AtomicU8, Relaxed, Release, fence, load_eight, store_eight};
+use crate::sync::{
+    AcqRel, Acquire, AtomicU8, AtomicU64, Relaxed, Release, fence, load_eight, store_eight,
+};
 
 /// A block of a slab.
 #[derive(Clone, Copy)]
@@ -400,6 +402,14 @@ impl Heap<'_> {
             // SAFETY: the slab's state bytes, in units that this lane has claimed; padded to a
             // multiple of eight. Relaxed: the unit word, stored below with Release, shows them.
             unsafe { store_eight(states.add(at), State::Free as u8) };
+        }
+        if class == ClassId::LEASES {
+            // None is one yet.
+            for index in 0..cut.count as usize {
+                let at = unit.offset() + u64::from(cut.start) + (index * cut.size as usize) as u64;
+                // SAFETY: a block of the slab, in a unit that this lane has claimed, and nobody else knows.
+                unsafe { self.arena.at(at).cast::<AtomicU64>().write(AtomicU64::new(0)) };
+            }
         }
         let slot = notes.reserve();
         // o1, o2: the word first, then the doorbell, which may still ring for what the unit was.

@@ -244,7 +244,7 @@ mod tests {
             assert_eq!(Unit::of(kind), None);
         }
         assert_eq!(Unit::of(1 << 4), None, "Free has no lane");
-        assert_eq!(Unit::of(3 | 52 << 20), None, "there are 52 classes");
+        assert_eq!(Unit::of(3 | 53 << 20), None, "there are 53 classes");
         assert_eq!(Unit::of(3 | 4096 << 4), None, "there are 4096 lanes");
         assert_eq!(Unit::of(8 | 4096 << 28), None, "there are 4096 lanes");
     }

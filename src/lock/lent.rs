@@ -402,11 +402,7 @@ impl<'a> Change<'a> {
         let Change { attached, lock, draft } = self;
         let map = match draft.graves.is_empty() {
             true => None,
-            false => Some(attached.agree::<Grave>(String::new).map_err(|error| match error {
-                ObjectError::Alloc(error) => error,
-                ObjectError::TooManyRefs { .. } => AllocError::TooManyRefs,
-                _ => AllocError::Corrupt,
-            })?),
+            false => Some(attached.agree::<Grave>(String::new).map_err(ObjectError::of_memory)?),
         };
         let layout = Layout::from_size_align(draft.bytes(), 16)
             .map_err(|_| AllocError::TooLarge { asked: usize::MAX, capacity: attached.room() })?;
@@ -551,6 +547,9 @@ impl Walker for Look {
         Ok(())
     }
     fn looks_at_values(&self) -> bool {
+        true
+    }
+    fn enters_counted(&self) -> bool {
         true
     }
 }

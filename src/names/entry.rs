@@ -190,6 +190,8 @@ pub struct Life {
     pub retired_by: LaneId,
     /// Whether its parts are going, by whom `retired_by` names.
     pub is_falling: bool,
+    /// Whether it is destroyed with its last [lease](crate::trace::lease), and not by an offset.
+    pub counted: bool,
 }
 
 impl Life {
@@ -198,7 +200,8 @@ impl Life {
             | u64::from(self.named) << 16
             | u64::from(self.has_parts) << 15
             | u64::from(self.is_falling) << 14
-            | u64::from(self.retired_by.0) & 0x3fff
+            | u64::from(self.counted) << 13
+            | u64::from(self.retired_by.0) & 0x1fff
     }
     pub fn of(word: u64) -> Life {
         let flag = |bit: u32| word >> bit & 1 == 1;
@@ -207,20 +210,21 @@ impl Life {
             named: flag(16),
             has_parts: flag(15),
             is_falling: flag(14),
-            retired_by: LaneId(word as u16 & 0x3fff),
+            counted: flag(13),
+            retired_by: LaneId(word as u16 & 0x1fff),
         }
     }
     /// A whole object without parts.
     pub fn new(count: u64, named: bool) -> Life {
         let retired_by = LaneId::NOBODY;
-        Life { count, named, has_parts: false, retired_by, is_falling: false }
+        Life { count, named, has_parts: false, retired_by, is_falling: false, counted: false }
     }
     pub fn is_whole(self) -> bool {
         self.retired_by == LaneId::NOBODY
     }
 }
 
-const _: () = assert!(MAX_LANES <= 1 << 14);
+const _: () = assert!(MAX_LANES <= 1 << 13);
 const _: () = assert!(MAX_NAME < 1 << 14, "an entry says its name's length in 14 bits");
 
 /// Stands before the values of every typed object.
@@ -278,8 +282,11 @@ mod tests {
             for named in [false, true] {
                 for retired_by in [LaneId::NOBODY, LaneId(4095)] {
                     for (has_parts, is_falling) in [(false, false), (true, false), (true, true)] {
-                        let life = Life { count, named, has_parts, retired_by, is_falling };
-                        assert_eq!(Life::of(life.word()), life);
+                        for counted in [false, true] {
+                            let life =
+                                Life { count, named, has_parts, retired_by, is_falling, counted };
+                            assert_eq!(Life::of(life.word()), life);
+                        }
                     }
                 }
             }

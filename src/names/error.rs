@@ -149,6 +149,16 @@ impl From<AllocError> for ObjectError {
 }
 
 impl ObjectError {
+    /// What it says of memory, for values that have blocks.
+    pub(crate) fn of_memory(self) -> AllocError {
+        match self {
+            ObjectError::Alloc(error) => error,
+            ObjectError::Foreign { .. } => AllocError::Foreign,
+            ObjectError::TooManyRefs { .. } => AllocError::TooManyRefs,
+            _ => AllocError::Corrupt,
+        }
+    }
+
     /// What `refused` means for the object called `name` in a segment with so much room.
     pub(crate) fn of(
         refused: Refused,

@@ -298,6 +298,30 @@ impl<'a> Names<'a> {
         linked
     }
 
+    /// Publishes `object`, a PRIVATE block of a slab of this lane (or a run) with a count of one; that one is
+    /// `lease`, the caller's, which is none yet. `parts` as in [`construct`](Self::construct).
+    ///
+    /// Lock-free. Dead before the lease leads to it: nothing was published. Dead after it: it is there, whole, and
+    /// goes with the lease.
+    pub fn publish_counted(&self, object: u64, lease: u64, parts: &[u64]) -> Result<(), Refused> {
+        let arena = self.heap.arena;
+        let Some(word) = arena.word(lease) else {
+            return Err(Refused::Corrupt("a lease lies outside the segment"));
+        };
+        // By the pins the one stays, and the other's word, until recovery is over.
+        let pin = self.pinned(object)?;
+        let pins = [pin, self.pinned(lease).inspect_err(|_| self.unpin(pin))?];
+        let journal = &self.record().journal;
+        journal.open(Intent::Link { entry: lease, object });
+        Heap::set_state(arena, object, State::Published);
+        // Release: the object is whole.
+        word.store(Value::Live(object).word(), Release);
+        self.mark(parts);
+        journal.close();
+        pins.into_iter().for_each(|pin| self.unpin(pin));
+        Ok(())
+    }
+
     /// Marks what hangs on an object that is linked; the journal still says so.
     fn mark(&self, parts: &[u64]) {
         parts.iter().for_each(|part| Heap::set_state(self.heap.arena, *part, State::Part));

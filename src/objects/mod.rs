@@ -1,9 +1,11 @@
 //! Typed objects: private ones, published ones, named ones; and references that keep them.
 
+mod counted;
 mod named;
 mod private;
 mod typed;
 
+pub(crate) use counted::Counted;
 pub use named::ObjectInfo;
 
 use crate::attached::{Attached, release_user};

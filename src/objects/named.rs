@@ -4,7 +4,7 @@ use super::Ref;
 use super::typed::{Found, Recipe, Shape, unknown};
 use crate::lock::party::Party;
 use crate::lock::place::Place;
-use crate::names::entry::{Key, MAX_NAME, ObjectHeader, Space};
+use crate::names::entry::{Key, Life, MAX_NAME, ObjectHeader, Space};
 use crate::names::error::ObjectError;
 use crate::names::{Names, Pinned, Refused};
 use crate::segment::Segment;
@@ -107,7 +107,8 @@ impl Segment {
         };
         self.with_names(|names| {
             let key = Key::new(names.heap.arena, space, name.as_bytes());
-            let block = Recipe { count, write }.make(attached, names.heap.lane, true)?;
+            let block =
+                Recipe { count, write }.make(attached, names.heap.lane, Life::new(0, true))?;
             let unmake = |error| {
                 unmake::<T>(names, block, count);
                 error
@@ -411,7 +412,12 @@ impl Segment {
 }
 
 /// What hangs on values that are this process' own, in a block that is.
-fn own_parts(names: Names<'_>, map: &Map, block: u64, name: &str) -> Result<Own, ObjectError> {
+pub(super) fn own_parts(
+    names: Names<'_>,
+    map: &Map,
+    block: u64,
+    name: &str,
+) -> Result<Own, ObjectError> {
     let tree = Tree::of(names.heap.arena, map, block);
     let tree = tree.ok_or(ObjectError::Corrupt { what: "a new object does not fit its block" })?;
     Own::of(&tree).map_err(|fault| match fault {
@@ -422,7 +428,7 @@ fn own_parts(names: Names<'_>, map: &Map, block: u64, name: &str) -> Result<Own,
 }
 
 /// Drops the values in a block that was not published, and gives it back.
-fn unmake<T: Shareable>(names: Names<'_>, block: u64, count: usize) {
+pub(super) fn unmake<T: Shareable>(names: Names<'_>, block: u64, count: usize) {
     let first = names.heap.arena.at(block + ObjectHeader::value_at(align_of::<T>()) as u64);
     // SAFETY: so many were written there, and the block is ours alone.
     unsafe { ptr::slice_from_raw_parts_mut(first.cast::<T>(), count).drop_in_place() };

@@ -5,7 +5,7 @@ use super::Ref;
 use super::typed::{Found, Recipe, Shape, value_of};
 use crate::attached::with_lane;
 use crate::memory::Block;
-use crate::names::entry::ObjectHeader;
+use crate::names::entry::{Life, ObjectHeader};
 use crate::names::error::ObjectError;
 use crate::names::{Names, Pinned};
 use crate::offset::Offset;
@@ -50,7 +50,7 @@ impl Segment {
         self.trusts::<T>()?;
         with_lane(self.attached(), |lane| {
             let attached = self.attached();
-            let block = Recipe { count, write }.make(attached, lane, false)?;
+            let block = Recipe { count, write }.make(attached, lane, Life::new(0, false))?;
             Ok((ManuallyDrop::new(Block::new(attached, lane, block)), value_of(attached, block)))
         })?
     }

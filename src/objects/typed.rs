@@ -29,12 +29,12 @@ pub(super) struct Recipe<F> {
 }
 
 impl<F> Recipe<F> {
-    /// Allocates, writes header and values; the block is PRIVATE.
+    /// Allocates, writes header and values; the block is PRIVATE. `kind`: what is said of it beside their number.
     pub(super) fn make<T: Shareable>(
         self,
         attached: &Attached,
         lane: &Lane,
-        named: bool,
+        kind: Life,
     ) -> Result<u64, ObjectError>
     where
         F: FnMut(usize) -> T,
@@ -53,7 +53,8 @@ impl<F> Recipe<F> {
             first: value_of::<T>(attached, block),
             written: 0,
         };
-        let life = Life { has_parts: T::HAS_BLOCKS, ..Life::new(self.count as u64, named) };
+        let has_parts = kind.has_parts || T::HAS_BLOCKS;
+        let life = Life { count: self.count as u64, has_parts, ..kind };
         ObjectHeader::write(&attached.arena, block, T::FINGERPRINT, life);
         let mut write = self.write;
         for i in 0..self.count {
@@ -202,7 +203,7 @@ impl Attached {
     }
 
     /// Whether the object's words may be followed.
-    fn check_parts<T: Shareable>(
+    pub(super) fn check_parts<T: Shareable>(
         &self,
         names: Names<'_>,
         pinned: &Pinned,
@@ -256,7 +257,7 @@ impl Attached {
                     return Err(ObjectError::WrongType { name, found, expected });
                 }
                 let recipe = Recipe { count: words.len(), write: |i| words[i] };
-                let block = recipe.make::<u32>(self, names.heap.lane, true)?;
+                let block = recipe.make::<u32>(self, names.heap.lane, Life::new(0, true))?;
                 match names.construct(&key, block, &[]) {
                     Ok(()) => break,
                     Err(refused) => {
@@ -352,7 +353,7 @@ impl Attached {
                 let block = Recipe { count: text.len(), write: |i| text[i] }.make::<u8>(
                     self,
                     names.heap.lane,
-                    true,
+                    Life::new(0, true),
                 )?;
                 if let Err(refused) = names.construct(&key, block, &[]) {
                     names.heap.free_private(block);
@@ -394,6 +395,10 @@ impl Walker for Look<'_> {
     }
 
     fn looks_at_values(&self) -> bool {
+        true
+    }
+
+    fn enters_counted(&self) -> bool {
         true
     }
 }

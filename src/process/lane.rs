@@ -7,6 +7,7 @@ use crate::layout::{Layout, MAX_LANES, MAX_PARTICIPANTS};
 use crate::lock::read_slot::{READS, ReadSlot};
 use crate::process::journal::Journal;
 use crate::process::participant::{ParticipantId, Tenure};
+use crate::process::tally::Tally;
 use crate::sync::{AcqRel, Acquire, AtomicU64, Relaxed, Release};
 use core::mem::{offset_of, size_of};
 
@@ -32,7 +33,8 @@ pub struct LaneRecord {
     /// Whose recovery the lane's thread is at ([`helping_word`]); 0: nobody's. It keeps the numbers of
     /// that participant and its lanes from being given out again.
     pub helping: AtomicU64,
-    _line: [AtomicU64; 4],
+    pub tally: Tally,
+    _line: AtomicU64,
     /// The locks that are read by the lane's thread, or whose guards one before it has forgotten: a line of
     /// their own, at which every writer looks.
     pub reads: [ReadSlot; READS],
@@ -56,6 +58,7 @@ impl LaneRecord {
     /// Dead inside: as dead with a lane that holds nothing.
     fn clear(&self) {
         self.journal.close();
+        self.tally.close();
         let words = [&self.array, &self.hazards_high, &self.helping];
         let reads = self.reads.iter().map(ReadSlot::word);
         for word in words.into_iter().chain(&self.hazards).chain(reads) {
@@ -84,6 +87,7 @@ impl LaneRecord {
             size_of::<LaneRecord>(),
             offset_of!(LaneRecord, reads),
             READS,
+            offset_of!(LaneRecord, tally),
             offset_of!(LaneRecord, journal),
             offset_of!(LaneRecord, bells),
             offset_of!(LaneRecord, hazards),

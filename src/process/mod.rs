@@ -10,3 +10,4 @@ pub mod liveness;
 pub mod participant;
 pub mod pin;
 pub mod registration;
+pub mod tally;

@@ -3,7 +3,8 @@
 //! ```text
 //! s1  CAS unit: Slab(dead) → Sweep(me, of dead)       lost: another helper has it
 //! s2  doorbell.swap(0)
-//! s3  each PRIVATE block, and each that a journal of the dead names but nothing leads to: FREE
+//! s3  each PRIVATE block, and each that a journal of the dead names but nothing leads to: FREE; of leases
+//!     those that are one are given up before
 //! s4  wholly free: back to the free units; else CAS unit: Sweep(me, of dead) → Orphan, touch the
 //!     doorbell, show the orphan
 //! ```
@@ -28,7 +29,9 @@ use crate::names::{Names, Refused};
 use crate::process::journal::Intent;
 use crate::process::lane::LaneOwner;
 use crate::process::participant::Tenure;
+use crate::process::pin::HazardIndex;
 use crate::sync::{AcqRel, Acquire, Relaxed, Release, fence, load_eight, store_eight};
+use crate::trace::lease::Left;
 
 /// Lanes of one dead process, and what their journals say.
 pub struct Dead {
@@ -82,6 +85,13 @@ impl Dead {
         self.lanes.binary_search(&lane).is_ok()
     }
 
+    /// Whether it was about to link an object by the word of this block.
+    fn links_by(&self, block: u64) -> bool {
+        self.intents
+            .iter()
+            .any(|(_, intent)| matches!(intent, Intent::Link { entry, .. } if *entry == block))
+    }
+
     /// Blocks that it may have been about to link, with the journal that says so.
     fn suspects(&self) -> impl Iterator<Item = (u64, LaneId, Intent)> {
         self.intents.iter().flat_map(|(lane, intent)| {
@@ -89,6 +99,15 @@ impl Dead {
             blocks.map(|block| (block, *lane, *intent))
         })
     }
+}
+
+/// What is known of a slab of leases before it is swept.
+struct Leases {
+    /// What the lanes of the dead had begun there.
+    of_dead: Vec<Left>,
+    /// What one had who swept it before, and died; carried by this lane.
+    carried: Option<Left>,
+    spare: HazardIndex,
 }
 
 impl Heap<'_> {
@@ -102,18 +121,23 @@ impl Heap<'_> {
             match is {
                 Unit::Slab { class, lane, .. } if dead.has(lane) => {
                     let mine = Unit::Sweep { class, lane: self.lane.id(), of: lane };
+                    let leases = self.look_at_leases(unit, class, dead, None)?;
                     if self.exchange(unit, word, mine) {
-                        self.sweep(unit, class.cut().span, mine, dead, found);
+                        self.sweep(unit, class.cut().span, mine, (dead, &leases), found);
                     }
+                    leases.into_iter().for_each(|leases| self.leave_leases(leases));
                 }
                 Unit::Sweep { class, lane, of } if dead.has(lane) => {
                     let mine = Unit::Sweep { class, lane: self.lane.id(), of };
                     // The label is one that a dead helper left: perhaps the journals are another's.
                     let other = self.other_of(of, dead)?;
+                    let helped = other.as_ref().unwrap_or(dead);
+                    // And what it had begun is known as long as the label names it.
+                    let leases = self.look_at_leases(unit, class, helped, Some(lane))?;
                     if self.exchange(unit, word, mine) {
-                        let of = other.as_ref().unwrap_or(dead);
-                        self.sweep(unit, class.cut().span, mine, of, found);
+                        self.sweep(unit, class.cut().span, mine, (helped, &leases), found);
                     }
+                    leases.into_iter().for_each(|leases| self.leave_leases(leases));
                 }
                 Unit::Claimed { lane } if dead.has(lane) => {
                     // It may have been punched, or not backed yet.
@@ -223,7 +247,14 @@ impl Heap<'_> {
     }
 
     /// s2 to s4, of a slab whose word says `mine`.
-    fn sweep(&self, head: UnitIndex, span: u32, mine: Unit, helped: &Dead, found: &mut Recovered) {
+    fn sweep(
+        &self,
+        head: UnitIndex,
+        span: u32,
+        mine: Unit,
+        (helped, leases): (&Dead, &Option<Leases>),
+        found: &mut Recovered,
+    ) {
         let Unit::Sweep { class, of, .. } = mine else { unreachable!("it is being swept") };
         if u64::from(head.0) + u64::from(span) > u64::from(self.arena.frontier().0) {
             return; // damaged: such a slab was never cut
@@ -235,6 +266,9 @@ impl Heap<'_> {
         let states = self.arena.states(head, class);
         self.mark_parts(head, class, helped);
         let mut freed = 0;
+        if let Some(leases) = leases {
+            freed += self.sweep_leases(head, helped, leases);
+        }
         for at in (0..cut.count).step_by(8) {
             let valid = valid_flags(cut.count - at);
             // SAFETY: a slab's state bytes are aligned to eight and padded to a multiple of it.
@@ -280,6 +314,81 @@ impl Heap<'_> {
         if free + limbo != 0 || rang != 0 {
             self.arena.set(SetId::Orphans(class)).insert(head.0 as usize);
         }
+    }
+
+    /// What must be known of a slab of leases before it is swept; `None`: it is none. `swept_by`: who swept it
+    /// before, and died.
+    fn look_at_leases(
+        &self,
+        head: UnitIndex,
+        class: ClassId,
+        helped: &Dead,
+        swept_by: Option<LaneId>,
+    ) -> Result<Option<Leases>, Refused> {
+        if class != ClassId::LEASES {
+            return Ok(None);
+        }
+        let names = Names { heap: *self };
+        let left_by = |lane: LaneId| {
+            let left = names.left_by(lane)?;
+            Ok(left.filter(|left| block_of(head, class, left.lease()).is_some()))
+        };
+        let of_dead: Result<Vec<_>, _> = helped.lanes.iter().map(|lane| left_by(*lane)).collect();
+        let of_dead = of_dead?.into_iter().flatten().collect();
+        let carried = swept_by.map_or(Ok(None), left_by)?;
+        let record = self.arena.lane(self.lane.id());
+        let spare = self.lane.pins.pin(record, 0).ok_or(Refused::TooManyPins)?;
+        // Before the label that names its lane is gone.
+        carried.iter().for_each(|left| names.carry(left));
+        Ok(Some(Leases { of_dead, carried, spare }))
+    }
+
+    fn leave_leases(&self, leases: Leases) {
+        if leases.carried.is_some() {
+            Names { heap: *self }.put_down();
+        }
+        self.lane.pins.unpin(self.arena.lane(self.lane.id()), leases.spare);
+    }
+
+    /// Ends what the dead had begun with the leases of a slab that is being swept, and gives up those that are
+    /// PRIVATE; how many blocks became LIMBO.
+    fn sweep_leases(&self, head: UnitIndex, helped: &Dead, leases: &Leases) -> u64 {
+        let (names, cut) = (Names { heap: *self }, ClassId::LEASES.cut());
+        // Without a pin to spare what is destroyed waits for who looks for such.
+        let reap = |last: Option<u64>| last.map(|object| crate::trace::reap(&names, object));
+        // One that hangs on an object is settled by who takes over the fall of that.
+        let settle = |left: &Left| {
+            let block = block_of(head, ClassId::LEASES, left.lease());
+            // Relaxed: as below.
+            let state = block.map(|block| self.state(block).load(Relaxed));
+            let is_private = state == Some(State::Private as u8);
+            is_private.then(|| names.settle_left(left, leases.spare)).flatten()
+        };
+        if let Some(left) = &leases.carried {
+            let last = settle(left);
+            names.put_down();
+            reap(last);
+        }
+        for left in &leases.of_dead {
+            reap(settle(left));
+        }
+        let mut kept = 0;
+        for index in 0..cut.count {
+            let block = SlabBlock { head, class: ClassId::LEASES, index };
+            // Relaxed: the dead one's last store, which the kernel's word is behind.
+            if self.state(block).load(Relaxed) != State::Private as u8 {
+                continue;
+            }
+            let lease = head.offset() + u64::from(cut.start) + u64::from(index * cut.size);
+            reap(names.give_up(lease));
+            if helped.links_by(lease) {
+                // By its word others tell whether its object was linked: it stays as it is as long as the dead
+                // one's pin stands.
+                self.state(block).store(State::Limbo as u8, Release);
+                kept += 1;
+            }
+        }
+        kept
     }
 
     /// Frees the blocks of a slab that is being swept which the dead had published to be linked, and

@@ -199,6 +199,7 @@ fn help_inside(heap: Heap<'_>, tenure: Tenure, found: &mut Recovered) -> Result<
         let record = heap.arena.lane(*lane);
         // Journals first: see `names`.
         record.journal.close();
+        record.tally.close();
         record.hazards.iter().for_each(|hazard| hazard.store(0, Release));
         record.array.store(0, Release);
         record.forget_reads();

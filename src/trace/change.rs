@@ -23,7 +23,7 @@
 //!
 //! Nobody else reaches the draft when it is DOOMED: it says from the beginning that it is falling.
 
-use super::fall::fall_of_draft;
+use super::fall::{fall_of_draft, reap_last};
 use super::walk::{AtLock, Fault, Guarded, Limb, Tree, Walker};
 use crate::arena::Arena;
 use crate::heap::unit::{LaneId, State, Unit};
@@ -245,6 +245,7 @@ impl Names<'_> {
         journal.open(Intent::Change { lock, draft: block });
         let tenure = tenure_of(arena, me).expect("a lane that is in use is somebody's");
         Written::at(arena, block).expect("it is held").apply(tenure);
+        let mut last = Vec::new();
         if draft.graves.is_empty() {
             journal.close();
             self.unpin(pin);
@@ -252,11 +253,13 @@ impl Names<'_> {
         } else {
             Heap::set_state(arena, block, State::Doomed);
             journal.turn_to_fall();
-            fall_of_draft(self, map, block, spare);
+            fall_of_draft(self, map, block, spare, &mut last);
             journal.close();
             self.unpin(pin);
         }
         self.unpin(spare);
+        // The change is made. Without a pin to spare what fell with it waits for who looks for such.
+        let _ = reap_last(self, last);
         Ok(())
     }
 }

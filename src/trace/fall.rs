@@ -1,5 +1,6 @@
 //! A destroyed object with parts: how they go. See [`trace`](super).
 
+use super::lease::{Left, is_lease};
 use super::map::Map;
 use super::walk::{AtLock, Fault, Guarded, Limb, Tree, Walker};
 use crate::heap::unit::{LaneId, State, Unit, UnitIndex};
@@ -16,9 +17,24 @@ use crate::word::Word;
 ///
 /// The lane's journal is closed. Lock-free. Dead inside: recovery goes on.
 pub fn reap(names: &Names<'_>, object: u64) -> Result<bool, Refused> {
+    let mut last = Vec::new();
+    let fell = reap_one(names, object, &mut last)?;
+    reap_last(names, last)?;
+    Ok(fell)
+}
+
+/// Lets the objects fall whose last leases fell, and those whose last leases fall with them.
+pub fn reap_last(names: &Names<'_>, mut last: Vec<u64>) -> Result<(), Refused> {
+    while let Some(object) = last.pop() {
+        reap_one(names, object, &mut last)?;
+    }
+    Ok(())
+}
+
+fn reap_one(names: &Names<'_>, object: u64, last: &mut Vec<u64>) -> Result<bool, Refused> {
     // f1. Behind the pin's fence: while it is DOOMED there, it cannot be taken until we let go.
     let pin = names.pinned(object | REAPER)?;
-    let done = reap_pinned(names, object);
+    let done = reap_pinned(names, object, last);
     names.unpin(pin);
     if done == Ok(true) {
         give_run_back(names, object);
@@ -26,7 +42,7 @@ pub fn reap(names: &Names<'_>, object: u64) -> Result<bool, Refused> {
     done
 }
 
-fn reap_pinned(names: &Names<'_>, object: u64) -> Result<bool, Refused> {
+fn reap_pinned(names: &Names<'_>, object: u64, last: &mut Vec<u64>) -> Result<bool, Refused> {
     let arena = names.heap.arena;
     if !is_in(names, object, State::Doomed) || has_readers(arena, object) {
         return Ok(false);
@@ -43,7 +59,8 @@ fn reap_pinned(names: &Names<'_>, object: u64) -> Result<bool, Refused> {
     journal.open(Intent::Fall { object, word_at: 0, part: 0 });
     let falling = Life { is_falling: true, retired_by: names.heap.lane.id(), ..found };
     let won = header.life.compare_exchange(found.word(), falling.word(), AcqRel, Acquire).is_ok();
-    let fell = won && Tree::of(arena, &map, object).is_some_and(|tree| fall(names, tree, spare));
+    let fell =
+        won && Tree::of(arena, &map, object).is_some_and(|tree| fall(names, tree, spare, last));
     if won {
         settle(names, object, header, falling, fell);
     }
@@ -53,12 +70,19 @@ fn reap_pinned(names: &Names<'_>, object: u64) -> Result<bool, Refused> {
 }
 
 /// Lets a draft fall of which the lane's journal says so, and its life that this lane is at it; `map`: that
-/// of graves. The caller has pinned it as a reaper.
-pub fn fall_of_draft(names: &Names<'_>, map: Option<&Map>, draft: u64, spare: HazardIndex) {
+/// of graves. The caller has pinned it as a reaper. The objects whose last leases were among the graves come to
+/// be in `last`.
+pub fn fall_of_draft(
+    names: &Names<'_>,
+    map: Option<&Map>,
+    draft: u64,
+    spare: HazardIndex,
+    last: &mut Vec<u64>,
+) {
     let arena = names.heap.arena;
     let Some(header) = ObjectHeader::at(arena, draft) else { return };
     let tree = map.and_then(|map| Tree::of(arena, map, draft));
-    let fell = tree.is_some_and(|tree| fall(names, tree, spare));
+    let fell = tree.is_some_and(|tree| fall(names, tree, spare, last));
     settle(names, draft, header, header.life(), fell);
     give_run_back(names, draft);
 }
@@ -87,8 +111,8 @@ fn give_run_back(names: &Names<'_>, object: u64) {
 }
 
 /// f4; false: the tree is damaged.
-fn fall(names: &Names<'_>, tree: Tree<'_>, spare: HazardIndex) -> bool {
-    let mut fall = Fall { names, spare, has_runs: false };
+fn fall(names: &Names<'_>, tree: Tree<'_>, spare: HazardIndex, last: &mut Vec<u64>) -> bool {
+    let mut fall = Fall { names, spare, has_runs: false, last };
     let walked = tree.walk(&mut fall);
     if fall.has_runs {
         names.heap.lane.pins.repin(names.record(), spare, 0);
@@ -101,6 +125,8 @@ struct Fall<'a, 'n> {
     names: &'a Names<'n>,
     spare: HazardIndex,
     has_runs: bool,
+    /// Objects whose last leases went with it.
+    last: &'a mut Vec<u64>,
 }
 
 impl Walker for Fall<'_, '_> {
@@ -119,6 +145,9 @@ impl Walker for Fall<'_, '_> {
         // Pinned before it may be LIMBO: it is not taken until the journal is past it.
         heap.lane.pins.repin(record, self.spare, part);
         record.journal.at(limb.word_at, part);
+        if is_lease(heap.arena, part) {
+            self.last.extend(self.names.give_up(part));
+        }
         word.store(0, Release);
         heap.retire_from(part, State::Part);
         record.journal.at(0, 0);
@@ -154,30 +183,55 @@ pub fn take_over(
         return Ok(false);
     }
     let Some(map) = names.map_of(header.fingerprint.load(Relaxed))? else { return Ok(false) };
+    // What it had begun with a lease is known as long as its life names it.
+    let left = names.left_by(of)?.filter(|left| left.lease() == part);
     let spare = names.pinned(part)?;
+    left.iter().for_each(|left| names.carry(left));
     let journal = &names.record().journal;
     journal.open(Intent::Fall { object, word_at, part });
     let falling = Life { retired_by: names.heap.lane.id(), ..found };
     let won = header.life.compare_exchange(found.word(), falling.word(), AcqRel, Acquire).is_ok();
+    let mut last = Vec::new();
     if won {
         if part != 0 {
-            finish_step(names, word_at, part);
+            last.extend(finish_step(names, (word_at, part), left, spare));
             journal.at(0, 0);
         }
         let fell = is_in(names, object, State::Limbo)
-            || Tree::of(arena, &map, object).is_some_and(|tree| fall(names, tree, spare));
+            || Tree::of(arena, &map, object)
+                .is_some_and(|tree| fall(names, tree, spare, &mut last));
         settle(names, object, header, falling, fell);
+    } else if left.is_some() {
+        names.put_down();
     }
     journal.close();
     names.unpin(spare);
+    reap_last(names, last)?;
     Ok(won)
 }
 
-/// Does what was begun of the step that a dead lane was at.
-fn finish_step(names: &Names<'_>, word_at: u64, part: u64) {
-    let Some(word) = names.heap.arena.word(word_at) else { return };
+/// Does what was begun of the step that a dead lane was at; the part is pinned by another than `spare`. The
+/// object, if the last lease of one went.
+fn finish_step(
+    names: &Names<'_>,
+    (word_at, part): (u64, u64),
+    left: Option<Left>,
+    spare: HazardIndex,
+) -> Option<u64> {
+    let arena = names.heap.arena;
+    let word = arena.word(word_at)?;
+    let mut last = None;
+    if let Some(left) = left {
+        last = names.settle_left(&left, spare);
+        names.put_down();
+    }
     if Word::from_bits(word.load(Acquire)).offset() == part {
+        // One that was given up is none any more.
+        if is_in(names, part, State::Part) && is_lease(arena, part) {
+            last = last.or(names.give_up(part));
+        }
         word.store(0, Release);
     }
     names.heap.retire_from(part, State::Part);
+    last
 }

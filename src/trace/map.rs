@@ -57,6 +57,9 @@ pub enum Part {
     /// Word, two positions and capacity of a block with so many places for values of a node: there is one at
     /// each position from the first to before the second, in the place of that number modulo the capacity.
     Ring { node: u32 },
+    /// The word of a [lease](super::lease), by which it shares an object that is one value of a node; `null`: it
+    /// may be null.
+    Lease { node: u32, null: bool },
 }
 
 /// A part, and where it is.
@@ -192,6 +195,7 @@ impl Map {
                     size_of(*node).filter(|_| *at >= 8).map(|size| u64::from(*at) + size)
                 }
                 Part::Ring { node } => size_of(*node).map(|_| 32),
+                Part::Lease { node, .. } => size_of(*node).map(|_| 8),
             };
             let Some(bytes) = bytes else { return false };
             let is_variant = matches!(part, Part::Variant { .. });
@@ -241,6 +245,7 @@ impl Item {
             Part::Table { node } => (9, node, 0, 0),
             Part::Lock { node, at } => (10, node, at, 0),
             Part::Ring { node } => (11, node, 0, 0),
+            Part::Lease { node, null } => (12, node, u32::from(null), 0),
         };
         [kind, self.at, a, b, c]
     }
@@ -261,6 +266,7 @@ impl Item {
             9 => Part::Table { node: a },
             10 => Part::Lock { node: a, at: b },
             11 => Part::Ring { node: a },
+            12 => Part::Lease { node: a, null: flag()? },
             _ => return None,
         };
         let item = Item { at, part };

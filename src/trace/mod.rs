@@ -12,6 +12,7 @@
 //! c5  each part PRIVATE → PART                   f3  life: Retired → Falling(me)      (CAS: one of many)
 //! c6  journal closed                             f4  each part, children first:
 //!                                                        pin it; journal: at (word, part)
+//!                                                        a lease: given up
 //!                                                        word := 0; PART → LIMBO; journal: at nothing
 //!                                                f5  object: DOOMED → LIMBO; journal closed
 //! ```
@@ -30,12 +31,15 @@
 //! **What a lock guards changes** meanwhile: walks leave it alone, but those of who knows that nobody can be
 //! there. How it is changed: [`change`].
 //!
+//! **What several own** hangs on none of them: see [`lease`].
+//!
 //! A reaper's pin keeps the object's memory like any, but does not count as a reader's, or two reapers
 //! would leave it to each other.
 
 pub mod change;
 mod fall;
 pub mod fresh;
+pub mod lease;
 pub mod map;
 #[cfg(not(loom))]
 mod waiting;

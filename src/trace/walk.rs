@@ -4,6 +4,7 @@
 //! this segment, in a state that the caller names, large enough for what it should hold, or the walk ends
 //! there. Its stack is in process memory, however deep the tree is.
 
+use super::lease;
 use super::map::{LEAST_RING, Map, Part};
 use crate::arena::Arena;
 use crate::heap::unit::State;
@@ -69,6 +70,11 @@ pub enum AtLock {
 
 /// What a walk looks for.
 pub trait Walker {
+    /// Whether it goes into objects to which leases lead, each once. They are trees of their own.
+    fn enters_counted(&self) -> bool {
+        false
+    }
+
     /// Whether blocks of this state belong to the tree.
     fn accepts(&self, state: Option<State>, place: &Place) -> bool;
 
@@ -155,7 +161,7 @@ impl<'a> Tree<'a> {
     ) -> Result<(), Fault> {
         let tag = Tag::of_header(self.arena.header().tag).ok_or(Fault::Damaged("it has no tag"))?;
         let mut stack = vec![self.frame(node, at, count, None)];
-        let mut owned = HashSet::new();
+        let (mut owned, mut shared) = (HashSet::new(), HashSet::new());
         // A block with two owners could be its own ancestor.
         let mut enter = |walker: &mut W, limb: Limb| {
             if !walker.trusts() && !owned.insert(limb.word.offset()) {
@@ -260,6 +266,23 @@ impl<'a> Tree<'a> {
                         + buckets * u64::from(self.map.nodes[node as usize].size);
                     stack.push(frame);
                 }
+                Part::Lease { node, null } => {
+                    let limb = Limb { word_at: at, word: Word::from_bits(self.number(at, 8)) };
+                    if limb.word.bits() == 0 && (null || walker.resumes()) {
+                        continue;
+                    }
+                    self.keep(walker, limb)?;
+                    self.check_lease(tag, limb.word, walker)?;
+                    enter(walker, limb)?;
+                    walker.leave(limb)?;
+                    if walker.enters_counted() {
+                        let object = self.check_counted(limb.word, node)?;
+                        if shared.insert(object) {
+                            let first = object + lease::COUNT;
+                            stack.push(self.frame(node, first, 1, None));
+                        }
+                    }
+                }
                 Part::Ring { node } => {
                     let limb = Limb { word_at: at, word: Word::from_bits(self.number(at, 8)) };
                     let (first, end) = (self.number(at + 8, 8), self.number(at + 16, 8));
@@ -334,6 +357,42 @@ impl<'a> Tree<'a> {
             return Err(Fault::Damaged("a word leads to a block that is no part of its object"));
         }
         Ok(())
+    }
+
+    /// Whether a word leads to a block for a lease.
+    fn check_lease(&self, tag: Tag, word: Word, walker: &impl Walker) -> Result<(), Fault> {
+        if word.tag() != tag {
+            return Err(Fault::Foreign);
+        }
+        let place = heap::locate(self.arena, word.offset())
+            .filter(|place| place.start == word.offset())
+            .filter(|_| lease::is_lease(self.arena, word.offset()))
+            .ok_or(Fault::Damaged("a word leads to no lease"))?;
+        if !walker.accepts(heap::state_of(self.arena, &place), &place) {
+            return Err(Fault::Damaged("a word leads to a lease that is no part of its object"));
+        }
+        Ok(())
+    }
+
+    /// The object to which a lease leads that was checked: one value of `node`, which has a count.
+    fn check_counted(&self, lease: Word, node: u32) -> Result<u64, Fault> {
+        let object = self.number(lease.offset(), 8);
+        let node = &self.map.nodes[node as usize];
+        let fits = |place: &Place| {
+            place.start == object && lease::COUNT + u64::from(node.size) <= place.bytes
+        };
+        let place = heap::locate(self.arena, object).filter(fits);
+        let header = place.and_then(|place| {
+            let is_there = heap::state_of(self.arena, &place) == Some(State::Published);
+            is_there.then(|| ObjectHeader::at(self.arena, object))?
+        });
+        let is_it = header.is_some_and(|header| {
+            let life = header.life();
+            let is_one = life.counted && life.is_whole() && life.count == 1;
+            is_one && header.fingerprint.load(Relaxed) == node.fingerprint
+        });
+        let is_it = is_it && u64::from(node.align) <= lease::COUNT;
+        is_it.then_some(object).ok_or(Fault::Damaged("a lease leads to no object of its type"))
     }
 
     /// The number in `width` bytes, which lie in the object or in a block that was checked.
@@ -541,7 +600,7 @@ impl<'a> Names<'a> {
         Ok(Checked { parts, locks, whole, has_more })
     }
 
-    pub(super) fn pinned(&self, offset: u64) -> Result<HazardIndex, Refused> {
+    pub(crate) fn pinned(&self, offset: u64) -> Result<HazardIndex, Refused> {
         self.heap.lane.pins.pin(self.record(), offset).ok_or(Refused::TooManyPins)
     }
 }

@@ -1,6 +1,7 @@
 //! Every operation that a process can die in: what must be there before, what it does, and what may
 //! be there afterwards, whenever it died.
 
+pub mod arcs;
 mod deques;
 mod lists;
 mod maps;
@@ -133,7 +134,8 @@ pub fn all() -> impl Iterator<Item = &'static Operation> {
     let all = processes::OPERATIONS.iter().chain(memory::OPERATIONS);
     let changes = lists::OPERATIONS.iter().chain(deques::OPERATIONS).chain(maps::OPERATIONS);
     let messages = queues::OPERATIONS.iter().chain(rings::OPERATIONS);
-    all.chain(objects::OPERATIONS).chain(with_parts).chain(changes).chain(messages)
+    let all = all.chain(objects::OPERATIONS).chain(with_parts).chain(changes);
+    all.chain(messages).chain(arcs::OPERATIONS)
 }
 
 /// Bytes of a block of which 16 fill a unit, and a magazine.

@@ -1,6 +1,6 @@
 //! What is tried: each operation alone, and some while what another victim left is not recovered yet.
 
-use crate::operations::{self, Operation, objects, processes, queues, rings, shelf};
+use crate::operations::{self, Operation, arcs, objects, processes, queues, rings, shelf};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -46,7 +46,7 @@ impl fmt::Display for Place {
 }
 
 /// Operations in which one died whom the victim recovers, and every how many-th step of them.
-const RECOVERED: [(&str, u64); 31] = [
+const RECOVERED: [(&str, u64); 35] = [
     ("construct-new", 1),
     ("construct-known-name", 1),
     ("construct-run", 3),
@@ -78,11 +78,15 @@ const RECOVERED: [(&str, u64); 31] = [
     ("change-table-insert-grows", 5),
     ("construct-guarded", 7),
     ("write-push", 9),
+    ("arc-share-and-drop", 3),
+    ("arc-clone-and-drop", 2),
+    ("arc-truncate-last", 5),
+    ("arc-destroy", 7),
 ];
 
 /// Operations in which one died, and how many of its steps are between two of its deaths that are tried,
 /// while it had a lock, a job, or the end of a ring, that the victim then takes from it.
-const TAKEN: [(&str, u64); 11] = [
+const TAKEN: [(&str, u64); 13] = [
     ("change-push-grows", 3),
     ("change-set", 1),
     ("change-tree-insert-splits", 4),
@@ -94,6 +98,8 @@ const TAKEN: [(&str, u64); 11] = [
     ("queue-job-back", 1),
     ("ring-push", 1),
     ("ring-done", 1),
+    ("arc-push", 2),
+    ("arc-truncate-last", 5),
 ];
 
 /// Operations in which one died while it destroyed the object of a name that the victim constructs.
@@ -142,6 +148,7 @@ pub fn all() -> impl Iterator<Item = Trial> {
                 "ring" => {
                     Operation { prepare: rings::take, after: rings::TAKEN, least: 4, ..alone }
                 }
+                "arc" => Operation { prepare: arcs::take, after: arcs::TAKEN, least: 10, ..alone },
                 _ => Operation { prepare: shelf::take, after: shelf::TAKEN, least: 30, ..alone },
             },
             first: Some(First { operation, every }),

@@ -8,6 +8,7 @@
 mod changes;
 mod falls;
 mod heap;
+mod leases;
 mod names;
 mod recovery;
 
@@ -19,8 +20,15 @@ use sharena::model::{BLOCK, Worker, World};
 use std::rc::Rc;
 
 pub fn models() -> Vec<Model> {
-    [heap::models(), names::models(), recovery::models(), changes::models(), falls::models()]
-        .concat()
+    [
+        heap::models(),
+        names::models(),
+        recovery::models(),
+        changes::models(),
+        falls::models(),
+        leases::models(),
+    ]
+    .concat()
 }
 
 fn model(

@@ -334,3 +334,14 @@ pub fn two_words() -> Outcome {
     writer.join().unwrap();
     seen
 }
+
+pub fn store_beside_cas() -> Outcome {
+    let x = word();
+    let _changes = with([&x], |[x]| x.compare_exchange(1, 3, AcqRel, Acquire).is_ok());
+    let stores = with([&x], |[x]| {
+        x.store(1, Release);
+        x.store(2, Release);
+    });
+    stores.join().unwrap();
+    vec![x.load(Acquire)]
+}

@@ -393,4 +393,12 @@ pub const KNOWN: &[Known] = &[
         PASSED,
     )
     .blind(NOT_PASSED),
+    Known::new(
+        "outcomes/store-beside-cas",
+        3,
+        "what a store is behind in its own thread no CAS of that puts back",
+        store_beside_cas,
+        &[&[2]],
+    )
+    .alarm(&[&[3]]),
 ];

@@ -329,3 +329,25 @@ fn the_first_group_is_one_that_was_announced() {
         }
     }
 }
+
+#[test]
+fn a_fresh_slab_of_leases_has_none() {
+    let segment = Options::new().capacity(1 << 20).create_anonymous().unwrap();
+    let arena = &segment.attached().arena;
+    with_lane(segment.attached(), |lane| {
+        let heap = Heap { arena, lane };
+        // What will be their unit was written to, up to the last byte.
+        let run = heap.allocate_run(1).unwrap();
+        // SAFETY: a unit of ours.
+        unsafe { arena.at(run).write_bytes(0xff, UNIT) };
+        heap.free_private(run);
+        let mut units = std::collections::HashSet::new();
+        for _ in 0..ClassId::LEASES.cut().count {
+            let lease = heap.take_lease().unwrap();
+            assert_eq!(arena.word(lease).unwrap().load(Relaxed), 0);
+            units.insert(UnitIndex::containing(lease).0);
+        }
+        assert!(units.contains(&UnitIndex::containing(run).0), "another unit was taken");
+    })
+    .unwrap();
+}
