@@ -80,7 +80,7 @@ use xxhash_rust::const_xxh3::xxh3_64_with_seed;
     message = "`{Self}` cannot live in shared memory",
     label = "not `Shareable`",
     note = "no pointers, references, functions, boxes or process-local locks: each process maps the memory at another address",
-    note = "`sharena::collections` has `String`, `Vec`, `Box` and maps for shared memory, `sharena::lock` has locks; a place in the segment is named by `Offset<T>`",
+    note = "`sharena::collections` has `String`, `Vec`, `Box`, `Arc` and maps for shared memory, `sharena::lock` has locks; a place in the segment is named by `Offset<T>`",
     note = "for a type of your own: `#[derive(Shareable)]`"
 )]
 pub unsafe trait Shareable: Sized + Send + Sync + 'static {

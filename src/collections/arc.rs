@@ -33,10 +33,10 @@ use core::{cmp, fmt, hash};
 /// # let segment = Options::new().capacity(1 << 20).create_anonymous()?;
 /// # let _inside = segment.enter()?;
 /// let prices = segment.construct("prices", Mutex::new(HashMap::<u32, Arc<[f64; 2]>>::new()))?;
-/// prices.lock()?.insert(7, Arc::new([99.5, 100.5]));
+/// prices.lock().unwrap().insert(7, Arc::new([99.5, 100.5]));
 ///
-/// let quote = prices.lock()?[&7].clone(); // any process
-/// prices.lock()?.insert(7, Arc::new([99.0, 100.0])); // any other
+/// let quote = prices.lock().unwrap()[&7].clone(); // any process
+/// prices.lock().unwrap().insert(7, Arc::new([99.0, 100.0])); // any other
 /// assert_eq!(*quote, [99.5, 100.5]);
 /// # Ok(())
 /// # }
