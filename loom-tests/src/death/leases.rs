@@ -147,10 +147,10 @@ fn lease(builder: Builder) {
         });
         let ((), witness, ()) = inherit(&heir, dies, lives, || ());
         witness.free_lease(spare);
-        assert_eq!(heir.leases(it), Some(2));
+        assert_eq!(heir.leases(it), Some(2), "the count is not of those who live");
         assert!(!heir.give_up(first));
         assert!(witness.give_up(kept), "it was the last");
-        assert_eq!(heir.leases(it), None);
+        assert_eq!(heir.leases(it), None, "the count is not of those who live");
         nothing_is_left(&world, it, &heir, &[&witness]);
     });
 }
@@ -176,7 +176,7 @@ fn last_dies(builder: Builder) {
             (witness, had)
         });
         let ((), (witness, had), ()) = inherit(&heir, dies, lives, || ());
-        assert_eq!(heir.leases(it), had.map(|_| 1));
+        assert_eq!(heir.leases(it), had.map(|_| 1), "the count is not of those who live");
         if let Some(had) = had {
             assert!(witness.give_up(had), "it was the last");
         }
@@ -199,7 +199,7 @@ fn two_helpers(builder: Builder) {
         heir.recover();
         let second = helps.join().unwrap();
         assert!(heir.recover(), "numbers of the dead that nobody can still act by are not free");
-        assert_eq!(heir.leases(it), Some(1));
+        assert_eq!(heir.leases(it), Some(1), "the count is not of those who live");
         assert!(heir.give_up(first), "it was the last");
         nothing_is_left(&world, it, &heir, &[&second]);
     });
@@ -213,7 +213,7 @@ fn helper_dies(builder: Builder) {
         death.of(MORTAL, &world, || takes_and_gives_up(&mortal, it, its));
         of_helper.of(WITNESS, &world, || helper.recover());
         assert!(heir.recover(), "numbers of the dead that nobody can still act by are not free");
-        assert_eq!(heir.leases(it), Some(1));
+        assert_eq!(heir.leases(it), Some(1), "the count is not of those who live");
         assert!(heir.give_up(first), "it was the last");
         nothing_is_left(&world, it, &heir, &[]);
     });
@@ -234,7 +234,7 @@ const MORE: u32 = UNITS + 2;
 /// Lets it fall if it has not, and gives up the lease that is left.
 fn falls_once(world: &Rc<World>, heir: &Worker, it: Shared, kept: Lease, ruin: Ruin) {
     heir.fall(ruin);
-    assert_eq!(heir.leases(it), Some(1));
+    assert_eq!(heir.leases(it), Some(1), "the count is not of those who live");
     assert!(heir.give_up(kept), "it was the last");
     assert!(heir.bury(it), "it is to fall");
     heir.release();
