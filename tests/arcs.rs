@@ -65,7 +65,8 @@ fn it_is_a_word_and_its_option_too() {
 #[test]
 fn a_value_goes_with_its_last_handle() {
     let segment = small();
-    drop(Arc::new_in(page(&segment, 0), &segment));
+    // By it the slab of its lease stays one, and is looked at.
+    let _kept = Arc::new_in(page(&segment, 0), &segment);
     let before = used(&segment);
     let first = Arc::new_in(page(&segment, 1), &segment);
     let others: std::vec::Vec<_> = (0..1000).map(|_| first.clone()).collect();
@@ -254,15 +255,20 @@ fn a_chain_of_a_hundred_thousand_is_no_matter_of_the_stack() {
 #[test]
 fn a_weak_one_leads_to_its_value_or_to_none() {
     let segment = small();
-    let mut weak = std::vec::Vec::new();
+    let place = |shared: &Arc<Page>| core::ptr::from_ref::<Page>(shared).addr();
+    let (mut weak, mut first) = (std::vec::Vec::new(), 0);
     for number in 0..200 {
         let shared = Arc::new_in(page(&segment, number), &segment);
+        first = if number == 0 { place(&shared) } else { first };
         weak.push(Arc::downgrade(&shared));
         assert_eq!(weak[number as usize].upgrade().unwrap().number, number);
         assert!(weak[..number as usize].iter().all(|weak| weak.upgrade().is_none()));
     }
-    // They came to the places of those before them.
-    let shared = Arc::new_in(page(&segment, 1000), &segment);
+    // Until one comes to the place of the first.
+    let shared = (0..100_000)
+        .map(|_| Arc::new_in(page(&segment, 1000), &segment))
+        .find(|shared| place(shared) == first)
+        .expect("places are used again");
     assert!(weak.iter().all(|weak| weak.upgrade().is_none()));
     let again = Arc::downgrade(&shared).clone();
     assert!(again.ptr_eq(&Arc::downgrade(&shared)) && !again.ptr_eq(&weak[0]));
