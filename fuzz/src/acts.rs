@@ -3,6 +3,7 @@
 use crate::file::File;
 use crate::image::UNIT;
 use crate::record::Record;
+use crate::sharers::Shared;
 use crate::shelf::Shelves;
 use sharena::{Block, Offset, Options, Ref, Segment};
 use std::alloc::Layout;
@@ -29,6 +30,8 @@ const SIZES: [usize; 16] = [
     1 << 40,
 ];
 
+/// From this operation on it is one on values that several own.
+const SHARERS: u8 = 240;
 /// From this operation on it is one on collections.
 const SHELVES: u8 = 128;
 
@@ -44,6 +47,7 @@ pub struct Runner<'s> {
     slices: Vec<Ref<'s, [u8]>>,
     others: Vec<Segment>,
     shelves: Shelves<'s>,
+    shared: Shared<'s>,
 }
 
 impl<'s> Runner<'s> {
@@ -60,6 +64,7 @@ impl<'s> Runner<'s> {
             slices: Vec::new(),
             others: Vec::new(),
             shelves: Shelves::new(segment),
+            shared: Shared::new(segment),
         }
     }
 
@@ -106,6 +111,9 @@ impl<'s> Runner<'s> {
     pub fn act(&mut self, record: &Record) {
         let segment = self.segment;
         let (index, small, large) = (record.index, record.small, record.large);
+        if record.what >= SHARERS {
+            return self.shared.act(record);
+        }
         if record.what >= SHELVES {
             return self.shelves.act(record);
         }

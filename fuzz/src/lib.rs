@@ -15,6 +15,7 @@ pub mod mutation;
 pub mod mutator;
 pub mod names;
 pub mod record;
+pub mod sharers;
 pub mod shelf;
 pub mod sparse;
 pub mod targets;

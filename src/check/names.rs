@@ -337,7 +337,8 @@ impl<'a> Pass<'a> {
             // Of one that is not linked yet the parts are private, and free again when it is recovered. What
             // a lease leads to is not met elsewhere: its parts may be marked.
             let intent = self.arena.lane(lane).journal.read();
-            let goes = matches!(intent, Some(Ok(Intent::Destroy { object, .. })) if object == offset);
+            let goes =
+                matches!(intent, Some(Ok(Intent::Destroy { object, .. })) if object == offset);
             if goes || life.counted {
                 self.check_tree(offset, false, is_still);
             }

@@ -4,7 +4,7 @@ use super::{BLOCK, Ruin, TAG, VALUE, Worker};
 use crate::heap::unit::State;
 use crate::heap::{Heap, locate, state_of};
 use crate::names::entry::{Life, ObjectHeader};
-use crate::sync::{Acquire, AtomicU64, Release};
+use crate::sync::{Acquire, AtomicU64};
 use crate::trace::lease::{COUNT, Count, count_at};
 use crate::trace::map::{Item, Map, Node, Part};
 use crate::word::{Tag, Word};
@@ -97,24 +97,6 @@ impl Worker {
     /// Frees the block of a lease that was given up.
     pub fn free_lease(&self, lease: Lease) {
         self.free_private(lease.0);
-    }
-
-    /// At rest: whether an object is published that its first lease does not lead to yet.
-    pub fn is_half_shared(&self, (it, lease): (Shared, Lease)) -> bool {
-        let arena = &self.world.arena;
-        let state = locate(arena, it.0).and_then(|place| state_of(arena, &place));
-        let leads = arena.word(lease.0).map(|word| word.load(Acquire));
-        state == Some(State::Published) && leads == Some(0)
-    }
-
-    /// Takes all blocks that there are, and gives them back; in the one at the place of a lease there stands meanwhile what
-    /// looks like a lease of `it`.
-    pub fn use_place_of(&self, lease: Lease, it: Shared) {
-        let blocks = self.take_all(BLOCK);
-        if blocks.iter().any(|block| (*block..*block + BLOCK as u64).contains(&lease.0)) {
-            self.world.arena.word(lease.0).expect("a word").store(it.0, Release);
-        }
-        blocks.into_iter().for_each(|block| self.free_private(block));
     }
 
     /// At rest: how many leases an object has; `None`: it is to fall.

@@ -24,13 +24,6 @@ pub fn models() -> Vec<Model> {
             share,
         ),
         model(
-            "death/share-place-of-lease",
-            "one dies as it publishes what is shared, beside one who takes what is free, and two recover it: all comes back",
-            3,
-            1,
-            place_of_lease,
-        ),
-        model(
             "death/lease",
             "one dies as it takes a lease and gives one up, beside one who gives one up: the count is that of those who live",
             3,
@@ -121,34 +114,6 @@ fn share(builder: Builder) {
         heir.found_names();
         let drafted = mortal.draft_shared();
         death.of(MORTAL, &world, || mortal.publish_shared(drafted));
-        assert!(heir.recover(), "numbers of the dead that nobody can still act by are not free");
-        heir.bury(drafted.0);
-        heir.release();
-        assert_eq!(world.blocks_of_objects_and_entries().len(), 1, "there is more than the table");
-        assert_eq!(world.census().blocks[1], 0, "PRIVATE blocks of nobody");
-    });
-}
-
-fn place_of_lease(builder: Builder) {
-    each_death(builder, |death: &Death| {
-        let (world, _cells, [mortal, witness, heir]): (Rc<World>, Cells, _) = three(MORE);
-        let second = world.worker_of(3, 4);
-        heir.found_names();
-        let drafted = mortal.draft_shared();
-        death.of(MORTAL, &world, || mortal.publish_shared(drafted));
-        if !heir.is_half_shared(drafted) {
-            return; // `death/share` has these
-        }
-        let helps = spawn(move || {
-            second.recover();
-        });
-        let lives = spawn(move || {
-            witness.use_place_of(drafted.1, drafted.0);
-            witness.release();
-        });
-        heir.recover();
-        helps.join().unwrap();
-        lives.join().unwrap();
         assert!(heir.recover(), "numbers of the dead that nobody can still act by are not free");
         heir.bury(drafted.0);
         heir.release();
