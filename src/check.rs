@@ -298,6 +298,7 @@ impl Segment {
             pass.check_lanes();
             pass.check_names();
             pass.check_units();
+            pass.check_sharing();
             pass.check_parts();
             pass.check_journals();
             pass.check_counts();
@@ -362,6 +363,8 @@ struct Pass<'a> {
     locks: HashMap<u64, u64>,
     /// Words that will have other values when the changes are made that the dead had begun.
     changes: HashMap<u64, u64>,
+    /// Objects that are being given their first lease, and by which lane.
+    sharing: Vec<(u64, LaneId)>,
     /// Objects to which leases lead, and how many to each.
     leases: HashMap<u64, u64>,
     /// Objects whose counts open tallies name, and the lane of each.
@@ -397,6 +400,7 @@ impl<'a> Pass<'a> {
             reached: HashMap::new(),
             locks: HashMap::new(),
             changes: HashMap::new(),
+            sharing: Vec::new(),
             leases: HashMap::new(),
             tallied: HashMap::new(),
             counted: HashMap::new(),

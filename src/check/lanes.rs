@@ -11,6 +11,7 @@ use crate::process::participant::{ParticipantId, ParticipantWord};
 use crate::stats::{Liveness, liveness};
 use crate::sync::{Acquire, Relaxed};
 use crate::trace::change::Said;
+use crate::trace::lease::is_lease;
 
 /// What may be expected of a lane.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -303,6 +304,11 @@ impl Pass<'_> {
                 });
                 self.changes.extend(said.words(self.arena));
             }
+        }
+        if let Intent::Link { entry: lease, object } = intent
+            && is_lease(self.arena, lease)
+        {
+            self.sharing.push((object, lane));
         }
         for offset in offsets.into_iter().filter(|offset| *offset != 0) {
             self.announced.insert(offset, lane);

@@ -43,6 +43,21 @@ impl Pass<'_> {
         }
     }
 
+    /// What hangs on objects that are being given their first lease: marked once that leads there. After all units.
+    pub(super) fn check_sharing(&mut self) {
+        for (object, lane) in core::mem::take(&mut self.sharing) {
+            let has_lease = self.leases.get(&object).is_some_and(|leases| *leases != 0);
+            self.looker.hold(object);
+            // Who lives may have ended it meanwhile.
+            let is_one = has_lease || matches!(self.standing(lane), Standing::Live(_));
+            let arena = self.arena;
+            let is_there = || count_at(arena, object).is_some();
+            if is_one && is_there() {
+                self.check_tree(object, false, is_there);
+            }
+        }
+    }
+
     /// The lane that gave up the last lease of an object, and is to destroy it.
     pub(super) fn gives_up_last(&self, object: u64) -> Option<LaneId> {
         let lane = *self.tallied.get(&object)?;

@@ -334,12 +334,10 @@ impl<'a> Pass<'a> {
         let place = FindingPlace::Offset(offset);
         if let Some(lane) = self.announced.get(&offset).copied() {
             self.unfinished(FindingKind::Block, place, lane, "publishing or destroying this block");
-            // Of one that is not linked yet the parts are private, and free again when it is recovered. What
-            // a lease leads to is not met elsewhere: its parts may be marked.
+            // Of one that is not linked yet the parts are private, and free again when it is recovered. What has
+            // just been given its first lease is looked at behind all units.
             let intent = self.arena.lane(lane).journal.read();
-            let goes =
-                matches!(intent, Some(Ok(Intent::Destroy { object, .. })) if object == offset);
-            if goes || life.counted {
+            if matches!(intent, Some(Ok(Intent::Destroy { object, .. })) if object == offset) {
                 self.check_tree(offset, false, is_still);
             }
         } else if let Err(what) = fits(life, fingerprint, block) {
