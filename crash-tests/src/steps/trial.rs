@@ -54,7 +54,7 @@ const RECOVERED: [(&str, u64); 35] = [
     ("destroy-at", 2),
     ("destroy-run", 2),
     ("destroy-held", 3),
-    ("construct-tree", 1),
+    ("construct-tree", 2),
     ("construct-tree-known-name", 3),
     ("construct-tree-run", 4),
     ("destroy-tree", 2),
@@ -72,8 +72,8 @@ const RECOVERED: [(&str, u64); 35] = [
     ("trim-names", 61),
     ("recover", 40),
     ("change-push-grows", 3),
-    ("change-set", 2),
-    ("change-tree-insert-splits", 3),
+    ("change-set", 3),
+    ("change-tree-insert-splits", 4),
     ("change-tree-pop-merges", 5),
     ("change-table-insert-grows", 5),
     ("construct-guarded", 7),
@@ -88,7 +88,7 @@ const RECOVERED: [(&str, u64); 35] = [
 /// while it had a lock, a job, or the end of a ring, that the victim then takes from it.
 const TAKEN: [(&str, u64); 13] = [
     ("change-push-grows", 3),
-    ("change-set", 1),
+    ("change-set", 2),
     ("change-tree-insert-splits", 4),
     ("change-tree-pop-merges", 6),
     ("construct-guarded", 2),
