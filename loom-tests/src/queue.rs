@@ -254,7 +254,7 @@ fn room_out_of_order() {
     let mine = world.fellow(0);
     let jobs = [1, 2].map(|value| {
         line.push(&mine, value).expect("there is room");
-        line.ring.try_take(&mine).expect("it is there")
+        line.ring.try_take_job(&mine).expect("it is there")
     });
     let pushers = [1, 2].map(|participant| {
         let (fellow, line) = (world.fellow(participant), line.clone());
@@ -356,7 +356,7 @@ fn given_back() {
     let pops = in_thread(move || its.pop_until_closed(&fellow));
     let mut had = Vec::new();
     let mut was_given_back = false;
-    match line.ring.take(&mine) {
+    match line.ring.take_job(&mine) {
         Ok(job) => {
             assert!(!job.is_again(), "nobody had it before");
             line.ring.give_back(job);
@@ -375,11 +375,11 @@ fn given_back_open() {
     let [mine, fellow] = [0, 1].map(|participant| world.fellow(participant));
     let its = line.clone();
     let pops = in_thread(move || {
-        let job = its.ring.take(&fellow).expect("nobody closes it");
+        let job = its.ring.take_job(&fellow).expect("nobody closes it");
         (job.is_again(), its.done(job))
     });
     line.push(&mine, 1).expect("there is room");
-    let had = line.ring.try_take(&mine);
+    let had = line.ring.try_take_job(&mine);
     let was_had = had.is_ok();
     had.into_iter().for_each(|job| line.ring.give_back(job));
     assert_eq!(pops.join().unwrap(), (was_had, 1));
@@ -449,7 +449,7 @@ fn popper_dies(death: &Death, others: u16) {
         .collect();
     let (took, acknowledges) = (Rc::new(Cell::new(None)), Rc::new(Cell::new(false)));
     let done = death.of(MORTAL, &world, || {
-        let Ok(job) = line.ring.try_take(&mortal) else { return };
+        let Ok(job) = line.ring.try_take_job(&mortal) else { return };
         assert!(!job.is_again(), "nobody died yet");
         took.set(Some(line.read(&job)));
         mortal.step();
@@ -525,7 +525,7 @@ fn both_die(pushing: &Death, taking: &Death) {
     let acknowledged = acknowledges.clone();
     let takes = in_thread(move || {
         taking.of(TAKER, &its_world, || {
-            let job = its.ring.try_take(&taker).expect("one is there");
+            let job = its.ring.try_take_job(&taker).expect("one is there");
             assert!(!job.is_again(), "nobody had it");
             taker.step();
             acknowledged.set(Some(its.read(&job)));

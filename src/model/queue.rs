@@ -46,7 +46,7 @@ impl<const N: usize> Ring<N> {
         Job { had, place: *self.0.value(had) }
     }
 
-    /// Takes what is next, waiting for it.
+    /// Takes what is next, waiting for it, to have it done at once.
     pub fn take(&self, fellow: &Fellow) -> Got {
         self.0.pop(fellow, None).map(|had| self.job(had))
     }
@@ -54,6 +54,16 @@ impl<const N: usize> Ring<N> {
     /// The same, if there is something.
     pub fn try_take(&self, fellow: &Fellow) -> Got {
         self.0.try_pop(fellow).map(|had| self.job(had))
+    }
+
+    /// Takes what is next, waiting for it, to keep it.
+    pub fn take_job(&self, fellow: &Fellow) -> Got {
+        self.0.pop(fellow, None).map(|had| self.job(self.0.keep(had)))
+    }
+
+    /// The same, if there is something.
+    pub fn try_take_job(&self, fellow: &Fellow) -> Got {
+        self.0.try_pop(fellow).map(|had| self.job(self.0.keep(had)))
     }
 
     /// Acknowledges it.

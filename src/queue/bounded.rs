@@ -329,7 +329,7 @@ impl<T: Shareable, const N: usize> Queue<T, N> {
         pop: impl FnOnce(&RawQueue<Value<T>, N>, &Place<'_>) -> Result<Had, Nothing>,
     ) -> Result<Delivery<'_, T, N>, TryRecvError> {
         let place = Place::of(self);
-        let had = pop(&self.raw, &place)?;
+        let had = self.raw.keep(pop(&self.raw, &place)?);
         match Self::looked_at(self.copy(had)) {
             Ok(value) => Ok(Delivery { queue: self, me: place.me(), place, had, value }),
             Err(invalid) => {

@@ -15,8 +15,9 @@
 //!            taken, or lap + 1      CAS tail → tail + 1; again
 //!            of the lap before      full
 //!        q2  closed: CAS → EMPTY(lap + 1), as if the writer had died; wake all
-//!        q3  CAS tail → tail + 1; the next cell is empty, and somebody sleeps for space: wake one
-//!        q4  write; swap FULL(lap); somebody sleeps for items: wake one
+//!        q3  write; FULL(lap)
+//!        q4  CAS tail → tail + 1; somebody sleeps for items: wake one; the next cell is empty, and
+//!            somebody sleeps for space: wake one
 //! pop    q5  there is news: sweep (q9)
 //!        q6  look at the cell of head
 //!            FULL(lap)              CAS → READING(lap, me)
@@ -25,6 +26,7 @@
 //!            WRITING(lap, live), EMPTY(lap), of the lap before: nothing to be had
 //!        q7  CAS head → head + 1; the next cell is full, and somebody sleeps for items: wake one
 //! done   q8  CAS READING(lap, me) → EMPTY(lap + 1); somebody sleeps for space: wake one
+//!            of a value that is only copied out, q8 comes before q7, as a store
 //! back       CAS READING(lap, me) → FULL(lap) + AGAIN; count it in `returned`; wake one who wants items
 //! sweep  q9  each cell that is READING(dead) or FULL + AGAIN: CAS exactly that → READING(lap, me) + AGAIN
 //!            none is: note of which news that is known
@@ -39,7 +41,7 @@
 //! for the mark behind that. Between the two steps of each stands a full fence, and the later of these sees what
 //! was before the other. But cells may become ready *behind* one that is not, and whoever is woken for such a
 //! one goes back to sleep; so who takes a cell looks whether the next one is ready, and passes the wake-up on
-//! (q3, q7).
+//! (q4, q7).
 //!
 //! **Closed is final**: who finds the queue closed looks again at the cell of head, behind a full fence; who has
 //! claimed a cell looks whether the queue is closed, behind one, too. So either it is seen to be written to, or its
@@ -49,10 +51,10 @@
 //! | dies | is left | who goes on |
 //! |---|---|---|
 //! | before q1 or q6 takes effect | nothing | |
-//! | between q1 and q4 | WRITING: the value was never there | who pops next: the cell is skipped |
+//! | between q1 and q3 | WRITING: the value was never there | who pops next: the cell is skipped |
 //! | between q6 and q8 | READING | `deaths`: who pops next sweeps, and has it again |
 //! | before it moved a hint | the hint | who comes by |
-//! | between q4, q7, q8 or a giving back, and the wake-up or `returned`; or woken and not yet looking | others asleep, news untold | `deaths`, and the slice of each sleeper |
+//! | between q3, q7, q8 or a giving back, and the wake-up or `returned`; or woken and not yet looking | others asleep, news untold | `deaths`, and the slice of each sleeper |
 //!
 //! A word that slept while the ring came round 2¹⁷ times is taken for the present one: the order of one value
 //! changes by that.
@@ -63,7 +65,7 @@ use crate::lock::party::{Party, Patience, news_of};
 use crate::lock::signal::Signal;
 use crate::lock::word::Who;
 use crate::sync::futex::{Moment, Woken};
-use crate::sync::{AcqRel, Acquire, AtomicU64, Relaxed, SeqCst, fence, fence_behind_rmw};
+use crate::sync::{AcqRel, Acquire, AtomicU64, Relaxed, Release, SeqCst, fence, fence_behind_rmw};
 #[cfg(not(loom))]
 use core::{
     cell::UnsafeCell,
@@ -205,6 +207,8 @@ pub enum Nothing {
 pub struct Had {
     cell: usize,
     state: State,
+    /// Its position, if the hint was not moved on from there.
+    hint: Option<u64>,
 }
 
 impl Had {
@@ -363,12 +367,13 @@ impl<V, const N: usize> RawQueue<V, N> {
             self.common.items.notify_all();
             return Err(Refused::Closed);
         }
-        Self::help(&self.tail, tail);
-        self.pass_on(&self.common.space, tail.wrapping_add(1), Kind::Empty);
         write(&self.cells[cell].value);
-        // Release pairs with `look`: it is written. Nobody but us changes the word while we live.
-        self.cells[cell].state.swap(State::of(Kind::Full, lap).0, AcqRel);
+        // Release pairs with `look`: it is written. Nobody but us changes the word while we live. The hint is
+        // moved behind it: that is the read-modify-write whose fence the looks at the marks need.
+        self.cells[cell].state.store(State::of(Kind::Full, lap).0, Release);
+        Self::help(&self.tail, tail);
         self.made_ready(&self.common.items);
+        self.pass_on(&self.common.space, tail.wrapping_add(1), Kind::Empty);
         Ok(())
     }
 
@@ -431,7 +436,8 @@ impl<V, const N: usize> RawQueue<V, N> {
         }
     }
 
-    /// Takes what is next, if there is something: until it is done it is the caller's to read.
+    /// Takes what is next, if there is something: until it is done it is the caller's to read. Who does more than
+    /// that [keeps](Self::keep) it.
     #[inline]
     pub fn try_pop(&self, party: &impl Party) -> Result<Had, Nothing> {
         self.pop_by(party, news_of(party), None)
@@ -510,11 +516,7 @@ impl<V, const N: usize> RawQueue<V, N> {
                 (0, Kind::Full) if !seen.is_again() => {
                     let reading = State::of(Kind::Reading, lap).by(me);
                     if self.change(cell, seen, reading) {
-                        Self::help(&self.head, head);
-                        // Partner: the fence of who sleeps for items.
-                        fence_behind_rmw();
-                        self.pass_on(&self.common.items, head.wrapping_add(1), Kind::Full);
-                        return Ok(Had { cell, state: reading });
+                        return Ok(Had { cell, state: reading, hint: Some(head) });
                     }
                 }
                 (0, Kind::Writing) => {
@@ -586,7 +588,7 @@ impl<V, const N: usize> RawQueue<V, N> {
             };
             let reading = State::of(Kind::Reading, seen.lap()).by(me).again();
             if is_mine && self.change(cell, seen, reading) {
-                return Swept::Had(Had { cell, state: reading });
+                return Swept::Had(Had { cell, state: reading, hint: None });
             }
             // Lost, it is another's.
             let is_others = is_mine || seen.kind() == Kind::Reading && seen.who() != me;
@@ -595,16 +597,39 @@ impl<V, const N: usize> RawQueue<V, N> {
         Swept::Nothing { others }
     }
 
+    /// q7, for who has it longer than a copy takes: others need not pass it, nor sleep beside what is behind it.
+    #[inline(always)]
+    pub fn keep(&self, had: Had) -> Had {
+        self.move_on(had);
+        Had { hint: None, ..had }
+    }
+
+    #[inline(always)]
+    fn move_on(&self, had: Had) {
+        if let Some(head) = had.hint {
+            Self::help(&self.head, head);
+            // Partner: the fence of who sleeps for items.
+            fence_behind_rmw();
+            self.pass_on(&self.common.items, head.wrapping_add(1), Kind::Full);
+        }
+    }
+
     /// q8: acknowledges what the caller had, which is gone by that.
     #[inline(always)]
     pub fn done(&self, had: Had) {
         let empty = State::of(Kind::Empty, had.state.lap().next());
-        if self.change(had.cell, had.state, empty) {
-            self.made_ready(&self.common.space);
-            if self.is_closed() {
-                // Some may wait to see whether it comes back.
-                self.common.items.notify_all();
-            }
+        if had.hint.is_some() {
+            // Release pairs with `look`: it was read. Nobody but us changes the word while we live. The hint is
+            // moved behind it: that is the read-modify-write whose fence the looks at the marks need.
+            self.cells[had.cell].state.store(empty.0, Release);
+            self.move_on(had);
+        } else if !self.change(had.cell, had.state, empty) {
+            return;
+        }
+        self.made_ready(&self.common.space);
+        if self.is_closed() {
+            // Some may wait to see whether it comes back.
+            self.common.items.notify_all();
         }
     }
 
