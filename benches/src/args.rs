@@ -78,6 +78,9 @@ pub struct CollectionsArgs {
     /// queue, or a ring, twice crossbeam's queue.
     #[arg(long)]
     pub gate: bool,
+    /// Writes the table there, as Markdown.
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
 }
 
 /// How to run `recovery`.

@@ -1,19 +1,24 @@
-//! `collections`: those of sharena beside std's and hashbrown's, private and published; the queue beside
-//! crossbeam's; and the ring of one producer and one consumer beside that, and rtrb.
+//! `collections`: those of sharena beside std's and hashbrown's, private, published, and changed under a lock; the
+//! queue beside crossbeam's; and the ring of one producer and one consumer beside that, and rtrb.
 
 use crate::args::CollectionsArgs;
-use anyhow::Result;
+use crate::machine::Machine;
+use anyhow::{Context, Result};
 use comfy_table::{CellAlignment, Table, presets};
 use crossbeam_queue::ArrayQueue;
 use hashbrown::HashMap as Peer;
 use rtrb::RingBuffer;
-use sharena::collections::{BTreeMap as Tree, HashMap, Vec as Shared};
+use sharena::collections::{
+    Arc, BTreeMap as Tree, HashMap, HashMapMut, Vec as Shared, VecDeque as Deque, VecMut,
+};
+use sharena::lock::{Mutex, RwLock};
 use sharena::queue::{Queue, SpscRing};
 use sharena::{Options, Ref, Segment};
-use std::collections::BTreeMap as PeerTree;
+use std::collections::{BTreeMap as PeerTree, VecDeque as PeerDeque};
 use std::hint::black_box;
-use std::thread;
+use std::sync::{self, PoisonError};
 use std::time::Instant;
+use std::{fs, thread};
 
 /// Elements of a vector, keys of a map.
 const MANY: u64 = 1 << 16;
@@ -41,7 +46,7 @@ struct Work {
 
 use Subject::{Peer as OfPeer, Private, Published};
 
-const WORKS: [Work; 14] = [
+const WORKS: [Work; 19] = [
     Work { name: "vec push", limit: 1.5, subjects: &[OfPeer, Private], run: push },
     Work { name: "vec iterate", limit: 1.5, subjects: &[OfPeer, Private, Published], run: iterate },
     Work { name: "vec index", limit: 1.5, subjects: &[OfPeer, Private, Published], run: index },
@@ -52,16 +57,33 @@ const WORKS: [Work; 14] = [
     Work { name: "tree get", limit: 2.0, subjects: &[OfPeer, Private, Published], run: climb },
     Work { name: "tree iterate", limit: 2.0, subjects: &[OfPeer, Private, Published], run: walk },
     Work { name: "tree remove", limit: 2.0, subjects: &[OfPeer, Private], run: fell },
+    Work { name: "deque push, pop", limit: 2.0, subjects: &[OfPeer, Private], run: through_deque },
+    Work { name: "arc clone, drop", limit: NONE, subjects: &[OfPeer, Private], run: clone },
+    Work {
+        name: "lock, vec push",
+        limit: NONE,
+        subjects: &[OfPeer, Published],
+        run: lock_and_push,
+    },
+    Work {
+        name: "lock, map insert",
+        limit: NONE,
+        subjects: &[OfPeer, Published],
+        run: lock_and_insert,
+    },
+    Work {
+        name: "read, vec index",
+        limit: NONE,
+        subjects: &[OfPeer, Published],
+        run: read_and_index,
+    },
     Work { name: "queue one to one", limit: 2.0, subjects: &[OfPeer, Published], run: one_to_one },
     Work { name: "queue two to two", limit: 2.0, subjects: &[OfPeer, Published], run: two_to_two },
     Work { name: "ring, queue", limit: 2.0, subjects: &[OfPeer, Published], run: ring_or_queue },
-    Work {
-        name: "ring, rtrb",
-        limit: f64::INFINITY,
-        subjects: &[OfPeer, Published],
-        run: ring_or_rtrb,
-    },
+    Work { name: "ring, rtrb", limit: NONE, subjects: &[OfPeer, Published], run: ring_or_rtrb },
 ];
+/// No bar: what ours does beside, std's does not, as it knows of no deaths.
+const NONE: f64 = f64::INFINITY;
 
 /// What is read.
 struct Stage<'s> {
@@ -75,6 +97,14 @@ struct Stage<'s> {
     tree: PeerTree<u64, u64>,
     shared_tree: Tree<u64, u64>,
     shown_tree: Ref<'s, Tree<u64, u64>>,
+    arc: sync::Arc<u64>,
+    shared_arc: Arc<u64>,
+    locked: sync::Mutex<Vec<u64>>,
+    shown_locked: Ref<'s, Mutex<Shared<u64>>>,
+    locked_map: sync::Mutex<Peer<u64, u64>>,
+    shown_locked_map: Ref<'s, Mutex<HashMap<u64, u64>>>,
+    read: sync::RwLock<Vec<u64>>,
+    shown_read: Ref<'s, RwLock<Shared<u64>>>,
     queue: ArrayQueue<u64>,
     shown_queue: Ref<'s, Queue<u64, PLACES>>,
     shown_ring: Ref<'s, SpscRing<u64, PLACES>>,
@@ -113,6 +143,14 @@ pub fn run(args: &CollectionsArgs) -> Result<bool> {
         tree: keys.iter().map(|key| (*key, *key)).collect(),
         shared_tree: shared_tree(),
         shown_tree: segment.construct("tree", shared_tree())?,
+        arc: sync::Arc::new(0),
+        shared_arc: Arc::new_in(0, &segment),
+        locked: sync::Mutex::default(),
+        shown_locked: segment.construct("locked", Mutex::new(Shared::new_in(&segment)))?,
+        locked_map: sync::Mutex::default(),
+        shown_locked_map: segment.construct("locked map", Mutex::new(HashMap::new_in(&segment)))?,
+        read: sync::RwLock::new((0..MANY).collect()),
+        shown_read: segment.construct("read", RwLock::new(shared()))?,
         queue: ArrayQueue::new(PLACES),
         shown_queue: segment.construct("queue", Queue::new())?,
         shown_ring: segment.construct("ring", SpscRing::new())?,
@@ -141,18 +179,27 @@ pub fn run(args: &CollectionsArgs) -> Result<bool> {
     for column in 2..4 {
         table.column_mut(column).expect("five of them").set_cell_alignment(CellAlignment::Right);
     }
-    println!("{table}");
-    println!("ns per element over {} rounds; ratio: the median of the rounds' ratios", args.rounds);
+    let below = format!(
+        "ns per element over {} rounds; ratio: the median of the rounds' ratios",
+        args.rounds
+    );
+    println!("{table}\n{below}");
+    if let Some(file) = &args.report {
+        table.load_preset(presets::ASCII_MARKDOWN);
+        let text = format!("{}\n\n{table}\n\n{below}.\n", Machine::here().line());
+        fs::write(file, text).with_context(|| format!("{} is not written", file.display()))?;
+    }
     Ok(!args.gate || all)
 }
 
 fn name_of(work: &Work, subject: Subject) -> &'static str {
     match subject {
-        OfPeer if work.name.starts_with("vec") || work.name.starts_with("tree") => "std",
         OfPeer if work.name.starts_with("queue") => "crossbeam",
         OfPeer if work.name == "ring, queue" => "crossbeam",
         OfPeer if work.name == "ring, rtrb" => "rtrb",
-        OfPeer => "hashbrown",
+        OfPeer if work.name.starts_with("map") => "hashbrown",
+        OfPeer if work.name == "lock, map insert" => "hashbrown",
+        OfPeer => "std",
         Private => "private",
         Published => "published",
     }
@@ -298,6 +345,74 @@ fn fell(stage: &Stage<'_>, subject: Subject) {
         stage.keys.iter().rev().for_each(|key| found += u64::from(tree.remove(key).is_some()));
     }
     assert_eq!(black_box(found), MANY);
+}
+
+/// A thousand are in it.
+fn through_deque(stage: &Stage<'_>, subject: Subject) {
+    let mut sum = 0;
+    if subject == OfPeer {
+        let mut deque: PeerDeque<u64> = (0..1000).collect();
+        (0..MANY).for_each(|i| {
+            deque.push_back(black_box(i));
+            sum ^= deque.pop_front().unwrap_or_default();
+        });
+    } else {
+        let mut deque = Deque::new_in(stage.segment);
+        deque.extend(0..1000);
+        (0..MANY).for_each(|i| {
+            deque.push_back(black_box(i));
+            sum ^= deque.pop_front().unwrap_or_default();
+        });
+    }
+    black_box(sum);
+}
+
+fn clone(stage: &Stage<'_>, subject: Subject) {
+    match subject {
+        OfPeer => (0..MANY).for_each(|_| drop(black_box(stage.arc.clone()))),
+        _ => (0..MANY).for_each(|_| drop(black_box(stage.shared_arc.clone()))),
+    }
+}
+
+/// The lock is taken for each.
+fn lock_and_push(stage: &Stage<'_>, subject: Subject) {
+    if subject == OfPeer {
+        let locked = || stage.locked.lock().unwrap_or_else(PoisonError::into_inner);
+        (0..MANY).for_each(|i| locked().push(black_box(i)));
+        locked().clear();
+    } else {
+        let locked = || stage.shown_locked.lock().unwrap_or_else(|it| it.into_inner());
+        (0..MANY).for_each(|i| locked().push(black_box(i)));
+        locked().clear();
+    }
+}
+
+fn lock_and_insert(stage: &Stage<'_>, subject: Subject) {
+    let keys = stage.keys.iter();
+    if subject == OfPeer {
+        let locked = || stage.locked_map.lock().unwrap_or_else(PoisonError::into_inner);
+        keys.for_each(|key| _ = locked().insert(black_box(*key), *key));
+        locked().clear();
+    } else {
+        let locked = || stage.shown_locked_map.lock().unwrap_or_else(|it| it.into_inner());
+        keys.for_each(|key| _ = locked().insert(black_box(*key), *key));
+        locked().clear();
+    }
+}
+
+fn read_and_index(stage: &Stage<'_>, subject: Subject) {
+    let at = |key: &u64| (key % MANY) as usize;
+    let keys = stage.keys.iter();
+    black_box(match subject {
+        OfPeer => {
+            let read = || stage.read.read().unwrap_or_else(PoisonError::into_inner);
+            keys.fold(0, |sum, key| sum ^ read()[at(key)])
+        }
+        _ => {
+            let read = || stage.shown_read.read().unwrap_or_else(|it| it.into_inner());
+            keys.fold(0, |sum, key| sum ^ read()[at(key)])
+        }
+    });
 }
 
 fn one_to_one(stage: &Stage<'_>, subject: Subject) {

@@ -40,6 +40,16 @@ impl Machine {
     }
 }
 
+impl Machine {
+    /// In a line, for people.
+    pub fn line(&self) -> String {
+        let Machine { cpu, cores, rustc, date, commit, command, .. } = self;
+        let (day, _) = date.split_once('T').unwrap_or((date, ""));
+        let commit = commit.as_deref().map_or("no commit", |it| it.get(..7).unwrap_or(it));
+        format!("`{}`, {day}, {cores} cores, {cpu}, {rustc}, on {commit}", command.join(" "))
+    }
+}
+
 /// The program's name and its arguments, without the directories of this machine.
 fn command() -> Vec<String> {
     let name = |arg: String| match std::path::Path::new(&arg).file_name() {

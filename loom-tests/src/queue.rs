@@ -270,7 +270,13 @@ fn items_out_of_order() {
     let (world, line) = (World::new(1), Line::<2>::new());
     let poppers = [1, 2].map(|participant| {
         let (fellow, line) = (world.fellow(participant), line.clone());
-        in_thread(move || line.pop(&fellow).expect("nobody closes it"))
+        in_thread(move || {
+            if participant == 1 {
+                return line.pop(&fellow).expect("nobody closes it");
+            }
+            let job = line.ring.take_job(&fellow).expect("nobody closes it");
+            line.done(job)
+        })
     });
     let mine = world.fellow(0);
     let pushed = line.ring.push(&mine, |place| {
