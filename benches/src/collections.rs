@@ -186,7 +186,8 @@ pub fn run(args: &CollectionsArgs) -> Result<bool> {
     println!("{table}\n{below}");
     if let Some(file) = &args.report {
         table.load_preset(presets::ASCII_MARKDOWN);
-        let text = format!("{}\n\n{table}\n\n{below}.\n", Machine::here().line());
+        let made = Machine::here();
+        let text = format!("`cargo xtask bench collections`, {made}\n\n{table}\n\n{below}.\n");
         fs::write(file, text).with_context(|| format!("{} is not written", file.display()))?;
     }
     Ok(!args.gate || all)

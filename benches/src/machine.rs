@@ -1,8 +1,8 @@
 //! On what, from what and when a result was made.
 
 use serde::Serialize;
-use std::fs;
 use std::process::Command;
+use std::{fmt, fs};
 
 /// What a figure depends on beside the code.
 #[derive(Serialize)]
@@ -40,13 +40,12 @@ impl Machine {
     }
 }
 
-impl Machine {
-    /// In a line, for people.
-    pub fn line(&self) -> String {
-        let Machine { cpu, cores, rustc, date, commit, command, .. } = self;
-        let (day, _) = date.split_once('T').unwrap_or((date, ""));
-        let commit = commit.as_deref().map_or("no commit", |it| it.get(..7).unwrap_or(it));
-        format!("`{}`, {day}, {cores} cores, {cpu}, {rustc}, on {commit}", command.join(" "))
+/// In a line, for people.
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (day, _) = self.date.split_once('T').unwrap_or((&self.date, ""));
+        let commit = self.commit.as_deref().map_or("no commit", |it| it.get(..7).unwrap_or(it));
+        write!(f, "{day}, {} cores, {}, on {commit}", self.cores, self.cpu)
     }
 }
 

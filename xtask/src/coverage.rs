@@ -176,7 +176,7 @@ fn is_core(file: &str) -> bool {
 fn report(root: &Path, files: &BTreeMap<String, Lines>, path: Option<&Path>) -> Result<bool> {
     let reasons = reasons("mutants/uncovered.txt")?;
     let mut text = String::from("# Lines that the tests run\n\n");
-    text += &crate::reasons::provenance("cargo xtask coverage")?;
+    text += &crate::reasons::provenance("cargo xtask coverage");
     text += "| file | lines | run | |\n|---|---|---|---|\n";
     let row = |name: &str, all: usize, ran: usize| {
         format!("| {name} | {all} | {ran} | {:.1} % |\n", 100.0 * ran as f64 / all.max(1) as f64)

@@ -16,14 +16,8 @@ pub fn now() -> Result<(String, String)> {
 }
 
 /// Where and when a report was made.
-pub fn provenance(command: &str) -> Result<String> {
-    let processor = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let processor =
-        processor.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
-    let processor = processor.map_or("?", |(_, name)| name.trim());
-    let cores = std::thread::available_parallelism()?;
-    let (date, commit) = now()?;
-    Ok(format!("`{command}`, {date}, {cores} cores, {processor}, on {commit}\n\n"))
+pub fn provenance(command: &str) -> String {
+    format!("`{command}`, {}\n\n", crate::machine::Machine::here())
 }
 
 /// A file of reasons: one begins with `= ` and is that of the lines below it, up to the next.
