@@ -36,6 +36,10 @@
 //! handle is private or published like any value: one that is cloned under a lock keeps what it shares after the
 //! lock is given back, whatever becomes of the place where it was found.
 //!
+//! # Speed
+//! [A table](crate::docs::collections_speed): private ones are about as fast as std's; a change under a lock, which
+//! a death does not tear, takes some tens of nanoseconds, and of a map some hundreds.
+//!
 //! # Which segment
 //! A collection finds its segment by a tag in its word. One that is made without a segment (`new()`,
 //! `default()`, `collect()`) grows in the one that its thread has [entered](crate::Segment::enter).
