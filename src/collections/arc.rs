@@ -1,6 +1,7 @@
 //! `Arc` and `Weak`: values that several own.
 
-use super::{HashKey, TryClone, or_panic, raw};
+use super::as_value::as_its_value;
+use super::{TryClone, or_panic, raw};
 use crate::heap::error::AllocError;
 use crate::objects::Counted;
 use crate::segment::Segment;
@@ -9,10 +10,10 @@ use crate::sync::{AtomicU64, Relaxed};
 use crate::trace::lease::{COUNT, Count};
 use crate::trace::map::{Part, Tracer};
 use crate::word::{Tag, Word};
+use core::fmt;
 use core::marker::PhantomData;
 use core::num::NonZeroU64;
 use core::ops::Deref;
-use core::{cmp, fmt, hash};
 
 /// std's `Arc`, in a segment: a value that goes with the last of its handles, in whatever process that is.
 ///
@@ -220,55 +221,7 @@ impl<T: Shareable> Clone for Arc<T> {
     }
 }
 
-impl<T: Shareable + fmt::Debug> fmt::Debug for Arc<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(f)
-    }
-}
-
-impl<T: Shareable + fmt::Display> fmt::Display for Arc<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(f)
-    }
-}
-
-impl<T: Shareable + PartialEq> PartialEq for Arc<T> {
-    fn eq(&self, other: &Self) -> bool {
-        **self == **other
-    }
-}
-
-impl<T: Shareable + Eq> Eq for Arc<T> {}
-
-impl<T: Shareable + PartialOrd> PartialOrd for Arc<T> {
-    fn partial_cmp(&self, other: &Self) -> Option<cmp::Ordering> {
-        (**self).partial_cmp(&**other)
-    }
-}
-
-impl<T: Shareable + Ord> Ord for Arc<T> {
-    fn cmp(&self, other: &Self) -> cmp::Ordering {
-        (**self).cmp(&**other)
-    }
-}
-
-impl<T: Shareable + hash::Hash> hash::Hash for Arc<T> {
-    fn hash<H: hash::Hasher>(&self, state: &mut H) {
-        (**self).hash(state);
-    }
-}
-
-impl<T: Shareable + HashKey> HashKey for Arc<T> {
-    fn hash_key(&self, seed: u64) -> u64 {
-        (**self).hash_key(seed)
-    }
-}
-
-impl<T: Shareable> AsRef<T> for Arc<T> {
-    fn as_ref(&self) -> &T {
-        self
-    }
-}
+as_its_value!(Arc);
 
 /// std's `Weak`, in a segment: a handle that does not keep the value of an [`Arc`].
 ///

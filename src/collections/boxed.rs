@@ -1,5 +1,6 @@
 //! `Box`: one value in a block.
 
+use super::as_value::as_its_value;
 use super::{TryClone, or_panic, raw};
 use crate::heap::error::AllocError;
 use crate::segment::Segment;
@@ -11,7 +12,7 @@ use core::marker::PhantomData;
 use core::mem;
 use core::num::NonZeroU64;
 use core::ops::{Deref, DerefMut};
-use core::{cmp, fmt, hash, ptr};
+use core::{fmt, ptr};
 
 /// std's `Box`, in a segment. `Option<Box<T>>` has the same eight bytes.
 ///
@@ -186,40 +187,4 @@ impl<T: Shareable + TryClone> Clone for Box<T> {
     }
 }
 
-impl<T: Shareable + fmt::Debug> fmt::Debug for Box<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(f)
-    }
-}
-
-impl<T: Shareable + fmt::Display> fmt::Display for Box<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(f)
-    }
-}
-
-impl<T: Shareable + PartialEq> PartialEq for Box<T> {
-    fn eq(&self, other: &Self) -> bool {
-        **self == **other
-    }
-}
-
-impl<T: Shareable + Eq> Eq for Box<T> {}
-
-impl<T: Shareable + PartialOrd> PartialOrd for Box<T> {
-    fn partial_cmp(&self, other: &Self) -> Option<cmp::Ordering> {
-        (**self).partial_cmp(&**other)
-    }
-}
-
-impl<T: Shareable + Ord> Ord for Box<T> {
-    fn cmp(&self, other: &Self) -> cmp::Ordering {
-        (**self).cmp(&**other)
-    }
-}
-
-impl<T: Shareable + hash::Hash> hash::Hash for Box<T> {
-    fn hash<H: hash::Hasher>(&self, state: &mut H) {
-        (**self).hash(state);
-    }
-}
+as_its_value!(Box);

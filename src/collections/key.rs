@@ -112,12 +112,6 @@ impl<T: HashKey + Shareable> HashKey for super::VecDeque<T> {
     }
 }
 
-impl<T: HashKey + Shareable> HashKey for super::Box<T> {
-    fn hash_key(&self, seed: u64) -> u64 {
-        (**self).hash_key(seed)
-    }
-}
-
 impl<T> HashKey for crate::Offset<T> {
     fn hash_key(&self, seed: u64) -> u64 {
         self.to_bits().hash_key(seed)

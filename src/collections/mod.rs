@@ -59,6 +59,7 @@
 //! does nothing; the child must not change them.
 
 mod arc;
+mod as_value;
 mod boxed;
 mod btree;
 mod deque;
