@@ -22,6 +22,9 @@ pub enum Kill {
 pub struct StepsArgs {
     /// Only the operation of this name; if there is none, those whose names contain it.
     pub operation: Option<String>,
+    /// Where one dies after another, every second death of the first is left out.
+    #[arg(long)]
+    pub short: bool,
     /// Writes the figures there.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,

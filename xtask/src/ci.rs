@@ -177,7 +177,7 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "deaths at each step",
-        does: Task(&["kill", "steps"]),
+        does: Task(&["kill", "steps", "--short"]),
         advice: "run the operation alone, as the last lines say: `cargo xtask kill steps NAME`",
     },
     Step {

@@ -124,7 +124,7 @@ const RUNGS: &[Rung] = &[
     Rung {
         name: "deaths at each step",
         law: "a death before any write to shared memory costs nobody anything",
-        short: Some(&["kill", "steps"]),
+        short: Some(&["kill", "steps", "--short"]),
         long: &["kill", "steps"],
         cases: Before(" deaths,"),
     },

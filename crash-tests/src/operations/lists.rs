@@ -1,10 +1,10 @@
 //! Lists behind locks: changed in each way that there is.
 
-use super::shelf::{self, Counts, EMPTY, FULL, In, changes_list, set, shelf, text};
+use super::shelf::{self, Counts, EMPTY, FULL, In, MARKED, changes_list, set, shelf, text};
 use super::{Held, NOTHING, Operation, Things};
 use crate::stage::Stage;
 use anyhow::Result;
-use sharena::collections::VecMut;
+use sharena::collections::{StringMut, VecMut};
 use std::mem::forget;
 
 const fn of(list: u64) -> Counts {
@@ -23,12 +23,22 @@ const fn listed(numbers: &[u64]) -> Things {
 
 const THREE: Things = set(of(3));
 
+/// More than a text has room for.
+const MARKS: u64 = 100;
+
 fn set_up_three<'s>(stage: &'s Stage<'_>) -> Result<Held<'s>> {
     shelf::set_up(stage, of(3))
 }
 
 fn set_up_full<'s>(stage: &'s Stage<'_>) -> Result<Held<'s>> {
     shelf::set_up(stage, of(FULL as u64))
+}
+
+/// The second text is marked.
+fn set_up_marked<'s>(stage: &'s Stage<'_>) -> Result<Held<'s>> {
+    let held = set_up_three(stage)?;
+    shelf::mark_second(stage.segment())?;
+    Ok(held)
 }
 
 const ALL: Counts = Counts { list: 3, tree: 3, table: 3, deque: 5, numbers: 5 };
@@ -118,6 +128,49 @@ pub const OPERATIONS: &[Operation] = &[
     .turns(THREE, listed(&[1, 2]))
     .of_collections()
     .of_steps(30),
+    Operation::new("change-swap-remove", |_, victim| {
+        changes_list(victim, |list| forget(list.swap_remove(0)))
+    })
+    .set_up(set_up_three)
+    .turns(THREE, listed(&[2, 1]))
+    .of_collections()
+    .of_steps(30),
+    Operation::new("change-truncate", |_, victim| changes_list(victim, |list| list.truncate(1)))
+        .set_up(set_up_three)
+        .turns(THREE, listed(&[0]))
+        .of_collections()
+        .of_steps(30),
+    Operation::new("change-reserve", |_, victim| {
+        changes_list(victim, |list| list.try_reserve(9).expect("there is room"))
+    })
+    .set_up(set_up_three)
+    .keeps(THREE)
+    .of_collections()
+    .of_steps(30),
+    Operation::new("change-text-push", |_, victim| {
+        changes_list(victim, |list| list.get_mut(1).expect("there are three").push('!'))
+    })
+    .set_up(set_up_three)
+    .turns(THREE, listed(&[0, 1 + MARKED, 2]))
+    .of_collections()
+    .of_steps(3),
+    Operation::new("change-text-push-grows", |_, victim| {
+        let marks = "!".repeat(MARKS as usize);
+        changes_list(victim, move |list| {
+            list.get_mut(1).expect("there are three").push_str(&marks);
+        })
+    })
+    .set_up(set_up_three)
+    .turns(THREE, listed(&[0, 1 + MARKS * MARKED, 2]))
+    .of_collections()
+    .of_steps(30),
+    Operation::new("change-text-pop", |_, victim| {
+        changes_list(victim, |list| _ = list.get_mut(1).expect("there are three").pop())
+    })
+    .set_up(set_up_marked)
+    .turns(listed(&[0, 1 + MARKED, 2]), THREE)
+    .of_collections()
+    .of_steps(3),
     Operation::new("change-set", |_, victim| {
         let new = text(victim.segment(), 9);
         changes_list(victim, move |list| list.get_mut(1).expect("there are three").set(new))

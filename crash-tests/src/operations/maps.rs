@@ -71,6 +71,13 @@ pub const OPERATIONS: &[Operation] = &[
     .turns(set(tree(TWO)), set(tree(LEAF)))
     .of_collections()
     .of_steps(60),
+    Operation::new("change-tree-pop-first", |_, victim| {
+        changes_tree(victim, |tree| forget(tree.pop_first()))
+    })
+    .set_up(|stage| shelf::set_up(stage, tree(TWO)))
+    .turns(set(tree(TWO)), set(tree(TWO)).without(In::Tree, 0, 0))
+    .of_collections()
+    .of_steps(30),
     Operation::new("change-tree-retain", |_, victim| {
         changes_tree(victim, |tree| tree.retain(|key, _| *key < 3))
     })
@@ -121,6 +128,11 @@ pub const OPERATIONS: &[Operation] = &[
     .turns(set(table(TABLE)), set(table(3)))
     .of_collections()
     .of_steps(30),
+    Operation::new("change-table-clear", |_, victim| changes_table(victim, |table| table.clear()))
+        .set_up(|stage| shelf::set_up(stage, table(TABLE)))
+        .turns(set(table(TABLE)), set(EMPTY))
+        .of_collections()
+        .of_steps(30),
 ];
 
 const REPLACED: Things = set(table(3)).without(In::Table, 1, 1).and(In::Table, 1, 77);

@@ -4,7 +4,8 @@ use super::{Act, Held, Things, enter, named, warm_up};
 use crate::stage::{Stage, Victim};
 use anyhow::{Context, Result, ensure};
 use sharena::collections::{
-    BTreeMap, BTreeMapMut, HashMap, HashMapMut, String, Vec, VecDeque, VecDequeMut, VecMut,
+    BTreeMap, BTreeMapMut, HashMap, HashMapMut, String, StringMut, Vec, VecDeque, VecDequeMut,
+    VecMut,
 };
 use sharena::lock::{Mut, Mutex, PoisonError, RwLock};
 use sharena::{Segment, Shareable};
@@ -55,13 +56,18 @@ pub enum In {
 }
 
 pub fn text(segment: &Segment, number: u64) -> String {
-    String::from_in(&format!("{number}, with more text than nothing"), segment)
+    String::from_in(&format!("{number}{REST}"), segment)
 }
 
+const REST: &str = ", with more text than nothing";
+
+/// What a mark behind a text adds to its number.
+pub const MARKED: u64 = 1000;
+
 fn number_of(text: &str) -> Result<u64> {
-    let (number, rest) = text.split_once(',').context("a comma")?;
-    ensure!(rest == " with more text than nothing", "it goes on with {rest:?}");
-    Ok(number.parse()?)
+    let (number, marks) = text.split_once(REST).with_context(|| format!("the text is {text:?}"))?;
+    ensure!(marks.chars().all(|mark| mark == '!'), "it goes on with {marks:?}");
+    Ok(number.parse::<u64>()? + MARKED * marks.len() as u64)
 }
 
 /// What a text adds to the number that tells shelves apart.
@@ -195,6 +201,15 @@ fn construct(segment: &Segment, counts: Counts) -> Result<()> {
     }
     fill(books.part(|it| &it.deque), counts.deque, |i| text(segment, i))?;
     fill(books.part(|it| &it.numbers), counts.numbers, |i| i)
+}
+
+/// Marks the second text of the list.
+pub fn mark_second(segment: &Segment) -> Result<()> {
+    let shelf = segment.find::<Shelf>(MADE_SHELF)?.context("it was set up")?;
+    let mut books = shelf.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut books = books.as_mut();
+    books.part(|it| &it.list).get_mut(1).context("there are two")?.push('!');
+    Ok(())
 }
 
 /// Has the trace maps that changes need stand in the segment.

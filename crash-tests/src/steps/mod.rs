@@ -72,6 +72,12 @@ pub fn run(args: &StepsArgs) -> Result<bool> {
     if trials.is_empty() {
         trials = trial::all().filter(|trial| trial.name.contains(wanted)).collect();
     }
+    if args.short {
+        trials
+            .iter_mut()
+            .filter_map(|trial| trial.first.as_mut())
+            .for_each(|first| first.every *= 2);
+    }
     let with_stops = stopped::NAME.contains(wanted);
     ensure!(with_stops || !trials.is_empty(), "no operation's name contains {wanted:?}");
     let begin = Instant::now();
@@ -295,7 +301,9 @@ impl Worker {
     /// Sends the job that is next.
     fn next(&mut self, trials: &[Trial]) -> Result<()> {
         (self.failures, self.since) = (0, Instant::now());
-        serde_json::to_writer(&self.input, &(&trials[self.jobs[0].trial].name, self.jobs[0]))?;
+        let trial = &trials[self.jobs[0].trial];
+        let every = trial.first.as_ref().map(|first| first.every);
+        serde_json::to_writer(&self.input, &(&trial.name, every, self.jobs[0]))?;
         Ok(writeln!(self.input)?)
     }
 }

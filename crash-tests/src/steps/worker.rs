@@ -63,8 +63,11 @@ pub fn work(directory: &Path) -> Result<()> {
     let (page, fresh) = (Page::new()?, Fresh::measure()?);
     let worker = Worker { directory, page, fresh };
     for line in std::io::stdin().lock().lines() {
-        let (name, job): (String, Job) = serde_json::from_str(&line?)?;
-        let trial = trial::all().find(|trial| trial.name == name).context("a trial's name")?;
+        let (name, every, job): (String, Option<u64>, Job) = serde_json::from_str(&line?)?;
+        let mut trial = trial::all().find(|trial| trial.name == name).context("a trial's name")?;
+        if let (Some(first), Some(every)) = (&mut trial.first, every) {
+            first.every = every;
+        }
         worker.do_job(&trial, job)?;
         tell(&Event::Finished)?;
     }

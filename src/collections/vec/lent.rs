@@ -209,6 +209,18 @@ pub trait VecMut<T: Shareable>: Lend<Value = Vec<T>> {
 
     /// Takes out the element at `index`, and gives a copy of it; the last one takes its place.
     ///
+    /// # Panics
+    /// If `index >= len`, and where [`try_swap_remove`](Self::try_swap_remove) is an error.
+    #[track_caller]
+    fn swap_remove(&mut self, index: usize) -> T
+    where
+        T: TryClone,
+    {
+        or_panic(self.try_swap_remove(index))
+    }
+
+    /// The same.
+    ///
     /// # Errors
     /// [`AllocError`]; all is as it was.
     ///
