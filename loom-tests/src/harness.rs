@@ -175,10 +175,11 @@ impl Cells {
 
 /// Models of which each takes minutes, one of them nine and more: left out of the short form, in which there are
 /// others of their protocols.
-const LONGEST: [&str; 6] = [
+const LONGEST: [&str; 7] = [
     "death/growth",
     "lock/barrier",
     "lock/semaphore-late-sleeper",
+    "recovery/destroy",
     "recovery/fall",
     "recovery/numbers-switching-twice",
     "recovery/run",
