@@ -35,9 +35,10 @@ pub fn fence(order: Ordering) {
     world::fence(order);
 }
 
-/// A full fence behind a read-modify-write of this thread, between that and a load.
+/// A full fence behind a read-modify-write of this thread: between that, with what was stored before it, and a load.
 ///
-/// On x86-64 a read-modify-write is a full barrier itself, so there the fence is for the compiler alone. Under
+/// On x86-64 a read-modify-write is a full barrier itself, a CAS that fails as well: stores before it are seen before it
+/// is over. So there the fence is for the compiler alone. Under
 /// Miri, which knows the language's memory model and no machine, it is the real one.
 #[inline(always)]
 pub fn fence_behind_rmw() {

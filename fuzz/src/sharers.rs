@@ -3,8 +3,9 @@
 //! The types are those of the objects in the kill suite, as in [`shelf`](crate::shelf).
 
 use crate::record::Record;
+use crate::shelf::guard_of;
 use sharena::collections::{Arc, String, TryClone, Vec, VecMut, Weak};
-use sharena::lock::{Mutex, MutexGuard, TryLockError};
+use sharena::lock::{Mutex, MutexGuard};
 use sharena::{AllocError, Ref, Segment, Shareable};
 
 type Sharers = Mutex<Sharing>;
@@ -97,16 +98,8 @@ impl<'s> Shared<'s> {
         }
     }
 
-    /// The last list's guard, if it is to be had now.
     fn guard(&self) -> Option<MutexGuard<'_, Sharing>> {
-        match self.lists.last()?.try_lock() {
-            Ok(guard) => Some(guard),
-            Err(TryLockError::Poisoned(poison)) => {
-                let is_value = poison.cause() != sharena::lock::Cause::InvalidValue;
-                is_value.then(|| poison.into_inner())
-            }
-            Err(TryLockError::WouldBlock) => None,
-        }
+        guard_of(self.lists.last()?)
     }
 
     /// Reads all that is led to.

@@ -109,16 +109,8 @@ impl<'s> Shelves<'s> {
         }
     }
 
-    /// The last shelf's guard, if it is to be had now.
     fn guard(&self) -> Option<MutexGuard<'_, Books>> {
-        match self.shelves.last()?.try_lock() {
-            Ok(guard) => Some(guard),
-            Err(TryLockError::Poisoned(poison)) => {
-                let is_value = poison.cause() != sharena::lock::Cause::InvalidValue;
-                is_value.then(|| poison.into_inner())
-            }
-            Err(TryLockError::WouldBlock) => None,
-        }
+        guard_of(self.shelves.last()?)
     }
 
     /// Reads every byte that hangs on what is referred to, and asks maps for some key.
@@ -182,6 +174,18 @@ impl<'s> Shelves<'s> {
             self.shelves.last()?.clear_poison();
         }
         Some(())
+    }
+}
+
+/// The guard of a lock, if it is to be had now.
+pub fn guard_of<T: Shareable>(lock: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
+    match lock.try_lock() {
+        Ok(guard) => Some(guard),
+        Err(TryLockError::Poisoned(poison)) => {
+            let is_value = poison.cause() != sharena::lock::Cause::InvalidValue;
+            is_value.then(|| poison.into_inner())
+        }
+        Err(TryLockError::WouldBlock) => None,
     }
 }
 

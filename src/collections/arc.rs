@@ -261,7 +261,7 @@ impl<T: Shareable> Weak<T> {
         Weak { bits: 0, identity: 0, value: PhantomData }
     }
 
-    /// A handle that keeps the value; `None`: it is gone, or there is no memory for one.
+    /// A handle that keeps the value; `None`: it is gone, or [`try_upgrade`](Self::try_upgrade) is an error.
     pub fn upgrade(&self) -> Option<Arc<T>> {
         self.try_upgrade().ok().flatten()
     }
@@ -271,7 +271,7 @@ impl<T: Shareable> Weak<T> {
     /// Lock-free. Dead inside: the handle is not there.
     ///
     /// # Errors
-    /// [`AllocError`].
+    /// [`AllocError`], [`TooManyShares`](AllocError::TooManyShares) among them.
     pub fn try_upgrade(&self) -> Result<Option<Arc<T>>, AllocError> {
         if self.bits == 0 {
             return Ok(None);

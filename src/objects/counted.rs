@@ -11,7 +11,7 @@ use crate::names::error::ObjectError;
 use crate::names::{Names, Refused};
 use crate::shareable::{LayoutHash, Shareable, type_name};
 use crate::sync::{Acquire, AtomicU64};
-use crate::trace::lease::{COUNT, Count};
+use crate::trace::lease::{COUNT, Count, count_at};
 use crate::trace::map::Tracer;
 use crate::trace::reap;
 use core::fmt;
@@ -159,7 +159,11 @@ impl Attached {
             return Ok(Some(lease));
         }
         names.heap.free_private(lease);
-        Ok(None)
+        // Nobody comes back from none: one that has some has as many as can be counted.
+        match count_at(&self.arena, object).map_or(0, |it| Count::of(it.load(Acquire)).leases) {
+            0 => Ok(None),
+            _ => Err(ObjectError::Alloc(AllocError::TooManyShares)),
+        }
     }
 
     fn take_lease(&self, names: Names<'_>) -> Result<u64, ObjectError> {

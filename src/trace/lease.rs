@@ -331,3 +331,33 @@ impl Heap<'_> {
         self.take_or_refill(ClassId::LEASES)
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::collections::{Arc, TryClone};
+    use crate::{AllocError, Options};
+
+    #[test]
+    fn more_than_can_be_counted_is_an_error() {
+        let segment = Options::new().capacity(1 << 20).create_anonymous().unwrap();
+        let shared = Arc::new_in(7u64, &segment);
+        let weak = Arc::downgrade(&shared);
+        let arena = &segment.attached().arena;
+        let value = Arc::as_ptr(&shared).addr() - arena.at(0).addr();
+        // Before the value stand the count and the identity.
+        let count = count_at(arena, value as u64 - COUNT - 16).expect("it has a count");
+        let one = count.load(Acquire);
+        count.store(Count { leases: MOST, ..Count::of(one) }.word(), Release);
+        assert_eq!(shared.try_clone().err(), Some(AllocError::TooManyShares));
+        assert_eq!(weak.try_upgrade().err(), Some(AllocError::TooManyShares));
+        assert!(weak.upgrade().is_none());
+        count.store(Count { leases: MOST - 1, ..Count::of(one) }.word(), Release);
+        let last = shared.try_clone().expect("one more can be counted");
+        drop(last);
+        count.store(one, Release);
+        drop(shared);
+        assert!(weak.try_upgrade().expect("no error").is_none(), "it is gone");
+        assert!(segment.check().unwrap().is_clean());
+    }
+}
