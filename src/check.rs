@@ -299,6 +299,8 @@ impl Segment {
             pass.check_names();
             pass.check_units();
             pass.check_sharing();
+            pass.check_entered();
+            pass.check_nameless();
             pass.check_parts();
             pass.check_journals();
             pass.check_counts();
@@ -353,8 +355,14 @@ struct Pass<'a> {
     announced: HashMap<u64, LaneId>,
     arrays: HashSet<u64>,
     entries: HashSet<u64>,
-    /// Objects that a name leads to, and its entry.
+    /// Objects that a name leads to, and its entry; or a cell of a queue, and that.
     objects: HashMap<u64, u64>,
+    /// Words of queues that lead to objects, or to none, and in which object they are.
+    led: HashMap<u64, u64>,
+    /// Objects to which those lead, and on which more may hang.
+    to_enter: Vec<u64>,
+    /// Objects that say that they have a name, met in the units before anything that leads to them.
+    nameless: Vec<u64>,
     /// Parts that were met in the units, and their bytes.
     parts: Vec<(u64, u64)>,
     /// Blocks that hang on objects, and on which.
@@ -396,6 +404,9 @@ impl<'a> Pass<'a> {
             arrays: HashSet::new(),
             entries: HashSet::new(),
             objects: HashMap::new(),
+            led: HashMap::new(),
+            to_enter: Vec::new(),
+            nameless: Vec::new(),
             parts: Vec::new(),
             reached: HashMap::new(),
             locks: HashMap::new(),

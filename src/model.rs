@@ -7,11 +7,13 @@
 //! Blocks are told apart by their offsets. Panics are the models' failures.
 
 mod leases;
+mod led;
 mod locks;
 mod queue;
 mod spsc;
 
 pub use leases::{Lease, Shared};
+pub use led::Root;
 pub use locks::{AtGate, Count, Fellow, Gate, Happening, Lock, Notice, Pass, Reading, Sheet, Task};
 pub use queue::{Job, NotPushed, NothingThere, Ring};
 pub use spsc::{NoFront, NoRoom, Place, Stream, StreamEnd};

@@ -13,6 +13,7 @@ mod orphaned;
 mod workload;
 
 use crate::operations::arcs::{self, MADE_SHARERS, Sharers};
+use crate::operations::frames::{self, Frame, Frames, MADE_FRAMES, MADE_PLATES, Plate, Plates};
 use crate::operations::objects::{KEEP, MADE_OTHER, OTHER, Other, length_of, numbered};
 use crate::operations::queues::{self, Jobs, MADE_QUEUE};
 use crate::operations::rings::{self, MADE_RING, Samples};
@@ -68,6 +69,10 @@ pub struct Fresh {
     with_shelf: Bytes,
     /// With those of what is shared, and its changes.
     with_sharers: Bytes,
+    /// With those of a queue of objects, and of these.
+    with_frames: Bytes,
+    /// With that of a queue of large ones, which have none.
+    with_plates: Bytes,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -99,7 +104,16 @@ impl Fresh {
         segment.trim()?;
         let stats = segment.stats()?;
         ensure!(stats.names.types == 3, "three maps stay, and nothing else");
-        Ok(Fresh { without, with_map, with_shelf, with_sharers: Bytes::of(&stats) })
+        let with_sharers = Bytes::of(&stats);
+        let segment = options().create_anonymous()?;
+        frames::know(&segment)?;
+        segment.trim()?;
+        let with_frames = Bytes::of(&segment.stats()?);
+        let segment = options().create_anonymous()?;
+        frames::know_plates(&segment)?;
+        segment.trim()?;
+        let with_plates = Bytes::of(&segment.stats()?);
+        Ok(Fresh { without, with_map, with_shelf, with_sharers, with_frames, with_plates })
     }
 }
 
@@ -236,6 +250,8 @@ impl<'s> Account<'s> {
                 MADE_SHELF => things.digest = shelf::digest_of(segment)?,
                 MADE_OPEN_SHELF => things.digest = shelf::digest_of_open(segment)?,
                 MADE_QUEUE => things.digest = queues::digest_of(segment, MADE_QUEUE)?,
+                MADE_FRAMES => things.digest = frames::digest_of::<Frame, 4>(segment, MADE_FRAMES)?,
+                MADE_PLATES => things.digest = frames::digest_of::<Plate, 2>(segment, MADE_PLATES)?,
                 MADE_RING => things.digest = rings::digest_of(segment, MADE_RING)?,
                 MADE_SHARERS => things.digest = arcs::digest_of(segment)?,
                 other => is_whole(segment, other)?,
@@ -280,6 +296,8 @@ impl Found {
                 MADE_SHELF => segment.destroy::<Shelf>(name)?,
                 MADE_OPEN_SHELF => segment.destroy::<OpenShelf>(name)?,
                 MADE_QUEUE => segment.destroy::<Jobs>(name)?,
+                MADE_FRAMES => segment.destroy::<Frames>(name)?,
+                MADE_PLATES => segment.destroy::<Plates>(name)?,
                 MADE_RING => segment.destroy::<Samples>(name)?,
                 MADE_SHARERS => segment.destroy::<Sharers>(name)?,
                 _ => segment.destroy::<Value>(name)?,
@@ -417,9 +435,11 @@ fn is_like(fresh: &Fresh, segment: &Segment) -> Result<()> {
     let now = Bytes::of(&stats);
     let fresh = match stats.names.types {
         0 => fresh.without,
+        1 if now == fresh.with_plates => fresh.with_plates,
         1 => fresh.with_map,
         // Of either three maps stand there.
         _ if now == fresh.with_sharers => fresh.with_sharers,
+        _ if now == fresh.with_frames => fresh.with_frames,
         _ => fresh.with_shelf,
     };
     ensure!(now == fresh, "{now:?} instead of {fresh:?}\n{stats}");

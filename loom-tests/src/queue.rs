@@ -88,6 +88,13 @@ pub fn models() -> Vec<Model> {
             Some(1),
             |b| each_death(b, |death| pusher_dies(death, false)),
         ),
+        model(
+            "queue/pusher-dies-having-said",
+            "what a dead one said is there is had once, before its cell is full, too",
+            2,
+            Some(1),
+            |b| each_death(b, pusher_dies_having_said),
+        ),
         model("queue/pusher-dies-at-closing", "the same beside one who closes", 3, Some(1), |b| {
             each_death(b, |death| pusher_dies(death, true))
         }),
@@ -434,6 +441,39 @@ fn pusher_dies(death: &Death, closes: bool) {
     let ones = had.iter().filter(|value| **value == 1).count();
     assert!(ones <= 1, "had twice: {had:?}");
     assert!(ones == 1 || pushed.get() == 0, "pushed, and not had: {had:?}");
+}
+
+/// One says that a value is there, and may die before its cell is full; the ring has come round once.
+fn pusher_dies_having_said(death: &Death) {
+    let (world, line) = (World::new(1), Line::<1>::new());
+    let heir = world.worker_of(HEIR, 1);
+    let mortal = world.fellow(MORTAL);
+    let said = Rc::new(Cell::new(false));
+    let (fellow, its) = (world.fellow(1), line.clone());
+    let pops = in_thread(move || {
+        let mut had = Vec::new();
+        while had.last() != Some(&7) {
+            let job = its.ring.take_job(&fellow).expect("nobody closes it");
+            assert!(!job.is_again(), "nobody had it");
+            its.ring.unsay(&job);
+            had.push(its.done(job));
+        }
+        had
+    });
+    death.of(MORTAL, &world, || {
+        mortal.step();
+        let write = |place| line.cells.write(place, 1);
+        line.ring.push_said(&mortal, write, || said.set(true)).expect("nobody closes it");
+        mortal.step();
+    });
+    heir.recover();
+    let last = world.fellow(2);
+    let write = |place| line.cells.write(place, 7);
+    line.ring.push_said(&last, write, || ()).expect("nobody closes it");
+    let had = pops.join().unwrap();
+    let expected: &[u64] = if said.get() { &[1, 7] } else { &[7] };
+    assert_eq!(had, expected);
+    assert_eq!(line.drain(&last), [0; 0]);
 }
 
 /// Values in a closed queue, two for one other, one for two, of which a mortal takes the first; `others` take what

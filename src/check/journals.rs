@@ -15,6 +15,7 @@ use crate::names::array::{Array, Slot};
 use crate::names::entry::{Entry, ObjectHeader, Value};
 use crate::process::journal::Intent;
 use crate::process::lane::{LaneOwner, LaneRecord};
+use crate::process::participant::Tenure;
 use crate::process::pin::REAPER;
 use crate::shareable::Shareable;
 use crate::stats::look::Arrays;
@@ -49,7 +50,7 @@ impl Pass<'_> {
                     self.may_be_shared(lane, object, lease)
                 }
                 Intent::Link { entry, object } => {
-                    self.is_interned(entry) && self.may_be_linked(lane, object, entry)
+                    self.may_lead(entry) && self.may_be_linked(lane, object, entry)
                 }
                 Intent::Intern { entry, object, array, slot } => {
                     is_in(&chain, array, slot)
@@ -60,7 +61,7 @@ impl Pass<'_> {
                     is_in(&chain, array, 0) && self.may_be_hung(lane, array, new)
                 }
                 Intent::Destroy { entry, object } => {
-                    (entry == 0 || self.is_interned(entry))
+                    (entry == 0 || self.may_lead(entry))
                         && self.may_be_destroyed(lane, object, entry)
                 }
                 Intent::Reap { entry, array, slot } => self.may_be_reaped(lane, entry, array, slot),
@@ -84,11 +85,15 @@ impl Pass<'_> {
         let first = record.array.load(Acquire);
         let mut kept = chain.arrays.iter().skip_while(|array| array.offset != first);
         match intent {
-            Intent::Link { entry, .. } => {
-                is_lease(self.arena, entry) || kept.any(|array| self.stands_in(array, entry))
-            }
-            Intent::Destroy { entry, .. } => {
-                entry == 0 || kept.any(|array| self.stands_in(array, entry))
+            Intent::Link { entry: leads, .. } | Intent::Destroy { entry: leads, .. } => {
+                match self.led.get(&leads) {
+                    Some(root) => self.keeps(record, *root),
+                    None => {
+                        leads == 0
+                            || is_lease(self.arena, leads)
+                            || kept.any(|array| self.stands_in(array, leads))
+                    }
+                }
             }
             Intent::Intern { array, .. } | Intent::Grow { array, .. } => {
                 kept.any(|kept| kept.offset == array)
@@ -102,8 +107,18 @@ impl Pass<'_> {
         key.is_some_and(|key| array.has(key.hash, entry))
     }
 
-    fn is_interned(&self, entry: u64) -> bool {
-        self.entries.contains(&entry)
+    /// Whether the word of an entry or of a queue's cell is there.
+    fn may_lead(&self, leads: u64) -> bool {
+        self.entries.contains(&leads) || self.led.contains_key(&leads)
+    }
+
+    /// Whether the process whose lane it is keeps an object, in whichever of its threads.
+    fn keeps(&self, record: &LaneRecord, object: u64) -> bool {
+        let its = tenure_of(record);
+        self.arena.lanes().any(|(_, record)| {
+            tenure_of(record) == its
+                && record.hazards.iter().any(|hazard| hazard.load(Acquire) == object)
+        })
     }
 
     /// Whether the block at `offset` is still in a slab or run of `lane`, so that nobody else had it.
@@ -209,10 +224,12 @@ impl Pass<'_> {
         }
         let is_in_use = self.arrays.contains(&part)
             || self.entries.contains(&part)
-            || self.objects.contains_key(&part);
-        let hangs = self.reached.get(&part) == Some(&object);
+            || self.objects.get(&part).is_some_and(|by| *by != word_at);
         let word = self.arena.word(word_at).map(|word| Word::from_bits(word.load(Acquire)));
         let leads = part != 0 && word.is_some_and(|word| word.offset() == part);
+        // What a word of it leads to was judged with that.
+        let is_led = self.led.get(&word_at) == Some(&object) && leads;
+        let hangs = self.reached.get(&part) == Some(&object) || is_led;
         let is_of_it = || {
             locate(self.arena, word_at).is_some_and(|place| {
                 place.start == object || self.reached.get(&place.start) == Some(&object)
@@ -255,18 +272,11 @@ impl Pass<'_> {
                 && to.is_multiple_of(8)
                 && (said.new.contains(&place.start) || root_of(*to) == Some(root))
         };
-        let tenure_of = |record: &LaneRecord| {
-            LaneOwner::of(record.owner.load(Acquire)).and_then(LaneOwner::tenure)
-        };
-        // By the reference through which the process came to the lock, in whichever of its threads.
-        let its = tenure_of(self.arena.lane(lane));
-        let keeps_root = |(_, record): (LaneId, &LaneRecord)| {
-            tenure_of(record) == its
-                && record.hazards.iter().any(|hazard| hazard.load(Acquire) == root)
-        };
+        // By the reference through which the process came to the lock.
+        let keeps_root = || self.keeps(self.arena.lane(lane), root);
         lock.is_multiple_of(8)
             && (self.has_more || self.locks.get(&lock) == Some(&root))
-            && (self.counted.contains_key(&root) || self.arena.lanes().any(keeps_root))
+            && (self.counted.contains_key(&root) || keeps_root())
             && !said.new.iter().chain(&said.graves).any(is_used)
             && said.new.iter().all(hangs)
             && said.graves.iter().all(is_loose)
@@ -330,6 +340,10 @@ impl Pass<'_> {
     }
 }
 
+fn tenure_of(record: &LaneRecord) -> Option<Tenure> {
+    LaneOwner::of(record.owner.load(Acquire)).and_then(LaneOwner::tenure)
+}
+
 /// Whether the lane keeps the block that its journal rests on.
 fn has_pins(record: &LaneRecord, intent: Intent) -> bool {
     let keeps = |offset| record.hazards.iter().any(|hazard| hazard.load(Acquire) == offset);
@@ -337,7 +351,7 @@ fn has_pins(record: &LaneRecord, intent: Intent) -> bool {
         Intent::Destroy { object, .. } => keeps(object),
         Intent::Fall { object, .. } => keeps(object | REAPER),
         Intent::Change { draft, .. } => keeps(draft | REAPER),
-        Intent::Link { .. } | Intent::Intern { .. } | Intent::Grow { .. } => true, // names alone
+        Intent::Link { .. } | Intent::Intern { .. } | Intent::Grow { .. } => true, // by `keeps_names`
         Intent::Reap { .. } => true, // the root says that it is at the array
     }
 }

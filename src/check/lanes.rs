@@ -312,7 +312,13 @@ impl Pass<'_> {
         }
         for offset in offsets.into_iter().filter(|offset| *offset != 0) {
             self.announced.insert(offset, lane);
-            if !offset.is_multiple_of(16) || !self.arena.holds(offset, 16) {
+            // Blocks begin at multiples of 16; a word that leads to an object may be one of a queue in such.
+            let is_word = matches!(
+                intent,
+                Intent::Link { entry, .. } | Intent::Destroy { entry, .. } if entry == offset
+            );
+            let (bytes, step) = if is_word { (8, 8) } else { (16, 16) };
+            if !offset.is_multiple_of(step) || !self.arena.holds(offset, bytes) {
                 let text = format!("its journal names offset {offset:#x}, where nothing can be");
                 self.damage(FindingKind::Journal, lane, text);
             }

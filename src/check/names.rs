@@ -255,61 +255,91 @@ impl<'a> Pass<'a> {
     }
 
     fn check_named(&mut self, entry: Entry<'a>, key: &Key<'a>, object: u64) {
-        let arena = self.arena;
         let is_linked = || entry.value() == Value::Live(object);
+        let place = FindingPlace::Name(shown(key));
+        if self.check_object(place, (entry.offset, object), false, is_linked) {
+            self.check_tree(object, false, is_linked);
+        }
+    }
+
+    /// An object to which the word at `leads` leads, which is an entry's or a cell's of a queue, and is held;
+    /// `falls`: of one that goes with all that is in it. Whether what hangs on it is to be looked at.
+    pub(super) fn check_object(
+        &mut self,
+        place: FindingPlace,
+        (leads, object): (u64, u64),
+        falls: bool,
+        is_linked: impl Fn() -> bool,
+    ) -> bool {
+        let arena = self.arena;
         self.looker.hold(object);
         if !is_linked() {
-            return;
+            return false;
         }
-        let name = FindingPlace::Name(shown(key));
         let block = locate(arena, object).filter(|place| place.start == object);
         let state = block.as_ref().and_then(|block| state_of(arena, block));
         let header = ObjectHeader::at(arena, object).filter(|_| block.is_some());
         let life = header.map(|header| (header.life(), header.fingerprint.load(Relaxed)));
         // Unlinked before it goes into Limbo; held, it cannot be taken again meanwhile.
         if !is_linked() {
-            return;
+            return false;
+        }
+        let is_going = falls && matches!(state, Some(State::Limbo | State::Doomed));
+        if is_going && self.announced.contains_key(&object) {
+            return false; // by a fall, whose step is at it
         }
         let (Some(block), Some(State::Published), Some((life, fingerprint))) = (block, state, life)
         else {
             let state = state.map_or("is no block".into(), |state| format!("is {state:?}"));
             self.damage(
                 FindingKind::Value,
-                name,
+                place,
                 format!("it leads to offset {object:#x}, which {state}"),
             );
-            return;
+            return false;
         };
-        if self.objects.insert(object, entry.offset).is_some() {
+        if self.objects.insert(object, leads).is_some() {
             let text = format!("its object, at {object:#x}, has another name, too");
-            self.damage(FindingKind::TwoNames, name, text);
-            return;
+            self.damage(FindingKind::TwoNames, place, text);
+            return false;
         }
         self.looked.objects += 1;
         if let Err(what) = fits(life, fingerprint, &block) {
-            self.damage(FindingKind::Object, name, format!("the object at {object:#x} {what}"));
-        } else if !life.named || life.counted {
-            self.damage(
-                FindingKind::Object,
-                name,
-                format!("the object at {object:#x} says that it has no name"),
-            );
-        } else if !life.is_whole() {
-            match self.announced.get(&object).copied() {
-                Some(lane) => {
-                    self.unfinished(FindingKind::Object, name, lane, "destroying its object");
-                    self.check_tree(object, false, is_linked);
-                }
-                None => {
-                    let text = format!(
-                        "it leads to the object at {object:#x}, which {} destroyed",
-                        life.retired_by
-                    );
-                    self.damage(FindingKind::Object, name, text);
-                }
+            self.damage(FindingKind::Object, place, format!("the object at {object:#x} {what}"));
+            return false;
+        }
+        if !life.named || life.counted {
+            let text = format!("the object at {object:#x} says that it has no name");
+            self.damage(FindingKind::Object, place, text);
+            return false;
+        }
+        if life.is_whole() {
+            return true;
+        }
+        let Some(lane) = self.announced.get(&object).copied() else {
+            let by = life.retired_by;
+            let text = format!("it leads to the object at {object:#x}, which {by} destroyed");
+            self.damage(FindingKind::Object, place, text);
+            return false;
+        };
+        self.unfinished(FindingKind::Object, place, lane, "destroying its object");
+        true
+    }
+
+    /// What says that it has a name, and was met before what leads to it. After all units.
+    pub(super) fn check_nameless(&mut self) {
+        for object in core::mem::take(&mut self.nameless) {
+            self.looker.hold(object);
+            let state = locate(self.arena, object)
+                .filter(|place| place.start == object)
+                .and_then(|place| state_of(self.arena, &place));
+            let life = ObjectHeader::at(self.arena, object).map(ObjectHeader::life);
+            let is_it = state == Some(State::Published)
+                && life.is_some_and(|life| life.named && life.is_whole());
+            if is_it && !self.objects.contains_key(&object) {
+                let text = "an object says that it has a name, but no name leads to it";
+                self.damage(FindingKind::Block, FindingPlace::Offset(object), text);
             }
-        } else {
-            self.check_tree(object, false, is_linked);
         }
     }
 
@@ -352,11 +382,7 @@ impl<'a> Pass<'a> {
             );
             self.damage(FindingKind::Block, place, text);
         } else if life.named {
-            self.damage(
-                FindingKind::Block,
-                place,
-                "an object says that it has a name, but no name leads to it",
-            );
+            self.nameless.push(offset);
         } else {
             if life.counted {
                 self.looked.shared += 1;

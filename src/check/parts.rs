@@ -9,7 +9,7 @@ use crate::process::journal::Intent;
 use crate::process::lane::{LaneOwner, LaneRecord};
 use crate::process::participant::ParticipantWord;
 use crate::sync::Acquire;
-use crate::trace::walk::{Checked, View};
+use crate::trace::walk::{Checked, Led, View};
 use std::collections::hash_map::Entry;
 
 impl Pass<'_> {
@@ -22,11 +22,11 @@ impl Pass<'_> {
         }
         // Without a pin to spare nothing is said of it, nor of any part that it is lost.
         let view = View { falls, changes: &self.changes, is_alive: &|who| self.is_alive(who) };
-        let Ok(Checked { parts, locks, whole, has_more }) = self.names.check_parts_of(object, view)
-        else {
+        let Ok(checked) = self.names.check_parts_of(object, view) else {
             self.has_more = true;
             return;
         };
+        let Checked { parts, locks, led, whole, has_more } = checked;
         self.has_more |= has_more;
         self.locks.extend(locks.into_iter().map(|lock| (lock, object)));
         if let Err(what) = whole
@@ -50,6 +50,44 @@ impl Pass<'_> {
                     self.damage(FindingKind::Part, FindingPlace::Offset(part), text);
                 }
                 Entry::Occupied(_) => {}
+            }
+        }
+        self.check_led(object, led, falls);
+    }
+
+    /// Words of an object that lead to others, by `root`, which the looker holds; `falls`: it is going.
+    fn check_led(&mut self, root: u64, led: Vec<Led>, falls: bool) {
+        if led.is_empty() {
+            return;
+        }
+        // Without a pin to spare nothing is said of what they lead to.
+        let Ok(pin) = self.names.pinned(root) else {
+            self.has_more = true;
+            return;
+        };
+        for Led { word_at, object } in led {
+            self.led.insert(word_at, root);
+            let Some(word) = self.arena.word(word_at).filter(|_| object != 0) else { continue };
+            let is_linked = || word.load(Acquire) == object;
+            let place = FindingPlace::Offset(word_at);
+            if self.check_object(place, (word_at, object), falls, is_linked) {
+                self.to_enter.push(object);
+            }
+        }
+        self.names.unpin(pin);
+    }
+
+    /// Goes over what hangs on objects to which others lead. After all that lead to some.
+    pub(super) fn check_entered(&mut self) {
+        while let Some(object) = self.to_enter.pop() {
+            self.looker.hold(object);
+            let arena = self.arena;
+            let is_there = || {
+                let place = locate(arena, object).filter(|place| place.start == object);
+                place.and_then(|place| state_of(arena, &place)) == Some(State::Published)
+            };
+            if is_there() {
+                self.check_tree(object, false, is_there);
             }
         }
     }

@@ -17,6 +17,7 @@ use core::mem::{forget, offset_of};
 
 mod changes;
 mod journals;
+mod led;
 mod moved;
 
 /// A segment with something of everything in it.

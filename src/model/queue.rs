@@ -1,11 +1,25 @@
 //! The queue, for the models: its values are plain cells of theirs, by number.
 
 use super::Fellow;
-use crate::queue::raw::{Had, Nothing, RawQueue, Refused};
+use crate::queue::raw::{Content, Had, Nothing, RawQueue, Refused};
+use crate::sync::{Acquire, AtomicU64, Release};
 use std::rc::Rc;
 
+/// The value of a place.
+pub struct Cellar {
+    place: usize,
+    /// Not 0: of one whose writer said that it is there.
+    there: AtomicU64,
+}
+
+impl Content for Cellar {
+    fn is_there(&self) -> bool {
+        self.there.load(Acquire) != 0
+    }
+}
+
 /// A queue of `N` places.
-pub struct Ring<const N: usize>(RawQueue<usize, N>);
+pub struct Ring<const N: usize>(RawQueue<Cellar, N>);
 
 /// Something that was taken, and is not acknowledged.
 pub struct Job {
@@ -29,21 +43,41 @@ pub use crate::queue::raw::{Nothing as NothingThere, Refused as NotPushed};
 impl<const N: usize> Ring<N> {
     /// An empty one.
     pub fn new() -> Rc<Ring<N>> {
-        Rc::new(Ring(RawQueue::new()))
+        Rc::new(Ring(RawQueue::new(|place| Cellar { place, there: AtomicU64::new(0) })))
     }
 
     /// Pushes, waiting for room; `write` is given the place.
     pub fn push(&self, fellow: &Fellow, write: impl Fn(usize)) -> Result<(), Refused> {
-        self.0.push(fellow, None, |place| write(*place))
+        self.0.push(fellow, None, |cell| write(cell.place))
+    }
+
+    /// The same of what is there once that is said, and `said` was called, though who writes it dies before its cell
+    /// is full.
+    pub fn push_said(
+        &self,
+        fellow: &Fellow,
+        write: impl Fn(usize),
+        said: impl Fn(),
+    ) -> Result<(), Refused> {
+        self.0.push(fellow, None, |cell| {
+            write(cell.place);
+            cell.there.store(1, Release);
+            said();
+        })
+    }
+
+    /// What was said of it is no more: by who has it, before it is acknowledged.
+    pub fn unsay(&self, job: &Job) {
+        self.0.value(job.had).there.store(0, Release);
     }
 
     /// Pushes, if there is room.
     pub fn try_push(&self, fellow: &Fellow, write: impl Fn(usize)) -> Result<(), Refused> {
-        self.0.try_push(fellow, |place| write(*place))
+        self.0.try_push(fellow, |cell| write(cell.place))
     }
 
     fn job(&self, had: Had) -> Job {
-        Job { had, place: *self.0.value(had) }
+        Job { had, place: self.0.value(had).place }
     }
 
     /// Takes what is next, waiting for it, to have it done at once.

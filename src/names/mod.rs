@@ -25,7 +25,7 @@ use crate::heap::unit::State;
 use crate::heap::{Exhausted, Heap};
 use crate::process::journal::Intent;
 use crate::process::pin::HazardIndex;
-use crate::sync::{AcqRel, Acquire, Release, SeqCst, fence};
+use crate::sync::{AcqRel, Acquire, AtomicU64, Release, SeqCst, fence};
 use crate::trace;
 use array::{Array, Slot, tag};
 use entry::{Entry, Key, Life, ObjectHeader, Value};
@@ -50,8 +50,8 @@ pub struct Pinned {
     pub hazard: HazardIndex,
     pub life: Life,
     pub fingerprint: u64,
-    /// Its entry; 0: it has none.
-    entry: u64,
+    /// Where the word is that leads to it, which is an entry's or a cell's of a queue; 0: none does.
+    leads: u64,
 }
 
 /// The table as one live lane uses it.
@@ -128,6 +128,28 @@ impl<'a> Names<'a> {
         }
     }
 
+    /// What a word leads to that is the caller's to write, pinned; `None`: to nothing, or to what was destroyed, and
+    /// then to nothing any more.
+    ///
+    /// Lock-free.
+    pub fn led(&self, (leads, word): (u64, &AtomicU64)) -> Result<Option<Pinned>, Refused> {
+        // Acquire: as in `pin_led`.
+        let object = match Value::of(word.load(Acquire)) {
+            Value::Absent => return Ok(None),
+            Value::Dead => return Err(Refused::Corrupt("a word leads to no object")),
+            Value::Live(object) => object,
+        };
+        // Not any more: who recovers its destroyer was quicker.
+        let Some(pinned) = self.pin_led((leads, word), object)? else { return Ok(None) };
+        if pinned.life.is_whole() {
+            return Ok(Some(pinned));
+        }
+        // Pinned, so that it cannot be another's meanwhile; who recovers its destroyer does the same.
+        let _ = word.compare_exchange(object, Value::Absent.word(), AcqRel, Acquire);
+        self.unpin(pinned.hazard);
+        Ok(None)
+    }
+
     /// The entry of a name, or where it would stand; `insert`: closes paths that a migration is on.
     fn locate(&self, key: &Key<'_>, insert: bool) -> Result<Spot<'a>, Refused> {
         let mut array = self.current()?;
@@ -184,19 +206,29 @@ impl<'a> Names<'a> {
 
     /// Pins what an entry said it names, if it still does.
     fn pin_value(&self, entry: &Entry<'a>, object: u64) -> Result<Option<Pinned>, Refused> {
+        self.pin_led((entry.offset, entry.word()), object)
+    }
+
+    /// Pins what the word at an offset said it leads to, if it still does.
+    pub fn pin_led(
+        &self,
+        (leads, word): (u64, &AtomicU64),
+        object: u64,
+    ) -> Result<Option<Pinned>, Refused> {
         let pins = &self.heap.lane.pins;
         let hazard = pins.pin(self.record(), object).ok_or(Refused::TooManyPins)?;
-        // Behind the pin's fence: the object cannot be taken again from here on.
-        if entry.value() != Value::Live(object) {
+        // Behind the pin's fence: the object cannot be taken again from here on. Acquire pairs with the Release
+        // of who linked it.
+        if Value::of(word.load(Acquire)) != Value::Live(object) {
             pins.unpin(self.record(), hazard);
             return Ok(None);
         }
         let Some(header) = ObjectHeader::at(self.heap.arena, object) else {
             pins.unpin(self.record(), hazard);
-            return Err(Refused::Corrupt("an entry leads to no object"));
+            return Err(Refused::Corrupt("a word leads to no object"));
         };
         let fingerprint = header.fingerprint.load(crate::sync::Relaxed);
-        Ok(Some(Pinned { object, hazard, life: header.life(), fingerprint, entry: entry.offset }))
+        Ok(Some(Pinned { object, hazard, life: header.life(), fingerprint, leads }))
     }
 
     /// Ends a pin.
@@ -322,6 +354,26 @@ impl<'a> Names<'a> {
         Ok(())
     }
 
+    /// Publishes `object`, a PRIVATE block of a slab of this lane (or a run), by the word at an offset, which is
+    /// null, and the caller's alone to write. `parts` as in [`construct`](Self::construct).
+    ///
+    /// Wait-free. Dead before the store: nothing was published. Dead after it: it is there, whole.
+    pub fn link_alone(&self, (leads, word): (u64, &AtomicU64), object: u64, parts: &[u64]) {
+        let journal = &self.record().journal;
+        journal.open(Intent::Link { entry: leads, object });
+        Heap::set_state(self.heap.arena, object, State::Published);
+        // Release: partner of every Acquire of the word; the object is whole.
+        word.store(Value::Live(object).word(), Release);
+        self.mark(parts);
+        journal.close();
+    }
+
+    /// Destroys an object that the caller has pinned and goes on having pinned, and to which a word of the
+    /// caller's leads. What is left of it is done when the pin is ended.
+    pub fn destroy_led(&self, pinned: &Pinned) -> bool {
+        self.destroy_pinned(pinned)
+    }
+
     /// Marks what hangs on an object that is linked; the journal still says so.
     fn mark(&self, parts: &[u64]) {
         parts.iter().for_each(|part| Heap::set_state(self.heap.arena, *part, State::Part));
@@ -425,22 +477,16 @@ impl<'a> Names<'a> {
         let arena = self.heap.arena;
         let header = ObjectHeader::at(arena, pinned.object).expect("it was pinned");
         let journal = &self.record().journal;
-        journal.open(Intent::Destroy { entry: pinned.entry, object: pinned.object });
+        journal.open(Intent::Destroy { entry: pinned.leads, object: pinned.object });
         let whole = Life { retired_by: crate::heap::unit::LaneId::NOBODY, ..pinned.life };
         let retired = Life { retired_by: self.heap.lane.id(), ..pinned.life };
         let won =
             header.life.compare_exchange(whole.word(), retired.word(), AcqRel, Acquire).is_ok();
         if won {
-            if let Some(entry) =
-                (pinned.entry != 0).then(|| Entry::at(arena, pinned.entry)).flatten()
-            {
+            if let Some(word) = (pinned.leads != 0).then(|| arena.word(pinned.leads)).flatten() {
                 // Anybody may have done it; and pinned by us, Live(object) cannot be another's.
-                let _ = entry.word().compare_exchange(
-                    pinned.object,
-                    Value::Absent.word(),
-                    AcqRel,
-                    Acquire,
-                );
+                let (live, absent) = (pinned.object, Value::Absent.word());
+                let _ = word.compare_exchange(live, absent, AcqRel, Acquire);
             }
             self.leave(pinned.object, pinned.life);
         }
@@ -483,7 +529,7 @@ impl<'a> Names<'a> {
             return Ok(None);
         };
         let fingerprint = header.fingerprint.load(crate::sync::Relaxed);
-        Ok(Some(Pinned { object, hazard, life: header.life(), fingerprint, entry: 0 }))
+        Ok(Some(Pinned { object, hazard, life: header.life(), fingerprint, leads: 0 }))
     }
 
     /// Calls `each` with every entry that has a live object, each once. Weakly consistent: what is

@@ -3,10 +3,12 @@
 mod counted;
 mod named;
 mod private;
+mod ready;
 mod typed;
 
 pub(crate) use counted::Counted;
 pub use named::ObjectInfo;
+pub(crate) use ready::{Led, Ready, may_lead};
 
 use crate::attached::{Attached, release_user};
 use crate::heap::Heap;
@@ -28,7 +30,8 @@ use core::ptr::{self, NonNull};
 /// A value in the segment that is still this process' alone.
 ///
 /// Like a `Box`: changed freely, dropped by any thread of the process, gone when the process dies.
-/// [`publish`](Self::publish) gives it to everybody.
+/// [`publish`](Self::publish) gives it to everybody, and an [`ObjectQueue`](crate::queue::ObjectQueue) to whoever
+/// receives it.
 pub struct Owned<'s, T: ?Sized> {
     value: NonNull<T>,
     block: ManuallyDrop<Block<'s>>,
@@ -56,7 +59,10 @@ impl<T: ?Sized> DerefMut for Owned<'_, T> {
 
 impl<T: ?Sized> Drop for Owned<'_, T> {
     fn drop(&mut self) {
-        // Shareable values have no drop glue: the block is all there is to give back.
+        if mem::needs_drop::<T>() && self.block.is_ours() {
+            // SAFETY: initialized, this process' alone, and not used any more.
+            unsafe { self.value.as_ptr().drop_in_place() };
+        }
         // SAFETY: dropped here, once.
         unsafe { ManuallyDrop::drop(&mut self.block) };
     }
@@ -65,6 +71,13 @@ impl<T: ?Sized> Drop for Owned<'_, T> {
 impl<T: ?Sized + fmt::Debug> fmt::Debug for Owned<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Owned").field(&&**self).finish()
+    }
+}
+
+impl<T: ?Sized> Owned<'_, T> {
+    /// Whether it lies in that mapping, and is not a parent's.
+    pub(crate) fn is_of(&self, attached: &Attached) -> bool {
+        ptr::eq(self.block.attached(), attached) && self.block.is_ours()
     }
 }
 

@@ -44,9 +44,6 @@ impl Segment {
         count: usize,
         write: impl FnMut(usize) -> T,
     ) -> Result<(ManuallyDrop<Block<'_>>, NonNull<T>), ObjectError> {
-        const {
-            assert!(!T::HAS_BLOCKS, "what has blocks is private by itself, or in a `Box`");
-        }
         self.trusts::<T>()?;
         with_lane(self.attached(), |lane| {
             let attached = self.attached();

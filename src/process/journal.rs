@@ -9,11 +9,11 @@ use crate::sync::{Acquire, AtomicU64, Release};
 /// The steps that take more than one word. Offsets are bytes from the segment's start.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Intent {
-    /// Publish `object` by the value word of `entry`.
+    /// Publish `object` by the word at `entry`: an entry's, a lease's, or that of a queue's cell.
     Link { entry: u64, object: u64 },
     /// Publish `entry`, which names `object`, by slot `slot` of `array`.
     Intern { entry: u64, object: u64, array: u64, slot: u64 },
-    /// Retire `object`, unlink it from `entry` (0: it has no name), leave its block in Limbo.
+    /// Retire `object`, unlink it from the word at `entry` (0: none leads to it), leave its block in Limbo.
     Destroy { entry: u64, object: u64 },
     /// Give back `entry`, a dead one that stands in slot `slot` of `array` alone.
     Reap { entry: u64, array: u64, slot: u64 },

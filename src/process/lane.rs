@@ -15,7 +15,7 @@ use core::mem::{offset_of, size_of};
 pub const HAZARDS: usize = if cfg!(sharena_shuttle) {
     6
 } else if cfg!(loom) {
-    3
+    4
 } else {
     256
 };

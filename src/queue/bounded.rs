@@ -4,7 +4,7 @@ use crate::lock::party::Party;
 use crate::lock::place::Place;
 use crate::lock::word::Who;
 use crate::queue::error::{PushError, RecvError, TryPushError, TryRecvError};
-use crate::queue::raw::{Had, Nothing, RawQueue, Refused};
+use crate::queue::raw::{Cell, Had, Nothing, RawQueue, Refused};
 use crate::shareable::{LayoutHash, Shareable};
 use crate::sync::futex::Moment;
 use core::cell::UnsafeCell;
@@ -87,7 +87,11 @@ unsafe impl<T: Shareable, const N: usize> Shareable for Queue<T, N> {
         let () = Self::MAKES_SENSE;
         LayoutHash::of_type::<Self>()
             .field("raw", offset_of!(Self, raw), u64::FINGERPRINT)
-            .field("values", RawQueue::<Value<T>, N>::VALUES, T::FINGERPRINT)
+            .field(
+                "values",
+                RawQueue::<Value<T>, N>::CELLS + Cell::<Value<T>>::VALUE,
+                T::FINGERPRINT,
+            )
             .word(N as u64)
             .finish()
     };
@@ -113,7 +117,8 @@ impl<T: Shareable, const N: usize> Queue<T, N> {
     /// An empty one.
     pub const fn new() -> Queue<T, N> {
         let () = Self::MAKES_SENSE;
-        Queue { raw: RawQueue::new() }
+        let cells = [const { Cell::with(UnsafeCell::new(MaybeUninit::zeroed())) }; N];
+        Queue { raw: RawQueue::new(cells) }
     }
 
     /// How many values have room: `N`.

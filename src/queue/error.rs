@@ -1,5 +1,7 @@
 //! Why nothing was pushed, or received.
 
+use crate::names::error::ObjectError;
+use crate::queue::raw::Nothing;
 use core::error::Error;
 use core::fmt;
 
@@ -52,6 +54,53 @@ impl From<RecvError> for TryRecvError {
         match error {
             RecvError::Closed => TryRecvError::Closed,
             RecvError::InvalidValue => TryRecvError::InvalidValue,
+        }
+    }
+}
+
+/// Not pushed to an [`ObjectQueue`](super::ObjectQueue). It has the object.
+#[non_exhaustive]
+pub enum ObjectPushError<O> {
+    /// There is no room; for the timed forms: and was none until the time was over.
+    Full(O),
+    /// The queue is closed.
+    Closed(O),
+    /// The queue does not lie in the value of a named object of the segment in which this process has the object.
+    NotNamed(O),
+    /// What prevents it from being published.
+    Object(O, ObjectError),
+}
+
+impl<O> ObjectPushError<O> {
+    /// The object.
+    pub fn into_inner(self) -> O {
+        match self {
+            ObjectPushError::Full(object)
+            | ObjectPushError::Closed(object)
+            | ObjectPushError::NotNamed(object)
+            | ObjectPushError::Object(object, _) => object,
+        }
+    }
+}
+
+/// Nothing was received from an [`ObjectQueue`](super::ObjectQueue).
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum ObjectRecvError {
+    /// There is nothing, or what is next is being pushed; for the timed forms: until the time was over.
+    Empty,
+    /// As [`RecvError::Closed`].
+    Closed,
+    /// No reference to what is next can be had. Without memory for one it stays in the queue; what is no object of
+    /// the type, in a damaged segment, is taken out of it.
+    Object(ObjectError),
+}
+
+impl From<Nothing> for ObjectRecvError {
+    fn from(nothing: Nothing) -> Self {
+        match nothing {
+            Nothing::Empty => ObjectRecvError::Empty,
+            Nothing::Closed => ObjectRecvError::Closed,
         }
     }
 }
@@ -167,6 +216,44 @@ impl fmt::Display for TryRecvError {
 }
 
 impl Error for TryRecvError {}
+
+impl<O> fmt::Display for ObjectPushError<O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ObjectPushError::Full(_) => f.write_str("the queue is full"),
+            ObjectPushError::Closed(_) => f.write_str(CLOSED),
+            ObjectPushError::NotNamed(_) => f.write_str(
+                "a queue of objects must be in the value of a named object of their segment: `construct` it there",
+            ),
+            ObjectPushError::Object(_, error) => error.fmt(f),
+        }
+    }
+}
+
+impl<O> fmt::Debug for ObjectPushError<O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ObjectPushError::Full(_) => f.write_str("Full(..)"),
+            ObjectPushError::Closed(_) => f.write_str("Closed(..)"),
+            ObjectPushError::NotNamed(_) => f.write_str("NotNamed(..)"),
+            ObjectPushError::Object(_, error) => write!(f, "Object(.., {error:?})"),
+        }
+    }
+}
+
+impl<O> Error for ObjectPushError<O> {}
+
+impl fmt::Display for ObjectRecvError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ObjectRecvError::Empty => TryRecvError::Empty.fmt(f),
+            ObjectRecvError::Closed => TryRecvError::Closed.fmt(f),
+            ObjectRecvError::Object(error) => error.fmt(f),
+        }
+    }
+}
+
+impl Error for ObjectRecvError {}
 
 impl fmt::Display for ClaimError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,5 +1,6 @@
 //! Values from process to process, which survive the death of who had them: a bounded queue for any number
-//! who push and receive, [`Queue`], and a ring for one of each, [`SpscRing`].
+//! who push and receive, [`Queue`]; one of objects, which stay where they are, [`ObjectQueue`]; and a ring for one of
+//! each, [`SpscRing`].
 //!
 //! They lie in place in any object, as the [locks](crate::lock) do, need no call to initialize them, and sleep
 //! and hear of deaths as they do. Nothing in this crate's own machinery uses them.
@@ -9,6 +10,8 @@ mod bounded;
 mod claim;
 #[cfg(not(loom))]
 mod error;
+#[cfg(not(loom))]
+mod objects;
 pub(crate) mod raw;
 pub(crate) mod raw_spsc;
 #[cfg(not(loom))]
@@ -18,7 +21,9 @@ mod spsc;
 pub use self::{
     bounded::{Delivery, Queue},
     error::{
-        ClaimError, PushError, RecvError, SpscPushError, SpscRecvError, TryPushError, TryRecvError,
+        ClaimError, ObjectPushError, ObjectRecvError, PushError, RecvError, SpscPushError,
+        SpscRecvError, TryPushError, TryRecvError,
     },
+    objects::{ObjectDelivery, ObjectQueue},
     spsc::{Consumer, Front, Producer, SpscRing},
 };

@@ -22,6 +22,7 @@
 //!        q6  look at the cell of head
 //!            FULL(lap)              CAS → READING(lap, me)
 //!            WRITING(lap, dead)     CAS exactly that → EMPTY(lap + 1); wake one who wants space
+//!                                   of a queue of objects whose word leads to one: → READING(lap, me)
 //!            READING(lap), or lap + 1:  CAS head → head + 1; again
 //!            WRITING(lap, live), EMPTY(lap), of the lap before: nothing to be had
 //!        q7  CAS head → head + 1; the next cell is full, and somebody sleeps for items: wake one
@@ -51,7 +52,7 @@
 //! | dies | is left | who goes on |
 //! |---|---|---|
 //! | before q1 or q6 takes effect | nothing | |
-//! | between q1 and q3 | WRITING: the value was never there | who pops next: the cell is skipped |
+//! | between q1 and q3 | WRITING: the value was never there; of objects: once the word leads to it, it is | who pops next: the cell is skipped, or had |
 //! | between q6 and q8 | READING | `deaths`: who pops next sweeps, and has it again |
 //! | before it moved a hint | the hint | who comes by |
 //! | between q3, q7, q8 or a giving back, and the wake-up or `returned`; or woken and not yet looking | others asleep, news untold | `deaths`, and the slice of each sleeper |
@@ -148,11 +149,33 @@ impl State {
 const _: () = assert!(State::LAP_SHIFT + Lap::BITS == 32, "the flags end where the counter begins");
 const _: () = assert!(State::of(Kind::Empty, Lap(0)).0 == 0, "all zero is an empty queue");
 
+/// What lies in a cell beside its word.
+pub trait Content {
+    /// Whether a cell whose writer is dead has what he was to write.
+    fn is_there(&self) -> bool {
+        false
+    }
+}
+
+#[cfg(not(loom))]
+impl<T> Content for UnsafeCell<MaybeUninit<T>> {}
+
 /// A cell: its word, and its value, which is of whoever has the word WRITING or READING.
 #[repr(C)]
-struct Cell<V> {
+pub struct Cell<V> {
     state: AtomicU64,
     value: V,
+}
+
+#[cfg(not(loom))]
+impl<V> Cell<V> {
+    /// From a cell to its value.
+    pub const VALUE: usize = offset_of!(Self, value);
+
+    /// An empty one.
+    pub const fn with(value: V) -> Self {
+        Cell { state: AtomicU64::new(0), value }
+    }
 }
 
 /// A word on a line of its own.
@@ -239,8 +262,9 @@ enum Thoroughly {
 }
 
 #[cfg(not(loom))]
-impl<T, const N: usize> RawQueue<UnsafeCell<MaybeUninit<T>>, N> {
-    pub const fn new() -> Self {
+impl<V, const N: usize> RawQueue<V, N> {
+    /// An empty one, of cells as [`Cell::with`] makes them.
+    pub const fn new(cells: [Cell<V>; N]) -> Self {
         const fn word() -> AtomicU64 {
             AtomicU64::new(0)
         }
@@ -252,16 +276,14 @@ impl<T, const N: usize> RawQueue<UnsafeCell<MaybeUninit<T>>, N> {
             swept_deaths: word(),
             swept_returned: word(),
         };
-        let cells =
-            [const { Cell { state: word(), value: UnsafeCell::new(MaybeUninit::zeroed()) } }; N];
         RawQueue { tail: Hint(word()), head: Hint(word()), common, cells }
     }
 }
 
 #[cfg(loom)]
-impl<const N: usize> RawQueue<usize, N> {
-    /// The value of each cell is its number.
-    pub fn new() -> Self {
+impl<V, const N: usize> RawQueue<V, N> {
+    /// An empty one; the values of the cells by their numbers.
+    pub fn new(value: impl Fn(usize) -> V) -> Self {
         let word = || AtomicU64::new(0);
         let common = Common {
             items: Signal::new(),
@@ -271,15 +293,15 @@ impl<const N: usize> RawQueue<usize, N> {
             swept_deaths: word(),
             swept_returned: word(),
         };
-        let cells = std::array::from_fn(|cell| Cell { state: word(), value: cell });
+        let cells = std::array::from_fn(|cell| Cell { state: word(), value: value(cell) });
         RawQueue { tail: Hint(word()), head: Hint(word()), common, cells }
     }
 }
 
-impl<V, const N: usize> RawQueue<V, N> {
-    /// Where the first value lies in it.
+impl<V: Content, const N: usize> RawQueue<V, N> {
+    /// Where the cells lie in it.
     #[cfg(not(loom))]
-    pub const VALUES: usize = offset_of!(Self, cells) + offset_of!(Cell<V>, value);
+    pub const CELLS: usize = offset_of!(Self, cells);
 
     /// The value of a cell that the caller has.
     #[inline(always)]
@@ -523,7 +545,13 @@ impl<V, const N: usize> RawQueue<V, N> {
                     if self.is_being_written(party, me, cell, seen, thoroughly) {
                         return Err(Nothing::Empty);
                     }
-                    if self.change(cell, seen, State::of(Kind::Empty, lap.next())) {
+                    // Behind the verdict: all that the dead one stored.
+                    if self.cells[cell].value.is_there() {
+                        let reading = State::of(Kind::Reading, lap).by(me);
+                        if self.change(cell, seen, reading) {
+                            return Ok(Had { cell, state: reading, hint: Some(head) });
+                        }
+                    } else if self.change(cell, seen, State::of(Kind::Empty, lap.next())) {
                         Self::help(&self.head, head);
                         self.made_ready(&self.common.space);
                     }

@@ -241,7 +241,7 @@ impl Heap<'_> {
         };
         // The run is no slab under our label, so all that is looked at must be pinned.
         let names = Names { heap: *self };
-        names.while_it_stands(lane, intent, [block, leads], || {
+        names.while_it_stands(lane, intent, [block, names.block_around(leads)], || {
             Ok(self.arena.unit_word(head).load(Acquire) == word && names.unlinked(intent, block))
         })
     }

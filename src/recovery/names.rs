@@ -101,7 +101,7 @@ impl Names<'_> {
         let Some(Ok(intent)) = journal.read() else { return Ok(Finished::Nothing) };
         match intent {
             Intent::Destroy { entry, object } => {
-                self.while_it_stands(of, intent, [object, entry], || {
+                self.while_it_stands(of, intent, [object, self.block_around(entry)], || {
                     Ok(self.finish_destroy(of, entry, object))
                 })
             }
@@ -116,7 +116,7 @@ impl Names<'_> {
                 })
             }
             Intent::Change { lock, draft } => {
-                let around = crate::heap::locate(self.heap.arena, lock).map_or(0, |it| it.start);
+                let around = self.block_around(lock);
                 let made = self.while_it_stands(of, intent, [around, draft | REAPER], || {
                     Ok(trace::change::remake(self, of, lock, draft))
                 })?;
@@ -128,7 +128,8 @@ impl Names<'_> {
                 };
             }
             Intent::Link { entry: leads, object } | Intent::Intern { object, array: leads, .. } => {
-                let marked = self.while_it_stands(of, intent, [object, leads], || {
+                let around = self.block_around(leads);
+                let marked = self.while_it_stands(of, intent, [object, around], || {
                     if self.unlinked(intent, object) {
                         return Ok(Remade::Nothing);
                     }
@@ -167,6 +168,12 @@ impl Names<'_> {
         done
     }
 
+    /// The block that a word lies in: an entry or an array begins with what is looked at, a lock or a cell lies
+    /// anywhere in its object.
+    pub(super) fn block_around(&self, word: u64) -> u64 {
+        crate::heap::locate(self.heap.arena, word).map_or(0, |place| place.start)
+    }
+
     fn finish_destroy(&self, of: LaneId, entry: u64, object: u64) -> bool {
         let Some(header) = ObjectHeader::at(self.heap.arena, object) else { return false };
         let Life { retired_by, .. } = header.life();
@@ -192,7 +199,7 @@ impl Names<'_> {
             Intent::Intern { object, array, .. } => (object, array),
             _ => return Ok(Vec::new()),
         };
-        self.while_it_stands(of, intent, [object, leads], || {
+        self.while_it_stands(of, intent, [object, self.block_around(leads)], || {
             if self.unlinked(intent, object) {
                 return Ok(Vec::new());
             }

@@ -2,9 +2,9 @@
 
 use super::lease::{Left, is_lease};
 use super::map::Map;
-use super::walk::{AtLock, Fault, Guarded, Limb, Tree, Walker};
+use super::walk::{AtLock, Fault, Guarded, Led, Limb, Tree, Walker};
 use crate::heap::unit::{LaneId, State, Unit, UnitIndex};
-use crate::heap::{self, Place};
+use crate::heap::{self, Place, PlaceKind};
 use crate::names::entry::{Life, ObjectHeader};
 use crate::names::{Names, Refused};
 use crate::process::journal::Intent;
@@ -156,6 +156,25 @@ impl Walker for Fall<'_, '_> {
         Ok(())
     }
 
+    fn at_object(&mut self, Led { word_at, object }: Led) -> Result<(), Fault> {
+        if object == 0 {
+            return Ok(());
+        }
+        let Names { heap } = self.names;
+        let record = self.names.record();
+        let word = heap.arena.word(word_at).ok_or(Fault::Damaged("a word is not aligned"))?;
+        // Pinned before it may be LIMBO: as a part.
+        heap.lane.pins.repin(record, self.spare, object);
+        record.journal.at(word_at, object);
+        self.last.extend(retire_led(self.names, object));
+        word.store(0, Release);
+        record.journal.at(0, 0);
+        // Of a damaged segment it may be anything.
+        let place = heap::locate(heap.arena, object);
+        self.has_runs |= place.is_some_and(|place| matches!(place.kind, PlaceKind::Run(..)));
+        Ok(())
+    }
+
     fn resumes(&self) -> bool {
         true
     }
@@ -163,6 +182,28 @@ impl Walker for Fall<'_, '_> {
     fn at_lock(&mut self, _: Guarded) -> AtLock {
         AtLock::Enter // nobody reaches the object any more, so nobody holds a lock in it
     }
+}
+
+/// Destroys an object to which only a word leads that goes; the caller has it pinned, if it is there. The
+/// object, if it has parts: to be let fall.
+///
+/// May be done twice: who goes on with a fall of the dead does so for what the journal names.
+fn retire_led(names: &Names<'_>, object: u64) -> Option<u64> {
+    let arena = names.heap.arena;
+    if is_in(names, object, State::Published) {
+        let header = ObjectHeader::at(arena, object)?;
+        let life = header.life();
+        // Of a damaged segment it may be anything: what others come by is not taken from them.
+        if !life.named || life.counted {
+            return None;
+        }
+        if life.is_whole() {
+            let retired = Life { retired_by: names.heap.lane.id(), ..life };
+            let _ = header.life.compare_exchange(life.word(), retired.word(), AcqRel, Acquire);
+        }
+        names.leave(object, life);
+    }
+    is_in(names, object, State::Doomed).then_some(object)
 }
 
 /// Goes on with what the dead lane `of` was letting fall; whether there was something to do.
@@ -224,6 +265,9 @@ fn finish_step(
     if let Some(left) = left {
         last = names.settle_left(&left, spare);
         names.put_down();
+    }
+    if !is_in(names, part, State::Part) {
+        last = last.or(retire_led(names, part));
     }
     if Word::from_bits(word.load(Acquire)).offset() == part {
         // One that was given up is none any more.

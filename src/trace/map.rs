@@ -60,6 +60,8 @@ pub enum Part {
     /// The word of a [lease](super::lease), by which it shares an object that is one value of a node; `null`: it
     /// may be null.
     Lease { node: u32, null: bool },
+    /// A word that leads to an object of its own, as an entry's does; or null.
+    Leads,
 }
 
 /// A part, and where it is.
@@ -196,6 +198,7 @@ impl Map {
                 }
                 Part::Ring { node } => size_of(*node).map(|_| 32),
                 Part::Lease { node, .. } => size_of(*node).map(|_| 8),
+                Part::Leads => Some(8),
             };
             let Some(bytes) = bytes else { return false };
             let is_variant = matches!(part, Part::Variant { .. });
@@ -246,6 +249,7 @@ impl Item {
             Part::Lock { node, at } => (10, node, at, 0),
             Part::Ring { node } => (11, node, 0, 0),
             Part::Lease { node, null } => (12, node, u32::from(null), 0),
+            Part::Leads => (13, 0, 0, 0),
         };
         [kind, self.at, a, b, c]
     }
@@ -267,6 +271,7 @@ impl Item {
             10 => Part::Lock { node: a, at: b },
             11 => Part::Ring { node: a },
             12 => Part::Lease { node: a, null: flag()? },
+            13 => Part::Leads,
             _ => return None,
         };
         let item = Item { at, part };

@@ -33,6 +33,10 @@
 //!
 //! **What several own** hangs on none of them: see [`lease`].
 //!
+//! **What a word leads to** as an entry does to a named object, in a cell of a queue, is an object of its own, linked
+//! and destroyed by the steps of [names](crate::names). It goes with the object in which the word is, as a part does
+//! in f4, but that it is retired, and left to fall when that has fallen; then its word is null.
+//!
 //! A reaper's pin keeps the object's memory like any, but does not count as a reader's, or two reapers
 //! would leave it to each other.
 

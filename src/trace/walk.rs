@@ -48,6 +48,15 @@ pub struct Limb {
     pub word: Word,
 }
 
+/// A word that leads to an object of its own, as a walk comes by.
+#[derive(Clone, Copy)]
+pub struct Led {
+    /// Where the word is.
+    pub word_at: u64,
+    /// 0: it leads to none.
+    pub object: u64,
+}
+
 /// What a lock guards, as a walk comes by.
 #[derive(Clone, Copy)]
 pub struct Guarded {
@@ -105,6 +114,11 @@ pub trait Walker {
     /// Whether parts may be gone already.
     fn resumes(&self) -> bool {
         false
+    }
+
+    /// A word that leads to an object of its own, or is null.
+    fn at_object(&mut self, _: Led) -> Result<(), Fault> {
+        Ok(())
     }
 
     /// What is done about what a lock guards.
@@ -282,6 +296,9 @@ impl<'a> Tree<'a> {
                             stack.push(self.frame(node, first, 1, None));
                         }
                     }
+                }
+                Part::Leads => {
+                    walker.at_object(Led { word_at: at, object: self.number(at, 8) })?;
                 }
                 Part::Ring { node } => {
                     let limb = Limb { word_at: at, word: Word::from_bits(self.number(at, 8)) };
@@ -475,6 +492,8 @@ pub struct Checked {
     pub parts: Vec<u64>,
     /// Where the locks are that guard something with blocks.
     pub locks: Vec<u64>,
+    /// Words that lead to objects of their own, or to none.
+    pub led: Vec<Led>,
     pub whole: Result<(), &'static str>,
     /// Whether more may hang on it, behind a lock that is held or was just taken.
     pub has_more: bool,
@@ -495,6 +514,7 @@ struct CheckedList<'a> {
     names: &'a Names<'a>,
     parts: Vec<u64>,
     locks: Vec<u64>,
+    led: Vec<Led>,
     has_more: bool,
     view: View<'a>,
     /// Pins of the parts that the walk is in, where a lock lets others give parts back meanwhile.
@@ -516,6 +536,10 @@ impl Walker for CheckedList<'_> {
     }
     fn leave(&mut self, _: Limb) -> Result<(), Fault> {
         self.pins.as_mut().and_then(Vec::pop).into_iter().for_each(|pin| self.names.unpin(pin));
+        Ok(())
+    }
+    fn at_object(&mut self, it: Led) -> Result<(), Fault> {
+        self.led.push(it);
         Ok(())
     }
     fn at_lock(&mut self, it: Guarded) -> AtLock {
@@ -578,13 +602,13 @@ impl<'a> Names<'a> {
         let tree = map.as_ref().and_then(|map| Tree::of(self.heap.arena, map, object));
         let Some(mut tree) = tree else {
             let whole = Err("there is no map of its type");
-            let (parts, locks) = (Vec::new(), Vec::new());
-            return Ok(Checked { parts, locks, whole, has_more: false });
+            let (parts, locks, led) = (Vec::new(), Vec::new(), Vec::new());
+            return Ok(Checked { parts, locks, led, whole, has_more: false });
         };
         tree.changes = Some(view.changes);
         let pins = tree.map.has_locks().then(Vec::new);
-        let (parts, locks) = (Vec::new(), Vec::new());
-        let mut list = CheckedList { names: self, parts, locks, has_more: false, view, pins };
+        let (parts, locks, led) = (Vec::new(), Vec::new(), Vec::new());
+        let mut list = CheckedList { names: self, parts, locks, led, has_more: false, view, pins };
         let walked = tree.walk(&mut list);
         list.pins.into_iter().flatten().for_each(|pin| self.unpin(pin));
         let whole = match walked {
@@ -596,8 +620,8 @@ impl<'a> Names<'a> {
             Err(Fault::Foreign) => Err("a block is of another segment"),
             Err(Fault::Damaged(what)) => Err(what),
         };
-        let CheckedList { parts, locks, has_more, .. } = list;
-        Ok(Checked { parts, locks, whole, has_more })
+        let CheckedList { parts, locks, led, has_more, .. } = list;
+        Ok(Checked { parts, locks, led, whole, has_more })
     }
 
     pub(crate) fn pinned(&self, offset: u64) -> Result<HazardIndex, Refused> {

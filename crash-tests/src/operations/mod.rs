@@ -3,6 +3,7 @@
 
 pub mod arcs;
 mod deques;
+pub mod frames;
 mod lists;
 mod maps;
 mod memory;
@@ -37,7 +38,7 @@ pub struct Things {
     /// Objects whose names begin with [`MADE`].
     pub named: u64,
     /// What is on the shelf, in the queue or in the ring, if there is one: see [`shelf::digest_of`],
-    /// [`queues::digest_of`] and [`rings::digest_of`].
+    /// [`queues::digest_of`], [`frames::digest_of`] and [`rings::digest_of`].
     pub digest: u64,
 }
 
@@ -133,7 +134,7 @@ pub fn all() -> impl Iterator<Item = &'static Operation> {
     let with_parts = trees::OPERATIONS;
     let all = processes::OPERATIONS.iter().chain(memory::OPERATIONS);
     let changes = lists::OPERATIONS.iter().chain(deques::OPERATIONS).chain(maps::OPERATIONS);
-    let messages = queues::OPERATIONS.iter().chain(rings::OPERATIONS);
+    let messages = queues::OPERATIONS.iter().chain(rings::OPERATIONS).chain(frames::OPERATIONS);
     let all = all.chain(objects::OPERATIONS).chain(with_parts).chain(changes);
     all.chain(messages).chain(arcs::OPERATIONS)
 }

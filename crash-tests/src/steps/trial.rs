@@ -1,6 +1,6 @@
 //! What is tried: each operation alone, and some while what another victim left is not recovered yet.
 
-use crate::operations::{self, Operation, arcs, objects, processes, queues, rings, shelf};
+use crate::operations::{self, Operation, arcs, frames, objects, processes, queues, rings, shelf};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -46,7 +46,7 @@ impl fmt::Display for Place {
 }
 
 /// Operations in which one died whom the victim recovers, and every how many-th step of them.
-const RECOVERED: [(&str, u64); 35] = [
+const RECOVERED: [(&str, u64); 39] = [
     ("construct-new", 1),
     ("construct-known-name", 1),
     ("construct-run", 3),
@@ -82,11 +82,15 @@ const RECOVERED: [(&str, u64); 35] = [
     ("arc-clone-and-drop", 2),
     ("arc-truncate-last", 5),
     ("arc-destroy", 7),
+    ("frame-push", 6),
+    ("frame-job-done", 11),
+    ("frame-destroy", 23),
+    ("plate-destroy", 9),
 ];
 
 /// Operations in which one died, and how many of its steps are between two of its deaths that are tried,
 /// while it had a lock, a job, or the end of a ring, that the victim then takes from it.
-const TAKEN: [(&str, u64); 13] = [
+const TAKEN: [(&str, u64); 16] = [
     ("change-push-grows", 3),
     ("change-set", 2),
     ("change-tree-insert-splits", 4),
@@ -100,6 +104,9 @@ const TAKEN: [(&str, u64); 13] = [
     ("ring-done", 1),
     ("arc-push", 2),
     ("arc-truncate-last", 5),
+    ("frame-push", 3),
+    ("frame-job-done", 7),
+    ("frame-job-back", 3),
 ];
 
 /// Operations in which one died while it destroyed the object of a name that the victim constructs.
@@ -147,6 +154,9 @@ pub fn all() -> impl Iterator<Item = Trial> {
                 }
                 "ring" => {
                     Operation { prepare: rings::take, after: rings::TAKEN, least: 4, ..alone }
+                }
+                "frame" => {
+                    Operation { prepare: frames::take, after: frames::TAKEN, least: 9, ..alone }
                 }
                 "arc" => Operation { prepare: arcs::take, after: arcs::TAKEN, least: 10, ..alone },
                 _ => Operation { prepare: shelf::take, after: shelf::TAKEN, least: 30, ..alone },

@@ -9,6 +9,7 @@ mod changes;
 mod falls;
 mod heap;
 mod leases;
+mod led;
 mod names;
 mod recovery;
 
@@ -27,6 +28,7 @@ pub fn models() -> Vec<Model> {
         changes::models(),
         falls::models(),
         leases::models(),
+        led::models(),
     ]
     .concat()
 }
