@@ -1,6 +1,7 @@
 //! Operations on an open segment, as records say: each may fail, none may do worse.
 
 use crate::file::File;
+use crate::frames::Queues;
 use crate::image::UNIT;
 use crate::record::Record;
 use crate::sharers::Shared;
@@ -32,6 +33,8 @@ const SIZES: [usize; 16] = [
 
 /// From this operation on it is one on values that several own.
 const SHARERS: u8 = 240;
+/// From this operation on it is one on queues of objects.
+const FRAMES: u8 = 232;
 /// From this operation on it is one on collections.
 const SHELVES: u8 = 128;
 
@@ -48,6 +51,7 @@ pub struct Runner<'s> {
     others: Vec<Segment>,
     shelves: Shelves<'s>,
     shared: Shared<'s>,
+    queues: Queues<'s>,
 }
 
 impl<'s> Runner<'s> {
@@ -65,6 +69,7 @@ impl<'s> Runner<'s> {
             others: Vec::new(),
             shelves: Shelves::new(segment),
             shared: Shared::new(segment),
+            queues: Queues::new(segment),
         }
     }
 
@@ -113,6 +118,9 @@ impl<'s> Runner<'s> {
         let (index, small, large) = (record.index, record.small, record.large);
         if record.what >= SHARERS {
             return self.shared.act(record);
+        }
+        if record.what >= FRAMES {
+            return self.queues.act(record);
         }
         if record.what >= SHELVES {
             return self.shelves.act(record);

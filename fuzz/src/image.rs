@@ -40,12 +40,12 @@ pub fn all() -> &'static [Base] {
             .expect("the directory of images")
             .map(|item| item.expect("its list").path())
             .collect();
-        // Those of trees came later, then those of changes, and of shared values: behind the others, so that inputs
-        // that are kept mean what they did.
+        // Those of trees came later, then those of changes, of shared values, and of queues of objects: behind the
+        // others, so that inputs that are kept mean what they did.
         let came = |path: &PathBuf| {
             let name = path.file_name().expect("a file").to_string_lossy();
             let is = |part| name.contains(part);
-            [is("arc-"), is("change"), is("tree")]
+            [is("frame-") || is("plate-"), is("arc-"), is("change"), is("tree")]
         };
         paths.sort_by_cached_key(|path| (came(path), path.clone()));
         assert!(!paths.is_empty(), "no images: `cargo xtask fuzz --images`");

@@ -10,6 +10,7 @@ pub mod acts;
 pub mod calls;
 pub mod derive;
 pub mod file;
+pub mod frames;
 pub mod image;
 pub mod mutation;
 pub mod mutator;
