@@ -3,15 +3,18 @@
 //! - what is pushed is received once, in order, where it lies, with all that hangs on it;
 //! - what is acknowledged is free, and so is what is in a queue that is destroyed: not a byte is lost;
 //! - what is not acknowledged comes back, also from the dead;
-//! - who cannot push has his object back; any segment says why.
+//! - who cannot push has his object back; any segment says why;
+//! - it is as a `VecDeque` with places that may come back (10⁵ operations in the long form).
 
 mod common;
 
-use common::{Name, Process, arg, hear, role, say};
+use common::{Name, Process, arg, hear, long, role, say};
+use proptest::prelude::*;
 use sharena::collections::{String, Vec};
 use sharena::lock::{Mutex, RwLock};
-use sharena::queue::{ObjectPushError, ObjectQueue, ObjectRecvError};
+use sharena::queue::{ObjectDelivery, ObjectPushError, ObjectQueue, ObjectRecvError};
 use sharena::{Options, Ref, Segment, Shareable};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
@@ -268,4 +271,124 @@ fn who_is_killed_with_an_object_leaves_it_to_the_next() {
     assert_eq!(job[1].as_str(), LONG_TEXT);
     job.done();
     free(&segment);
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Act {
+    Push,
+    Receive,
+    Done(usize),
+    GiveBack(usize),
+    Close,
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    prop_oneof![
+        40 => Just(Act::Push),
+        40 => Just(Act::Receive),
+        24 => (0..8usize).prop_map(Act::Done),
+        12 => (0..8usize).prop_map(Act::GiveBack),
+        1 => Just(Act::Close),
+    ]
+}
+
+const PLACES: usize = 5;
+
+/// What the queue should be: numbers to be received, those that came back, by their place in the ring, and which
+/// places are taken.
+#[derive(Default)]
+struct Model {
+    line: VecDeque<usize>,
+    back: BTreeMap<usize, usize>,
+    pushed: usize,
+    is_taken: [bool; PLACES],
+    is_closed: bool,
+}
+
+impl Model {
+    /// The number, if there is room.
+    fn push(&mut self) -> Option<usize> {
+        let number = self.pushed;
+        if self.is_closed || std::mem::replace(&mut self.is_taken[number % PLACES], true) {
+            return None;
+        }
+        self.line.push_back(number);
+        self.pushed += 1;
+        Some(number)
+    }
+
+    fn receive(&mut self) -> Result<(usize, bool), ObjectRecvError> {
+        if let Some((_, number)) = self.back.pop_first() {
+            return Ok((number, true));
+        }
+        let none = if self.is_closed { ObjectRecvError::Closed } else { ObjectRecvError::Empty };
+        self.line.pop_front().map(|number| (number, false)).ok_or(none)
+    }
+}
+
+/// A list of so many texts says its number by them.
+fn list(segment: &Segment, number: usize) -> sharena::Owned<'_, Vec<String>> {
+    let mut list = segment.own(Vec::new_in(segment)).unwrap();
+    let text = |i| String::from_in(&format!("{number} {:i$}", ""), segment);
+    (0..1 + number % 7).for_each(|i| list.push(text(i * 9)));
+    list
+}
+
+fn number_of(list: &Vec<String>) -> usize {
+    let number = list[0].trim().parse().unwrap();
+    assert_eq!(list.len(), 1 + number % 7, "all of it is there");
+    let is_its = |(i, text): (usize, &String)| *text == *format!("{number} {:1$}", "", i * 9);
+    assert!(list.iter().enumerate().all(is_its), "{list:?}");
+    number
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(if long() { 400 } else { 60 }))]
+
+    #[test]
+    fn it_is_a_deque_with_places_that_come_back(acts in prop::collection::vec(act(), 1..500)) {
+        let segment = anonymous();
+        let make = || segment.construct("q", ObjectQueue::<Vec<String>, PLACES>::new()).unwrap();
+        make().push(list(&segment, 0)).unwrap();
+        prop_assert!(segment.clear().is_ok());
+        let before = free(&segment);
+        let queue = make();
+        let mut model = Model::default();
+        let mut jobs: std::vec::Vec<ObjectDelivery<'_, Vec<String>, PLACES>> = Default::default();
+        for act in acts {
+            match act {
+                Act::Push => {
+                    let pushed = queue.try_push(list(&segment, model.pushed));
+                    prop_assert_eq!(pushed.is_ok(), model.push().is_some());
+                }
+                Act::Receive => match queue.try_recv_job() {
+                    Ok(job) => {
+                        prop_assert_eq!(Ok((number_of(&job), job.is_redelivered())), model.receive());
+                        jobs.push(job);
+                    }
+                    Err(nothing) => prop_assert_eq!(Err(nothing), model.receive()),
+                },
+                Act::Done(which) if which < jobs.len() => {
+                    let job = jobs.remove(which);
+                    model.is_taken[number_of(&job) % PLACES] = false;
+                    job.done();
+                }
+                Act::GiveBack(which) if which < jobs.len() => {
+                    let number = number_of(&jobs.remove(which));
+                    model.back.insert(number % PLACES, number);
+                }
+                Act::Done(_) | Act::GiveBack(_) => {}
+                Act::Close => {
+                    queue.close();
+                    model.is_closed = true;
+                }
+            }
+            prop_assert_eq!(queue.len(), model.line.len());
+        }
+        prop_assert!(segment.check().unwrap().is_clean());
+        drop(jobs);
+        drop(queue);
+        prop_assert!(segment.clear().is_ok());
+        prop_assert_eq!(free(&segment), before);
+    }
 }

@@ -61,8 +61,8 @@ type Value<T> = UnsafeCell<MaybeUninit<T>>;
 /// # }
 /// ```
 ///
-/// What has blocks of its own would take them along if who received it died. It stays where it is, and an
-/// [`Offset`](crate::Offset) is sent:
+/// What has blocks of its own would take them along if who received it died. It is sent by an
+/// [`ObjectQueue`](super::ObjectQueue), and stays where it is:
 ///
 /// ```compile_fail
 /// # use sharena::{collections::Vec, queue::Queue};
@@ -111,7 +111,10 @@ impl<T: Shareable, const N: usize> Queue<T, N> {
     /// Asked for by whoever makes one, and whoever finds one.
     const MAKES_SENSE: () = {
         assert!(N > 0, "a queue without a place");
-        assert!(!T::HAS_BLOCKS, "what is in a queue has no blocks of its own: send an `Offset`");
+        assert!(
+            !T::HAS_BLOCKS,
+            "what is in a queue has no blocks of its own: use an `ObjectQueue`"
+        );
     };
 
     /// An empty one.

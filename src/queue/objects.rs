@@ -59,7 +59,8 @@ unsafe impl Shareable for Cell<Leads> {
 /// Otherwise it is as a [`Queue`](super::Queue) of which each receipt is a job: in order, bounded, lock-free; what
 /// a process has and does not [acknowledge](ObjectDelivery::done) another receives if it dies.
 ///
-/// It lies in the value of a named object; only there can be pushed to it.
+/// It lies in place, `192 + N × 16` bytes and what alignment adds, in the value of a named object; only there can
+/// be pushed to it.
 ///
 /// # When a process dies
 /// - **Pushing**: the object is in the queue, or freed by who recovers the process. At no instruction is it neither.
@@ -92,16 +93,15 @@ pub struct ObjectQueue<T, const N: usize> {
 
 // SAFETY: words of the crate's own, atomics, of which each value is one, in the layout that `repr(C)` says. They
 // name processes by their attachment to the segment. What they lead to is looked at before it is given out. The
-// drop glue is that of a collection, and `trace` names the words that lead to objects. What `T`'s layout is, each
-// object says.
+// drop glue is that of a collection, and `trace` names the words that lead to objects.
 unsafe impl<T: Shareable, const N: usize> Shareable for ObjectQueue<T, N> {
     const NAME: u64 = LayoutHash::of_name("ObjectQueue").parameter::<T>().word(N as u64).finish();
     const FINGERPRINT: u64 = {
         let () = Self::MAKES_SENSE;
         LayoutHash::of_type::<Self>()
-            .parameter::<T>()
             .field("raw", offset_of!(Self, raw), u64::FINGERPRINT)
             .field("cells", RawQueue::<Leads, N>::CELLS, Cell::<Leads>::FINGERPRINT)
+            .field("objects", 0, T::FINGERPRINT)
             .word(N as u64)
             .finish()
     };

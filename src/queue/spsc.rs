@@ -115,7 +115,7 @@ impl<T: Shareable, const N: usize> SpscRing<T, N> {
     /// Asked for by whoever makes one, and whoever finds one.
     const MAKES_SENSE: () = {
         assert!(N > 0, "a ring without a place");
-        assert!(!T::HAS_BLOCKS, "what is in a ring has no blocks of its own: send an `Offset`");
+        assert!(!T::HAS_BLOCKS, "what is in a ring has no blocks of its own: use an `ObjectQueue`");
     };
 
     /// An empty one, of which nobody has an end.
