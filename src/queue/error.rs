@@ -81,6 +81,16 @@ impl<O> ObjectPushError<O> {
             | ObjectPushError::Object(object, _) => object,
         }
     }
+
+    /// The same without the object, which is dropped: an error that lives as long as one likes, for `?`.
+    pub fn without(self) -> ObjectPushError<()> {
+        match self {
+            ObjectPushError::Full(_) => ObjectPushError::Full(()),
+            ObjectPushError::Closed(_) => ObjectPushError::Closed(()),
+            ObjectPushError::NotNamed(_) => ObjectPushError::NotNamed(()),
+            ObjectPushError::Object(_, error) => ObjectPushError::Object((), error),
+        }
+    }
 }
 
 /// Nothing was received from an [`ObjectQueue`](super::ObjectQueue).

@@ -70,14 +70,14 @@ unsafe impl Shareable for Cell<Leads> {
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use sharena::{Options, collections::Vec, queue::ObjectQueue};
+/// use sharena::{Options, collections::Vec, queue::{ObjectPushError, ObjectQueue}};
 ///
 /// let segment = Options::new().capacity(1 << 20).create_anonymous()?;
 /// let frames = segment.construct("frames", ObjectQueue::<Vec<u8>, 16>::new())?;
 ///
 /// let mut frame = segment.own(Vec::new_in(&segment))?;
 /// frame.extend(0..100); // nobody else sees it
-/// frames.push(frame)?;
+/// frames.push(frame).map_err(ObjectPushError::without)?;
 ///
 /// let frame = frames.recv_job()?; // in any process that has found it
 /// assert_eq!(frame.len(), 100);

@@ -126,7 +126,7 @@ fn construct<T: Numbered, const N: usize>(
 ) -> Result<()> {
     let queue = segment.construct(name, ObjectQueue::<T, N>::new())?;
     for number in numbers {
-        queue.push(own(segment, *number)).ok().context("there is room")?;
+        queue.push(own(segment, *number)).map_err(ObjectPushError::without)?;
         if *number == 9 {
             queue.recv_job()?.done();
         }
