@@ -105,8 +105,11 @@ pub fn count_at(arena: &Arena, object: u64) -> Option<&AtomicU64> {
     is_one.then(|| arena.word(object + COUNT))?
 }
 
-/// Whether the block at `offset` is in a slab of leases.
+/// Whether the block at `offset`, which may be anything, is in a slab of leases.
 pub fn is_lease(arena: &Arena, offset: u64) -> bool {
+    if !arena.holds(offset, 1) {
+        return false;
+    }
     let class = match arena.unit(UnitIndex::containing(offset)) {
         Some(Unit::Slab { class, .. } | Unit::Orphan { class } | Unit::Sweep { class, .. }) => {
             class
@@ -337,6 +340,16 @@ mod tests {
     use super::*;
     use crate::collections::{Arc, TryClone};
     use crate::{AllocError, Options};
+
+    #[test]
+    fn what_lies_in_no_unit_is_no_lease() {
+        let segment = Options::new().capacity(1 << 20).create_anonymous().unwrap();
+        let arena = &segment.attached().arena;
+        let end = arena.frontier().offset();
+        for offset in [0, 8, end, end + (1 << 21), 1 << 44, u64::MAX] {
+            assert!(!is_lease(arena, offset), "{offset:#x}");
+        }
+    }
 
     #[test]
     fn more_than_can_be_counted_is_an_error() {
