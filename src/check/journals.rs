@@ -8,14 +8,14 @@
 //! is kept from being given back by pins of our own, and a journal that has changed by then is not judged.
 
 use super::{FindingKind, Pass, Standing};
+use crate::arena::Arena;
 use crate::heap::unit::{LaneId, State, Unit};
 use crate::heap::{PlaceKind, locate, state_of};
 use crate::layout::oldest_word;
 use crate::names::array::{Array, Slot};
 use crate::names::entry::{Entry, ObjectHeader, Value};
 use crate::process::journal::Intent;
-use crate::process::lane::{LaneOwner, LaneRecord};
-use crate::process::participant::Tenure;
+use crate::process::lane::LaneRecord;
 use crate::process::pin::REAPER;
 use crate::shareable::Shareable;
 use crate::stats::look::Arrays;
@@ -114,9 +114,9 @@ impl Pass<'_> {
 
     /// Whether the process whose lane it is keeps an object, in whichever of its threads.
     fn keeps(&self, record: &LaneRecord, object: u64) -> bool {
-        let its = tenure_of(record);
+        let its = record.tenure();
         self.arena.lanes().any(|(_, record)| {
-            tenure_of(record) == its
+            record.tenure() == its
                 && record.hazards.iter().any(|hazard| hazard.load(Acquire) == object)
         })
     }
@@ -335,13 +335,14 @@ impl Pass<'_> {
 
     /// The state of the block that begins at `offset`.
     pub(super) fn state(&self, offset: u64) -> Option<State> {
-        let place = locate(self.arena, offset).filter(|place| place.start == offset)?;
-        state_of(self.arena, &place)
+        state_at(self.arena, offset)
     }
 }
 
-fn tenure_of(record: &LaneRecord) -> Option<Tenure> {
-    LaneOwner::of(record.owner.load(Acquire)).and_then(LaneOwner::tenure)
+/// The state of the block that begins at `offset`.
+pub(super) fn state_at(arena: &Arena, offset: u64) -> Option<State> {
+    let place = locate(arena, offset).filter(|place| place.start == offset)?;
+    state_of(arena, &place)
 }
 
 /// Whether the lane keeps the block that its journal rests on.

@@ -330,9 +330,7 @@ impl<'a> Pass<'a> {
     pub(super) fn check_nameless(&mut self) {
         for object in core::mem::take(&mut self.nameless) {
             self.looker.hold(object);
-            let state = locate(self.arena, object)
-                .filter(|place| place.start == object)
-                .and_then(|place| state_of(self.arena, &place));
+            let state = self.state(object);
             let life = ObjectHeader::at(self.arena, object).map(ObjectHeader::life);
             let is_it = state == Some(State::Published)
                 && life.is_some_and(|life| life.named && life.is_whole());

@@ -1,12 +1,13 @@
 //! Parts: each hangs on one object, and on nothing else.
 
+use super::journals::state_at;
 use super::{FindingKind, FindingPlace, Pass, Severity, Standing};
 use crate::heap::unit::{State, Unit};
 use crate::heap::{PlaceKind, locate, state_of};
 use crate::lock::word::Who;
 use crate::names::entry::ObjectHeader;
 use crate::process::journal::Intent;
-use crate::process::lane::{LaneOwner, LaneRecord};
+use crate::process::lane::LaneRecord;
 use crate::process::participant::ParticipantWord;
 use crate::sync::Acquire;
 use crate::trace::walk::{Checked, Led, View};
@@ -82,10 +83,7 @@ impl Pass<'_> {
         while let Some(object) = self.to_enter.pop() {
             self.looker.hold(object);
             let arena = self.arena;
-            let is_there = || {
-                let place = locate(arena, object).filter(|place| place.start == object);
-                place.and_then(|place| state_of(arena, &place)) == Some(State::Published)
-            };
+            let is_there = || state_at(arena, object) == Some(State::Published);
             if is_there() {
                 self.check_tree(object, false, is_there);
             }
@@ -104,22 +102,17 @@ impl Pass<'_> {
                 _ => None,
             }
         };
-        let tenure_of = |record: &LaneRecord| {
-            LaneOwner::of(record.owner.load(Acquire)).and_then(LaneOwner::tenure)
-        };
         let Some(lane) = holder() else { return false };
-        let its = self.arena.lanes().find(|(id, _)| *id == lane).and_then(|(_, it)| tenure_of(it));
-        let links = |record: &LaneRecord| match record.journal.read() {
-            Some(Ok(Intent::Link { object: at, .. } | Intent::Intern { object: at, .. })) => {
-                at == object && tenure_of(record) == its
-            }
-            Some(Ok(Intent::Change { .. })) => {
-                let by = self.announced.get(&part).map(|lane| self.arena.lane(*lane));
-                by.is_some_and(|by| core::ptr::eq(by, record)) && tenure_of(record) == its
-            }
-            _ => false,
+        let its = self.arena.lanes().find(|(id, _)| *id == lane).and_then(|(_, it)| it.tenure());
+        let changes = |record: &LaneRecord| {
+            let by = self.announced.get(&part).map(|lane| self.arena.lane(*lane));
+            matches!(record.journal.read(), Some(Ok(Intent::Change { .. })))
+                && by.is_some_and(|by| core::ptr::eq(by, record))
         };
-        let is_about_to = its.is_some() && self.arena.lanes().any(|(_, record)| links(record));
+        let marks = |record: &LaneRecord| {
+            record.tenure() == its && (record.links(object) || changes(record))
+        };
+        let is_about_to = its.is_some() && self.arena.lanes().any(|(_, record)| marks(record));
         // Looked at again, as it may just have been marked.
         !is_about_to && holder() == Some(lane)
     }
@@ -144,10 +137,7 @@ impl Pass<'_> {
     pub(super) fn check_doomed(&mut self, object: u64) {
         self.looker.hold(object);
         let arena = self.arena;
-        let is_doomed = || {
-            let place = locate(arena, object).filter(|place| place.start == object);
-            place.and_then(|place| state_of(arena, &place)) == Some(State::Doomed)
-        };
+        let is_doomed = || state_at(arena, object) == Some(State::Doomed);
         // Behind the hazard's fence: as long as we hold it nobody lets it fall, or somebody is at it.
         if is_doomed() {
             self.check_tree(object, true, is_doomed);

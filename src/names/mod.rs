@@ -51,7 +51,7 @@ pub struct Pinned {
     pub life: Life,
     pub fingerprint: u64,
     /// Where the word is that leads to it, which is an entry's or a cell's of a queue; 0: none does.
-    leads: u64,
+    pub leads: u64,
 }
 
 /// The table as one live lane uses it.

@@ -158,6 +158,12 @@ impl<'s, T: Shareable> Led<'s, T> {
         })
     }
 
+    /// Where it is, and the word that leads to it.
+    #[cfg(test)]
+    pub fn linked(&self) -> (u64, u64) {
+        (self.pinned.object, self.pinned.leads)
+    }
+
     pub fn value(&self) -> &T {
         &self.value
     }
@@ -183,5 +189,66 @@ impl<'s, T: Shareable> Led<'s, T> {
             });
         }
         true
+    }
+}
+
+#[cfg(all(test, not(sharena_shuttle)))]
+mod tests {
+    use super::*;
+    use crate::collections::{String, Vec};
+    use crate::file::tests::Child;
+    use crate::heap::Heap;
+    use crate::process::journal::Intent;
+    use crate::queue::ObjectQueue;
+    use crate::{Options, Segment};
+    use core::mem::ManuallyDrop;
+
+    type Lists = ObjectQueue<Vec<String>, 2>;
+
+    /// What a process that did not create the segment finds of one that died as it marked what hangs on an object:
+    /// the object, whole, before and after the recovery.
+    #[test]
+    fn what_is_linked_is_had_though_its_parts_are_not_marked_yet() {
+        let path = std::env::temp_dir().join(format!("sharena-ready-{}", std::process::id()));
+        let creates = || {
+            let made = Options::new().capacity(1 << 20).create_at(&path).unwrap();
+            made.construct("lists", Lists::new()).is_ok()
+        };
+        assert_eq!(Child::run(creates).wait(), Some(0));
+        for recovers in [false, true] {
+            // From before: who opens a segment recovers the dead.
+            let segment = Segment::open_at(&path).unwrap();
+            let queue = segment.find::<Lists>("lists").unwrap().unwrap();
+            let dies = || {
+                let segment = ManuallyDrop::new(Segment::open_at(&path).unwrap());
+                let queue = ManuallyDrop::new(segment.find::<Lists>("lists").unwrap().unwrap());
+                let mut list = segment.own(Vec::new_in(&segment)).unwrap();
+                list.push(String::from_in("a text that has a block", &segment));
+                queue.push(list).ok().unwrap();
+                let job = ManuallyDrop::new(queue.recv_job().unwrap());
+                let (object, leads) = job.linked();
+                let marks = segment.with_names(|names| {
+                    let parts = names.parts_of(object).unwrap();
+                    names.record().journal.open(Intent::Link { entry: leads, object });
+                    parts
+                        .iter()
+                        .for_each(|it| Heap::set_state(names.heap.arena, *it, State::Private));
+                    Ok(parts.len())
+                });
+                marks == Ok(2)
+            };
+            assert_eq!(Child::run(dies).wait(), Some(0));
+            if recovers {
+                segment.recover().unwrap();
+            }
+            // Who waits finds out that who had it is dead.
+            let job = queue.recv_job().unwrap();
+            assert_eq!((job[0].as_str(), job.is_redelivered()), ("a text that has a block", true));
+            job.done();
+            segment.recover().unwrap();
+            let report = segment.check().unwrap();
+            assert!(report.is_clean() && report.looked.parts == 0, "{report}");
+        }
+        std::fs::remove_file(&path).unwrap();
     }
 }

@@ -11,6 +11,7 @@ use crate::memory::{Block, take};
 use crate::names::entry::{Key, Life, ObjectHeader, Space};
 use crate::names::error::ObjectError;
 use crate::names::{Names, Pinned, Refused};
+use crate::process::lane::LaneRecord;
 use crate::process::pin::HazardIndex;
 use crate::shareable::{Shareable, type_name};
 use crate::trace::map::Map;
@@ -219,8 +220,12 @@ impl Attached {
         if self.is_creator() || known() {
             return Ok(());
         }
-        let tree = Tree::of(names.heap.arena, &map, pinned.object);
-        if tree.is_none_or(|tree| tree.walk(&mut Look { attached: self }).is_err()) {
+        let object = pinned.object;
+        let tree = Tree::of(names.heap.arena, &map, object);
+        let is_whole = |tree: &Tree<'_>| tree.walk(&mut Look { attached: self, object }).is_ok();
+        // Once more, if who recovers a dead one was between the looks at a part's state and at the journal: all are
+        // marked before that is closed.
+        if !tree.is_some_and(|tree| is_whole(&tree) || is_whole(&tree)) {
             return Err(ObjectError::InvalidValue { name: name(), expected: type_name::<T>() });
         }
         // At its place there are from now on objects of processes that have the segment open.
@@ -376,10 +381,12 @@ impl Attached {
 /// Looks whether a tree is whole, before a reference into it is made.
 struct Look<'a> {
     attached: &'a Attached,
+    /// Where that is.
+    object: u64,
 }
 
 impl Walker for Look<'_> {
-    /// Its own parts, and such as a process that lives has not marked yet.
+    /// Its own parts, and such as a process has not marked yet that lives, or whose recovery marks them.
     fn accepts(&self, state: Option<State>, place: &Place) -> bool {
         let owner = match (state, place.kind) {
             (Some(State::Part), _) => return true,
@@ -387,7 +394,11 @@ impl Walker for Look<'_> {
             (Some(State::Private), PlaceKind::Run(_, Unit::Run { lane, .. })) => lane,
             _ => return false,
         };
-        self.attached.is_of_the_living(owner)
+        let (attached, arena) = (self.attached, &self.attached.arena);
+        let its = arena.lanes().find(|(id, _)| *id == owner).and_then(|(_, it)| it.tenure());
+        let links = |record: &LaneRecord| record.tenure() == its && record.links(self.object);
+        attached.is_of_the_living(owner)
+            || its.is_some() && arena.lanes().any(|(_, record)| links(record))
     }
 
     fn enter(&mut self, _: Limb) -> Result<(), Fault> {

@@ -5,7 +5,7 @@ use crate::heap::size_class::CLASS_COUNT;
 use crate::heap::unit::LaneId;
 use crate::layout::{Layout, MAX_LANES, MAX_PARTICIPANTS};
 use crate::lock::read_slot::{READS, ReadSlot};
-use crate::process::journal::Journal;
+use crate::process::journal::{Intent, Journal};
 use crate::process::participant::{ParticipantId, Tenure};
 use crate::process::tally::Tally;
 use crate::sync::{AcqRel, Acquire, AtomicU64, Relaxed, Release};
@@ -52,6 +52,22 @@ const _: () = {
 };
 
 impl LaneRecord {
+    /// Whose lane it is. Acquire: with the owner its journal.
+    pub fn tenure(&self) -> Option<Tenure> {
+        LaneOwner::of(self.owner.load(Acquire)).and_then(LaneOwner::tenure)
+    }
+
+    /// Whether its journal says that `object` is being linked: what hangs on that is marked before anything of its
+    /// process is swept.
+    pub fn links(&self, object: u64) -> bool {
+        match self.journal.read() {
+            Some(Ok(Intent::Link { object: it, .. } | Intent::Intern { object: it, .. })) => {
+                it == object
+            }
+            _ => false,
+        }
+    }
+
     /// Makes it that of a lane at rest, by whoever just took it. That is what it says already, unless
     /// the segment is damaged: then what stands there would pin objects that nobody looks at.
     ///

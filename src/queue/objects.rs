@@ -394,6 +394,11 @@ impl<T: Shareable, const N: usize> ObjectDelivery<'_, T, N> {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn linked(&self) -> (u64, u64) {
+        self.object.linked()
+    }
+
     /// Who we are is asked afresh: in a child made by fork it is its parent's.
     fn is_ours(&self) -> bool {
         self.place.me_fast() == self.me

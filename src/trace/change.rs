@@ -34,7 +34,6 @@ use crate::lock::word::Who;
 use crate::names::entry::{Life, ObjectHeader};
 use crate::names::{Names, Refused};
 use crate::process::journal::Intent;
-use crate::process::lane::LaneOwner;
 use crate::process::participant::{ParticipantWord, Tenure};
 use crate::process::pin::REAPER;
 use crate::shareable::{LayoutHash, Shareable};
@@ -217,8 +216,7 @@ pub(super) fn lane_of(place: &Place) -> Option<LaneId> {
 pub(super) fn tenure_of(arena: &Arena, lane: LaneId) -> Option<Tenure> {
     let is_there =
         lane != LaneId::NOBODY && u64::from(lane.0) < arena.header().lanes_high.load(Acquire);
-    let record = is_there.then(|| arena.lane(lane))?;
-    LaneOwner::of(record.owner.load(Acquire)).and_then(LaneOwner::tenure)
+    is_there.then(|| arena.lane(lane))?.tenure()
 }
 
 impl Names<'_> {

@@ -1,7 +1,8 @@
 //! A queue of objects: pushed to, received from, destroyed with what is in it; objects with blocks and locks of
 //! their own, and such as are a run of units.
 
-use super::{Act, Held, NOTHING, Operation, Things, enter, named, warm_up};
+use super::queues::{bit, waiting};
+use super::{Act, Held, NOTHING, Operation, Things, enter, warm_up};
 use crate::stage::{Stage, Victim};
 use anyhow::{Context, Result, ensure};
 use sharena::collections::{String, Vec, VecMut};
@@ -74,27 +75,11 @@ impl Numbered for Plate {
     }
 }
 
-/// A queue in which these numbers wait: a bit for each, whatever their order. A number that is there twice makes
-/// it another.
-const fn waiting(numbers: &[u64]) -> Things {
-    let (mut digest, mut at) = (1 << 63, 0);
-    while at < numbers.len() {
-        digest += bit(numbers[at]);
-        at += 1;
-    }
-    Things { digest, ..named(1) }
-}
-
-/// Bits of its own, so that two of the same number are no other number.
-const fn bit(number: u64) -> u64 {
-    1 << (number * 3)
-}
-
 /// What waits in the queue, told by one number. What nobody had before stands in the order in which it was pushed;
 /// each object is whole.
 pub fn digest_of<T: Numbered, const N: usize>(segment: &Segment, name: &str) -> Result<u64> {
     let queue = segment.find::<ObjectQueue<T, N>>(name)?.context("it was listed")?;
-    let mut digest = 1 << 63;
+    let mut digest = 0;
     let (mut jobs, mut last) = (std::vec::Vec::new(), None);
     let end = loop {
         match queue.try_recv_job() {
@@ -208,13 +193,14 @@ pub fn take<'s>(_: &'s Stage<'_>, victim: &'s Victim<'_>) -> Act<'s> {
     let queue = segment.find::<Frames>(MADE_FRAMES).expect("whole").expect("it is there");
     let more: std::vec::Vec<_> = (10..14).map(|number| own::<Frame>(segment, number)).collect();
     Box::new(move || {
-        let drain = || {
-            let jobs = std::iter::from_fn(|| queue.try_recv_job().ok());
-            jobs.map(|job| {
-                assert!(job.is_whole());
-                job.done();
-            })
-            .count()
+        let drain = || loop {
+            match queue.try_recv_job() {
+                Ok(job) => {
+                    assert!(job.is_whole());
+                    job.done();
+                }
+                Err(end) => break assert_eq!(end, ObjectRecvError::Empty),
+            }
         };
         drain();
         // Each place leads to nothing, or it would take none. One who died with a job may have a place still.

@@ -18,7 +18,7 @@ const CLOSED: u64 = 1 << 63;
 
 /// A queue in which these numbers wait: a bit for each, whatever their order. A number that is there twice makes
 /// it another.
-const fn waiting(numbers: &[u64]) -> Things {
+pub const fn waiting(numbers: &[u64]) -> Things {
     let (mut digest, mut at) = (0, 0);
     while at < numbers.len() {
         digest += bit(numbers[at]);
@@ -28,7 +28,7 @@ const fn waiting(numbers: &[u64]) -> Things {
 }
 
 /// Bits of its own, so that two of the same number are no other number.
-const fn bit(number: u64) -> u64 {
+pub const fn bit(number: u64) -> u64 {
     1 << (number * 3)
 }
 
