@@ -22,7 +22,7 @@ pub enum Kill {
 pub struct StepsArgs {
     /// Only the operation of this name; if there is none, those whose names contain it.
     pub operation: Option<String>,
-    /// Where one dies after another, every second death of the first is left out.
+    /// Where one dies after another, of the first one's deaths every third is tried.
     #[arg(long)]
     pub short: bool,
     /// Writes the figures there.

@@ -175,14 +175,16 @@ impl Cells {
 
 /// Models of which each takes minutes, one of them nine and more: left out of the short form, in which there are
 /// others of their protocols.
-const LONGEST: [&str; 7] = [
+const LONGEST: [&str; 9] = [
     "death/growth",
     "lock/barrier",
     "lock/semaphore-late-sleeper",
+    "recovery/change",
     "recovery/destroy",
     "recovery/fall",
     "recovery/numbers-switching-twice",
     "recovery/run",
+    "recovery/two-helpers",
 ];
 
 pub fn main(models: Vec<Model>) -> ExitCode {

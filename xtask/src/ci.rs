@@ -100,6 +100,12 @@ const STEPS: &[Step] = &[
         advice: "mend the links and the missing texts that rustdoc names",
     },
     Step {
+        name: "examples",
+        // At once, as each is one long work of the linker.
+        does: Cargo(&["build", "--release", "--examples"]),
+        advice: "an example uses what is not there any more",
+    },
+    Step {
         name: "tour",
         does: Cargo(&["run", "--release", "--example", "tour"]),
         advice: "it is the first thing that a newcomer runs: its last lines say what went wrong",

@@ -76,7 +76,7 @@ pub fn run(args: &StepsArgs) -> Result<bool> {
         trials
             .iter_mut()
             .filter_map(|trial| trial.first.as_mut())
-            .for_each(|first| first.every *= 2);
+            .for_each(|first| first.every *= 3);
     }
     let with_stops = stopped::NAME.contains(wanted);
     ensure!(with_stops || !trials.is_empty(), "no operation's name contains {wanted:?}");
