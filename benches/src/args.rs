@@ -78,6 +78,9 @@ pub struct CollectionsArgs {
     /// queue, or a ring, twice crossbeam's queue.
     #[arg(long)]
     pub gate: bool,
+    /// Does only the work of this name, or those whose names contain it; may be given several times.
+    #[arg(long = "work", value_name = "PART")]
+    pub works: Vec<String>,
     /// Writes the table there, as Markdown.
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,

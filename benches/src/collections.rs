@@ -3,7 +3,7 @@
 
 use crate::args::CollectionsArgs;
 use crate::machine::Machine;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use comfy_table::{CellAlignment, Table, presets};
 use crossbeam_queue::ArrayQueue;
 use hashbrown::HashMap as Peer;
@@ -46,7 +46,7 @@ struct Work {
 
 use Subject::{Peer as OfPeer, Private, Published};
 
-const WORKS: [Work; 19] = [
+static WORKS: [Work; 19] = [
     Work { name: "vec push", limit: 1.5, subjects: &[OfPeer, Private], run: push },
     Work { name: "vec iterate", limit: 1.5, subjects: &[OfPeer, Private, Published], run: iterate },
     Work { name: "vec index", limit: 1.5, subjects: &[OfPeer, Private, Published], run: index },
@@ -160,7 +160,8 @@ pub fn run(args: &CollectionsArgs) -> Result<bool> {
     table.load_preset(presets::UTF8_FULL_CONDENSED);
     table.set_header(["work", "subject", "median ns", "ratio", "bar"]);
     let mut all = true;
-    for work in &WORKS {
+    let wanted = wanted(&args.works)?;
+    for work in wanted {
         let rounds = measure(&stage, work, args.rounds);
         for (s, subject) in work.subjects.iter().enumerate() {
             let ratio = median(rounds.iter().map(|round| round[s] / round[0]));
@@ -191,6 +192,23 @@ pub fn run(args: &CollectionsArgs) -> Result<bool> {
         fs::write(file, text).with_context(|| format!("{} is not written", file.display()))?;
     }
     Ok(!args.gate || all)
+}
+
+/// Those of these names, or whose names contain them; all when there are none.
+fn wanted(names: &[String]) -> Result<Vec<&'static Work>> {
+    let is_one_of =
+        |work: &Work, is: fn(&str, &str) -> bool| names.iter().any(|name| is(work.name, name));
+    let those = |is| -> Vec<_> { WORKS.iter().filter(|work| is_one_of(work, is)).collect() };
+    if names.is_empty() {
+        return Ok(WORKS.iter().collect());
+    }
+    let mut wanted = those(|work, name| work == name);
+    if wanted.is_empty() {
+        wanted = those(|work, name| work.contains(name));
+    }
+    let all = WORKS.each_ref().map(|work| work.name).join(", ");
+    ensure!(!wanted.is_empty(), "no work has such a name; there are: {all}");
+    Ok(wanted)
 }
 
 fn name_of(work: &Work, subject: Subject) -> &'static str {
