@@ -39,7 +39,7 @@ impl Tag {
     #[inline]
     pub fn holder(self) -> Option<&'static Attached> {
         // Acquire pairs with the Release of `enter`. SAFETY: what is in the table is kept.
-        unsafe { TABLE[self.number() as usize].holder.load(Ordering::Acquire).as_ref() }
+        unsafe { HOLDERS[self.number() as usize].load(Ordering::Acquire).as_ref() }
     }
 
     /// Takes out what is entered under this tag.
@@ -47,9 +47,9 @@ impl Tag {
     /// # Safety
     /// Nobody follows a word of this tag from here on.
     pub unsafe fn leave(self) {
-        let entry = &TABLE[self.number() as usize];
-        entry.base.store(0, Ordering::Release);
-        entry.holder.store(ptr::null_mut(), Ordering::Release);
+        let number = self.number() as usize;
+        BASES[number].store(0, Ordering::Release);
+        HOLDERS[number].store(ptr::null_mut(), Ordering::Release);
     }
 
     /// Enters `attached` under this tag; false: another segment's attachment is there.
@@ -57,29 +57,32 @@ impl Tag {
     /// # Safety
     /// The attachment is never dropped.
     pub unsafe fn enter(self, attached: &Attached) -> bool {
-        let entry = &TABLE[self.number() as usize];
+        let number = self.number() as usize;
         let me = ptr::from_ref(attached).cast_mut();
-        let found =
-            entry.holder.compare_exchange(ptr::null_mut(), me, Ordering::AcqRel, Ordering::Acquire);
+        let found = HOLDERS[number].compare_exchange(
+            ptr::null_mut(),
+            me,
+            Ordering::AcqRel,
+            Ordering::Acquire,
+        );
         if found.is_err_and(|other| other != me) {
             return false;
         }
         // Exposed, as words are turned into pointers by this number. Release: who got a word got it
         // from somebody who came through here.
-        entry.base.store(attached.arena.at(0).expose_provenance(), Ordering::Release);
+        let base = attached.arena.at(0).expose_provenance();
+        let bits = Word::of_tag(self).bits() as usize;
+        BASES[number].store(base.wrapping_sub(bits), Ordering::Release);
         true
     }
 }
 
-struct Entry {
-    base: AtomicUsize,
-    holder: AtomicPtr<Attached>,
-}
-
-/// By tag. Pages of it that no tag of this process is on are never touched.
-static TABLE: [Entry; 1 << TAG_BITS] =
-    [const { Entry { base: AtomicUsize::new(0), holder: AtomicPtr::new(ptr::null_mut()) } };
-        1 << TAG_BITS];
+/// By tag: what a word of it is added to, bits of the tag and all, to be its block's address. Pages of the tables
+/// that no tag of this process is on are never touched.
+static BASES: [AtomicUsize; 1 << TAG_BITS] = [const { AtomicUsize::new(0) }; 1 << TAG_BITS];
+/// By tag.
+static HOLDERS: [AtomicPtr<Attached>; 1 << TAG_BITS] =
+    [const { AtomicPtr::new(ptr::null_mut()) }; 1 << TAG_BITS];
 
 impl Word {
     /// The address of the block. Of meaning only if there is one, and the process has its segment in
@@ -87,8 +90,8 @@ impl Word {
     #[inline(always)]
     pub fn address<T>(self) -> *mut T {
         // Relaxed: whoever has a word got it from somebody who had seen the entry.
-        let base = TABLE[self.tag().number() as usize].base.load(Ordering::Relaxed);
-        ptr::with_exposed_provenance_mut(base.wrapping_add(self.offset() as usize))
+        let base = BASES[self.tag().number() as usize].load(Ordering::Relaxed);
+        ptr::with_exposed_provenance_mut(base.wrapping_add(self.bits() as usize))
     }
 }
 
