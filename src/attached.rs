@@ -7,8 +7,9 @@
 use crate::arena::Arena;
 use crate::error::Error;
 use crate::file::SegmentFile;
-use crate::heap::error::{AllocError, exhausted};
+use crate::heap::error::{AllocError, check_layout, exhausted};
 use crate::heap::lane::Lane;
+use crate::heap::run::units_for;
 use crate::heap::size_class::ClassId;
 use crate::heap::unit::{LaneId, State, Unit};
 use crate::heap::{Exhausted, Heap, PlaceKind, locate};
@@ -25,6 +26,7 @@ use crate::recovery::{self, Recovered};
 use crate::sync::{AcqRel, Acquire, Release};
 use crate::trace;
 use crate::word::Tag;
+use core::alloc::Layout;
 use core::cell::{Cell, RefCell, UnsafeCell};
 use core::mem::size_of;
 use core::ops::Range;
@@ -473,6 +475,17 @@ impl Attached {
         let heap = Heap { arena: &self.arena, lane };
         let allocate = || heap.allocate(bytes, align);
         allocate().or_else(|_| self.at_last(heap, bytes, allocate))
+    }
+
+    /// The same, a run also where a slab has blocks for that.
+    pub fn allocate_run(&self, lane: &Lane, layout: Layout) -> Result<u64, AllocError> {
+        check_layout(layout, self.room())?;
+        if !lane.is_live() {
+            self.revive(lane)?;
+        }
+        let heap = Heap { arena: &self.arena, lane };
+        let allocate = || heap.allocate_run(units_for(layout.size()));
+        allocate().or_else(|_| self.at_last(heap, layout.size(), allocate))
     }
 
     /// The same, for a lease, which is none yet.

@@ -412,6 +412,19 @@ fn large_vectors_grow_where_they_are_or_move() {
 }
 
 #[test]
+fn a_large_vector_with_nothing_behind_it_is_not_copied_as_it_grows() {
+    let segment = segment(8 << 20);
+    let mut numbers = Vec::new_in(&segment);
+    (0..5000u64).for_each(|i| numbers.push(i));
+    let block = (numbers.as_ptr(), numbers.capacity());
+    assert_eq!(block.1, 8192, "doubled, to a unit");
+    (5000..100_000).for_each(|i| numbers.push(i));
+    assert_eq!(numbers.as_ptr(), block.0);
+    assert!(numbers.capacity() > block.1);
+    assert!(numbers.iter().copied().eq(0..100_000));
+}
+
+#[test]
 fn without_memory_all_stays_as_it_was() {
     let segment = segment(1 << 20);
     let before = free(&segment);

@@ -32,6 +32,18 @@ pub fn allocate(tag: Tag, layout: Layout) -> Result<(Word, usize), AllocError> {
     Ok((Word::new(tag, block), bytes))
 }
 
+/// The same, for what is likely to become longer: of a unit and more it is a run, which
+/// [can](grow_in_place) where it stands. A vector of many elements is copied no more, and lies in memory that was
+/// used just before.
+pub fn allocate_to_grow(tag: Tag, layout: Layout) -> Result<(Word, usize), AllocError> {
+    if layout.size() < UNIT {
+        return allocate(tag, layout);
+    }
+    let (tag, attached) = segment_of(tag)?;
+    let block = with_lane(attached, |lane| attached.allocate_run(lane, layout))??;
+    Ok((Word::new(tag, block), heap::run::units_for(layout.size()) as usize * UNIT))
+}
+
 /// Gives a block back. In a child made by fork this leaves alone what is its parent's.
 ///
 /// # Safety

@@ -207,14 +207,19 @@ impl<T: Shareable> Vec<T> {
         let least = self.len.checked_add(more).ok_or(too_large)?;
         // Doubling, as std does, so that pushing costs the same however many there are.
         let first = (64 / size_of::<T>().max(1)).max(1);
-        self.resize_block(least.max(self.capacity.saturating_mul(2)).max(first)).or_else(|error| {
+        let wanted = least.max(self.capacity.saturating_mul(2)).max(first);
+        self.resize_block(wanted, raw::allocate_to_grow).or_else(|error| {
             // A nearly full segment may have room for what must be.
-            if least > self.capacity { self.resize_block(least) } else { Err(error) }
+            if least > self.capacity { self.resize_block(least, raw::allocate) } else { Err(error) }
         })
     }
 
     /// Moves the elements into a block for `capacity`, which is enough for them and not 0.
-    fn resize_block(&mut self, capacity: usize) -> Result<(), AllocError> {
+    fn resize_block(
+        &mut self,
+        capacity: usize,
+        allocate: fn(Tag, Layout) -> Result<(Word, usize), AllocError>,
+    ) -> Result<(), AllocError> {
         let layout = Layout::array::<T>(capacity)
             .map_err(|_| AllocError::TooLarge { asked: usize::MAX, capacity: 0 })?;
         if self.word.offset() != 0 && capacity > self.capacity {
@@ -224,7 +229,7 @@ impl<T: Shareable> Vec<T> {
                 return Ok(());
             }
         }
-        let (word, bytes) = raw::allocate(self.word.tag(), layout)?;
+        let (word, bytes) = allocate(self.word.tag(), layout)?;
         // SAFETY: `len` elements, into a new block with room for `capacity`.
         unsafe { word.address::<T>().copy_from_nonoverlapping(self.start(), self.len) };
         self.free_block();
@@ -253,7 +258,7 @@ impl<T: Shareable> Vec<T> {
             self.free_block();
             self.capacity = 0;
         } else {
-            let _ = self.resize_block(self.len);
+            let _ = self.resize_block(self.len, raw::allocate);
         }
     }
 
@@ -264,11 +269,13 @@ impl<T: Shareable> Vec<T> {
     #[inline]
     #[track_caller]
     pub fn push(&mut self, value: T) {
-        if self.len == self.capacity {
+        // Read once: else each push waits for the store of the one before.
+        let len = self.len;
+        if len == self.capacity {
             or_panic(self.grow(1));
         }
         // SAFETY: there is room.
-        unsafe { self.push_within(value) };
+        unsafe { self.push_at(len, value) };
     }
 
     /// Appends an element.
@@ -280,17 +287,19 @@ impl<T: Shareable> Vec<T> {
     pub fn try_push(&mut self, value: T) -> Result<(), AllocError> {
         self.try_reserve(1)?;
         // SAFETY: there is room.
-        unsafe { self.push_within(value) };
+        unsafe { self.push_at(self.len, value) };
         Ok(())
     }
 
     /// # Safety
-    /// There is room for one more.
+    /// There is room for one more; `len` is the length.
     #[inline(always)]
-    unsafe fn push_within(&mut self, value: T) {
+    unsafe fn push_at(&mut self, len: usize, value: T) {
+        // Room for what has bytes is in a block: `start` need not ask whether there is one.
+        let start = if Self::NO_BYTES { self.start() } else { self.word.address() };
         // SAFETY: the caller's promise.
-        unsafe { self.start().add(self.len).write(value) };
-        self.len += 1;
+        unsafe { start.add(len).write(value) };
+        self.len = len + 1;
     }
 
     /// Takes out the last element.
@@ -544,7 +553,7 @@ impl<T: Shareable> Vec<T> {
         for value in values {
             match value.try_clone() {
                 // SAFETY: there is room for all of them.
-                Ok(value) => unsafe { self.push_within(value) },
+                Ok(value) => unsafe { self.push_at(self.len, value) },
                 Err(error) => {
                     self.truncate(before);
                     return Err(error);
