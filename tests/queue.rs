@@ -539,6 +539,23 @@ fn the_job_of_a_killed_process_goes_to_another() {
     });
 }
 
+#[test]
+fn what_the_dead_had_comes_before_what_was_pushed_since() {
+    in_hall("what_the_dead_had_comes_before_what_was_pushed_since", |hall, start| {
+        hall.queue.push(0).unwrap();
+        let mut worker = start(&["die at a job"]);
+        assert_eq!(worker.listen(), "0");
+        worker.kill();
+        // Another comes, and recovers; all that he had and did is over.
+        let mut other = start(&["die at a job"]);
+        assert_eq!(other.listen(), "0");
+        other.kill();
+        start(&["push", "1", "3"]).finish();
+        let received = || hall.queue.try_recv_job().unwrap().into_inner();
+        assert_eq!([received(), received(), received()], [0, 1, 2]);
+    });
+}
+
 /// A place that a dead one had is room again when another has done its job.
 #[test]
 fn who_waits_for_room_waits_for_the_next_who_has_the_job_of_the_dead() {

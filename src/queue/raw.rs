@@ -241,6 +241,14 @@ impl Had {
     }
 }
 
+/// What is known before a cell is looked at: the news, how often something was given back, and whether who sweeps
+/// would find nothing, as all of that was followed.
+struct Known {
+    news: u64,
+    returned: u64,
+    is_swept: bool,
+}
+
 /// What a sweep found.
 enum Swept {
     Had(Had),
@@ -352,41 +360,59 @@ impl<V: Content, const N: usize> RawQueue<V, N> {
     }
 
     /// Pushes what `write` puts into the value that it is given, if there is room.
+    ///
+    /// What there is most of the time, an open queue with room, comes first and by itself: without the rest beside it
+    /// all of it stays in registers.
     #[inline]
     pub fn try_push(&self, party: &impl Party, write: impl FnOnce(&V)) -> Result<(), Refused> {
+        if self.is_closed() {
+            return Err(Refused::Closed);
+        }
         let me = party.me();
+        let tail = self.tail.0.load(Acquire);
+        let (cell, lap) = Self::place(tail);
+        let (seen, empty) = (self.look(cell), State::of(Kind::Empty, lap));
+        if seen == empty && self.change(cell, empty, State::of(Kind::Writing, lap).by(me)) {
+            return self.fill(tail, me, write);
+        }
+        let tail = self.claim(me, tail, seen)?;
+        self.fill(tail, me, write)
+    }
+
+    /// q1: the position of a cell that is WRITING by the caller now; `tail` was the hint, and its cell was `seen`.
+    #[cold]
+    #[inline(never)]
+    fn claim(&self, me: Who, mut tail: u64, mut seen: State) -> Result<u64, Refused> {
         loop {
-            if self.is_closed() {
-                return Err(Refused::Closed);
-            }
-            let tail = self.tail.0.load(Acquire);
             let (cell, lap) = Self::place(tail);
-            let seen = self.look(cell);
             match (seen.lap().ahead_of(lap), seen.kind()) {
                 (0, Kind::Empty) => {
                     let writing = State::of(Kind::Writing, lap).by(me);
                     if self.change(cell, seen, writing) {
-                        return self.fill(tail, writing, write);
+                        return Ok(tail);
                     }
                 }
                 (0 | 1, _) => Self::help(&self.tail, tail),
                 _ if self.tail.0.load(Acquire) != tail => {} // what was seen is of another lap
                 _ => return Err(Refused::Full),
             }
+            if self.is_closed() {
+                return Err(Refused::Closed);
+            }
+            tail = self.tail.0.load(Acquire);
+            seen = self.look(Self::place(tail).0);
         }
     }
 
     /// q2 to q4, with the cell of position `tail` claimed.
     #[inline(always)]
-    fn fill(&self, tail: u64, writing: State, write: impl FnOnce(&V)) -> Result<(), Refused> {
+    fn fill(&self, tail: u64, me: Who, write: impl FnOnce(&V)) -> Result<(), Refused> {
         let (cell, lap) = Self::place(tail);
         // Partners: the fence of who found it closed, and of who sleeps for space. One of the two sees what
         // was before the other's.
         fence_behind_rmw();
         if self.is_closed() {
-            self.change(cell, writing, State::of(Kind::Empty, lap.next()));
-            Self::help(&self.tail, tail);
-            self.common.items.notify_all();
+            self.give_up(tail, me);
             return Err(Refused::Closed);
         }
         write(&self.cells[cell].value);
@@ -397,6 +423,16 @@ impl<V: Content, const N: usize> RawQueue<V, N> {
         self.made_ready(&self.common.items);
         self.pass_on(&self.common.space, tail.wrapping_add(1), Kind::Empty);
         Ok(())
+    }
+
+    /// The cell of position `tail`, which the caller has claimed, is as if he had died.
+    #[cold]
+    fn give_up(&self, tail: u64, me: Who) {
+        let (cell, lap) = Self::place(tail);
+        let writing = State::of(Kind::Writing, lap).by(me);
+        self.change(cell, writing, State::of(Kind::Empty, lap.next()));
+        Self::help(&self.tail, tail);
+        self.common.items.notify_all();
     }
 
     /// Behind the step that made a cell full or empty: wakes one who sleeps for that.
@@ -460,9 +496,34 @@ impl<V: Content, const N: usize> RawQueue<V, N> {
 
     /// Takes what is next, if there is something: until it is done it is the caller's to read. Who does more than
     /// that [keeps](Self::keep) it.
+    ///
+    /// What there is most of the time, something in its order and no news, comes first, as in
+    /// [`try_push`](Self::try_push).
     #[inline]
     pub fn try_pop(&self, party: &impl Party) -> Result<Had, Nothing> {
-        self.pop_by(party, news_of(party), None)
+        let (me, known) = (party.me(), self.known(news_of(party)));
+        if !known.is_swept {
+            return self.pop_by(party, &known, None);
+        }
+        let head = self.head.0.load(Acquire);
+        let (cell, lap) = Self::place(head);
+        let (seen, full) = (self.look(cell), State::of(Kind::Full, lap));
+        let reading = State::of(Kind::Reading, lap).by(me);
+        if seen == full && self.change(cell, full, reading) {
+            return Ok(Had { cell, state: reading, hint: Some(head) });
+        }
+        self.pop_in_order(party, head, seen, false)
+    }
+
+    /// What is to be known before a cell is looked at; `news` are from before it.
+    #[inline(always)]
+    fn known(&self, news: u64) -> Known {
+        // Acquire pairs with `give_back`: the sweep sees the cell.
+        let returned = self.common.returned.load(Acquire);
+        // Relaxed: whoever wrote them had looked at all cells behind that news.
+        let is_swept = self.common.swept_deaths.load(Relaxed) == news
+            && self.common.swept_returned.load(Relaxed) == returned;
+        Known { news, returned, is_swept }
     }
 
     /// The same, waiting until then at most.
@@ -484,7 +545,7 @@ impl<V: Content, const N: usize> RawQueue<V, N> {
             let seen = self.common.items.mark();
             // Partner: `made_ready`, and the one behind a claim.
             fence(SeqCst);
-            match self.pop_by(party, news, is_turn.then_some(&mut turn)) {
+            match self.pop_by(party, &self.known(news), is_turn.then_some(&mut turn)) {
                 Err(Nothing::Empty) if !patience.is_over() => {}
                 done => return done,
             }
@@ -496,44 +557,52 @@ impl<V: Content, const N: usize> RawQueue<V, N> {
         }
     }
 
-    /// A look at all that could be had; `news` are from before it. `turn`, of one who was told nothing for a while:
-    /// he asks for the dead himself, for one of those who have something at a time.
-    #[inline(always)]
+    /// A look at all that could be had. `turn`, of one who was told nothing for a while: he asks for the dead himself, for
+    /// one of those who have something at a time.
+    #[cold]
+    #[inline(never)]
     fn pop_by(
         &self,
         party: &impl Party,
-        news: u64,
+        known: &Known,
         turn: Option<&mut usize>,
     ) -> Result<Had, Nothing> {
-        let me = party.me();
         let thoroughly = turn.is_some();
-        // Acquire pairs with `give_back`: the sweep sees the cell.
-        let returned = self.common.returned.load(Acquire);
-        // Relaxed: whoever wrote them had looked at all cells behind that news.
-        let is_swept = self.common.swept_deaths.load(Relaxed) == news
-            && self.common.swept_returned.load(Relaxed) == returned;
-        if !is_swept || thoroughly {
+        if !known.is_swept || thoroughly {
             let ask = match &turn {
-                Some(turn) if is_swept => Thoroughly::One(**turn),
+                Some(turn) if known.is_swept => Thoroughly::One(**turn),
                 _ => Thoroughly::All,
             };
-            match self.sweep(party, me, ask) {
+            match self.sweep(party, party.me(), ask) {
                 Swept::Had(had) => return Ok(had),
                 Swept::Nothing { others } => {
                     if let Some(turn) = turn {
                         *turn = if *turn + 1 < others { *turn + 1 } else { 0 };
                     }
                     // Relaxed: an older note in the place of a newer one costs a sweep.
-                    self.common.swept_deaths.store(news, Relaxed);
-                    self.common.swept_returned.store(returned, Relaxed);
+                    self.common.swept_deaths.store(known.news, Relaxed);
+                    self.common.swept_returned.store(known.returned, Relaxed);
                 }
             }
         }
+        let head = self.head.0.load(Acquire);
+        self.pop_in_order(party, head, self.look(Self::place(head).0), thoroughly)
+    }
+
+    /// q6 of what is in its order; `head` was the hint, and its cell was `seen`.
+    #[cold]
+    #[inline(never)]
+    fn pop_in_order(
+        &self,
+        party: &impl Party,
+        mut head: u64,
+        mut seen: State,
+        thoroughly: bool,
+    ) -> Result<Had, Nothing> {
+        let me = party.me();
         let mut was_closed = false;
         loop {
-            let head = self.head.0.load(Acquire);
             let (cell, lap) = Self::place(head);
-            let seen = self.look(cell);
             match (seen.lap().ahead_of(lap), seen.kind()) {
                 (0, Kind::Full) if !seen.is_again() => {
                     let reading = State::of(Kind::Reading, lap).by(me);
@@ -567,6 +636,8 @@ impl<V: Content, const N: usize> RawQueue<V, N> {
                 }
                 _ => return Err(Nothing::Empty),
             }
+            head = self.head.0.load(Acquire);
+            seen = self.look(Self::place(head).0);
         }
     }
 
