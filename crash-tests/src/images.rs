@@ -8,7 +8,7 @@ use crate::instructions::image::extents;
 use crate::operations::{self, Operation};
 use crate::process::{self, End, Page};
 use crate::sparse::Sparse;
-use crate::stage::{Stage, Victim, value};
+use crate::stage::{Creator, Stage, Victim, value};
 use crate::steps::{self, worker::steps as at_step};
 use anyhow::{Context, Result, bail, ensure};
 use sharena::Segment;
@@ -45,7 +45,7 @@ pub fn run(args: &ImagesArgs) -> Result<()> {
     let directory = steps::Directory::new()?;
     let page = Page::new()?;
     for (name, fill, is_killed) in WHOLE {
-        let stage = Stage::new(directory.path(), true, &page)?;
+        let stage = Stage::new(directory.path(), Creator::Survivor, &page)?;
         if is_killed {
             stage.killed_elsewhere(|victim| fill(victim.segment()))?;
         } else {
@@ -119,7 +119,7 @@ fn die(
     step: u64,
     into: Option<&Path>,
 ) -> Result<Option<u64>> {
-    let stage = Stage::new(directory, true, page)?;
+    let stage = Stage::new(directory, Creator::Survivor, page)?;
     let account = Account::begin(&stage, operation, operation.setup)?;
     page.clear();
     let child = process::fork(page, || {

@@ -33,11 +33,32 @@ pub struct Stage<'p> {
     page: &'p Page,
 }
 
+/// Who creates the segment of a stage. Who did not looks at what it is given out of it, and so do the victims that
+/// it forks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Creator {
+    /// The harness.
+    Survivor,
+    /// A process that is gone before the harness opens it.
+    Another,
+    /// Nobody: there is none yet.
+    Nobody,
+}
+
 impl<'p> Stage<'p> {
-    /// In `directory`, which has nothing else in it; `with_segment`: it is created here.
-    pub fn new(directory: &Path, with_segment: bool, page: &'p Page) -> Result<Stage<'p>> {
+    /// In `directory`, which has nothing else in it.
+    pub fn new(directory: &Path, creator: Creator, page: &'p Page) -> Result<Stage<'p>> {
         let path = directory.join("segment");
-        let survivor = if with_segment { Some(options().create_at(&path)?) } else { None };
+        let survivor = match creator {
+            Creator::Survivor => Some(options().create_at(&path)?),
+            Creator::Another => {
+                process::run(page, || {
+                    options().create_at(&path).expect("nothing else has the name");
+                })?;
+                Some(Segment::open_at(&path)?)
+            }
+            Creator::Nobody => None,
+        };
         Ok(Stage { path, survivor, notes: RefCell::default(), page })
     }
 

@@ -3,7 +3,7 @@
 use super::*;
 use crate::operations;
 use crate::process::{self, End, Page};
-use crate::stage::Victim;
+use crate::stage::{Creator, Victim};
 use std::alloc::Layout;
 use std::mem::{ManuallyDrop, forget};
 use std::path::PathBuf;
@@ -30,7 +30,7 @@ fn settle(
     std::fs::create_dir(&directory.0)?;
     let operation = operations::all().find(|operation| operation.name == "construct-new");
     let (operation, page) = (operation.context("an operation")?, Page::new()?);
-    let stage = Stage::new(&directory.0, true, &page)?;
+    let stage = Stage::new(&directory.0, Creator::Survivor, &page)?;
     let account = Account::begin(&stage, operation, operation.setup)?;
     let child = process::fork(&page, || {
         let victim = ManuallyDrop::new(Victim::new(&stage));

@@ -19,7 +19,7 @@ use crate::args::InstructionsArgs;
 use crate::machine::Machine;
 use crate::operations::{self, Held, Operation};
 use crate::process::{Page, TAKES_OVER};
-use crate::stage::{self, Stage};
+use crate::stage::{self, Creator, Stage};
 use anyhow::{Context, Result, ensure};
 use comfy_table::{CellAlignment, Table, presets};
 use image::Image;
@@ -154,11 +154,11 @@ impl Harness {
     /// Leads a victim through an operation, and has what each death would leave verified.
     fn lead(&self, operation: &'static Operation, progress: &ProgressBar) -> Result<Row> {
         let start = Instant::now();
-        let stage = Stage::new(
-            &self.directory.make(operation.name)?,
-            operation.before.segments == 1,
-            &self.page,
-        )?;
+        let creator = match operation.before.segments {
+            0 => Creator::Nobody,
+            _ => Creator::Survivor,
+        };
+        let stage = Stage::new(&self.directory.make(operation.name)?, creator, &self.page)?;
         let account = Account::begin(&stage, operation, |stage| {
             if operation.of_collections {
                 stage.set_up_elsewhere(operation.setup)?;
@@ -212,7 +212,7 @@ impl Harness {
         self.cpus.use_all()?;
         let name = format!("{}-{after}-{is_through}", account.operation().name);
         let directory = self.directory.make(&name)?;
-        let copy = Stage::new(&directory, false, &self.page)?;
+        let copy = Stage::new(&directory, Creator::Nobody, &self.page)?;
         image.copy(copy.path())?;
         let settled = account.settle_copy(&copy, is_through, &self.fresh);
         drop(copy);

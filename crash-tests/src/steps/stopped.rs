@@ -7,7 +7,7 @@
 
 use super::{ENOUGH, Failure, Row, trial::Place};
 use crate::process::{self, End, Page};
-use crate::stage::{Stage, Victim};
+use crate::stage::{Creator, Stage, Victim};
 use anyhow::{Context, Result, ensure};
 use sharena::Segment;
 use std::alloc::Layout;
@@ -50,7 +50,7 @@ pub fn run(directory: &Path) -> Result<Row> {
 
 /// The steps of the recovery, if it came to its end without being stopped.
 fn stop_at(directory: &Path, page: &Page, step: u64) -> Result<Option<u64>> {
-    let stage = Stage::new(directory, true, page)?;
+    let stage = Stage::new(directory, Creator::Survivor, page)?;
     let survivor = stage.segment();
     survivor.trim()?;
     let fresh = survivor.stats()?.free;

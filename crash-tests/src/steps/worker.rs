@@ -6,7 +6,7 @@ use super::trial::{self, Place, Trial};
 use crate::account::{Account, Fresh, Outcome, Recoverer};
 use crate::operations::Operation;
 use crate::process::{self, End, Page};
-use crate::stage::{Stage, Victim};
+use crate::stage::{Creator, Stage, Victim};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::io::{BufRead, Write};
@@ -80,6 +80,15 @@ fn tell(event: &Event) -> Result<()> {
     Ok(writeln!(out).and_then(|()| out.flush())?)
 }
 
+/// Each in turn, so that each step is tried with both.
+fn creator_of(trial: &Trial, turn: u64) -> Creator {
+    match turn % 2 {
+        _ if trial.operation.before.segments == 0 => Creator::Nobody,
+        0 => Creator::Survivor,
+        _ => Creator::Another,
+    }
+}
+
 struct Worker<'a> {
     directory: &'a Path,
     page: Page,
@@ -148,7 +157,9 @@ impl Worker<'_> {
         // SAFETY: sets a timer and touches no memory.
         unsafe { libc::alarm(PATIENCE) };
         let recoverer = Recoverer::of_turn(turn);
-        let died = catch_unwind(AssertUnwindSafe(|| self.death(trial, place, recoverer)));
+        let died = catch_unwind(AssertUnwindSafe(|| {
+            self.death(trial, place, recoverer, creator_of(trial, place.step + turn))
+        }));
         let died = died.unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<String>().map(String::as_str);
             let text = text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("no words");
@@ -167,9 +178,15 @@ impl Worker<'_> {
         }
     }
 
-    fn death(&self, trial: &Trial, place: Place, recoverer: Recoverer) -> Result<Death> {
+    fn death(
+        &self,
+        trial: &Trial,
+        place: Place,
+        recoverer: Recoverer,
+        creator: Creator,
+    ) -> Result<Death> {
         let operation = &trial.operation;
-        let stage = Stage::new(self.directory, operation.before.segments != 0, &self.page)?;
+        let stage = Stage::new(self.directory, creator, &self.page)?;
         let account = Account::begin(&stage, operation, operation.setup)?;
         let mut first_is_through = false;
         if let (Some(first), Some(step)) = (&trial.first, place.first) {
