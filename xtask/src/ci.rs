@@ -141,6 +141,11 @@ const STEPS: &[Step] = &[
         advice: "it says what was not as it should be: a job is lost, or done twice, or nobody was told",
     },
     Step {
+        name: "example: frames",
+        does: Cargo(&["run", "--release", "--example", "frames"]),
+        advice: "it says what was not as it should be: a picture is lost, or damaged, or its memory is",
+    },
+    Step {
         name: "example: stream",
         does: Cargo(&["run", "--release", "--example", "stream"]),
         advice: "it says what was not as it should be: a sample is lost, or had twice, or nobody was told",
