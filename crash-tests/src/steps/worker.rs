@@ -9,6 +9,7 @@ use crate::process::{self, End, Page};
 use crate::stage::{Creator, Stage, Victim};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
+use std::cell::Cell;
 use std::io::{BufRead, Write};
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -61,7 +62,7 @@ pub enum Event {
 /// Takes jobs from standard input until there are no more.
 pub fn work(directory: &Path) -> Result<()> {
     let (page, fresh) = (Page::new()?, Fresh::measure()?);
-    let worker = Worker { directory, page, fresh };
+    let worker = Worker { directory, page, fresh, count: Cell::new(0) };
     for line in std::io::stdin().lock().lines() {
         let (name, every, job): (String, Option<u64>, Job) = serde_json::from_str(&line?)?;
         let mut trial = trial::all().find(|trial| trial.name == name).context("a trial's name")?;
@@ -80,19 +81,12 @@ fn tell(event: &Event) -> Result<()> {
     Ok(writeln!(out).and_then(|()| out.flush())?)
 }
 
-/// Each in turn, so that each step is tried with both.
-fn creator_of(trial: &Trial, turn: u64) -> Creator {
-    match turn % 2 {
-        _ if trial.operation.before.segments == 0 => Creator::Nobody,
-        0 => Creator::Survivor,
-        _ => Creator::Another,
-    }
-}
-
 struct Worker<'a> {
     directory: &'a Path,
     page: Page,
     fresh: Fresh,
+    /// Deaths so far.
+    count: Cell<u64>,
 }
 
 /// How one death went.
@@ -145,6 +139,16 @@ impl Worker<'_> {
         Ok(false)
     }
 
+    /// Each in turn.
+    fn creator_of(&self, trial: &Trial) -> Creator {
+        self.count.update(|count| count + 1);
+        match self.count.get() % 2 {
+            _ if trial.operation.before.segments == 0 => Creator::Nobody,
+            0 => Creator::Survivor,
+            _ => Creator::Another,
+        }
+    }
+
     /// One death, told to the harness; `None`: it failed.
     fn try_death(
         &self,
@@ -158,7 +162,7 @@ impl Worker<'_> {
         unsafe { libc::alarm(PATIENCE) };
         let recoverer = Recoverer::of_turn(turn);
         let died = catch_unwind(AssertUnwindSafe(|| {
-            self.death(trial, place, recoverer, creator_of(trial, place.step + turn))
+            self.death(trial, place, recoverer, self.creator_of(trial))
         }));
         let died = died.unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<String>().map(String::as_str);
