@@ -425,6 +425,17 @@ fn a_large_vector_with_nothing_behind_it_is_not_copied_as_it_grows() {
 }
 
 #[test]
+fn a_large_vector_of_a_known_length_takes_no_more_than_a_block_that_fits() {
+    let segment = segment(8 << 20);
+    for length in [8193, 9000, 16_385, 20_000u64] {
+        let mut numbers = Vec::new_in(&segment);
+        numbers.extend(0..length);
+        let most = length as usize * 5 / 4;
+        assert!(numbers.capacity() <= most, "room for {} of {length}", numbers.capacity());
+    }
+}
+
+#[test]
 fn without_memory_all_stays_as_it_was() {
     let segment = segment(1 << 20);
     let before = free(&segment);

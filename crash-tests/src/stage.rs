@@ -33,8 +33,7 @@ pub struct Stage<'p> {
     page: &'p Page,
 }
 
-/// Who creates the segment of a stage. Who did not looks at what it is given out of it, and so do the victims that
-/// it forks.
+/// Who creates the segment of a stage: who did not looks at objects that are found in it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Creator {
     /// The harness.

@@ -208,7 +208,10 @@ impl<T: Shareable> Vec<T> {
         // Doubling, as std does, so that pushing costs the same however many there are.
         let first = (64 / size_of::<T>().max(1)).max(1);
         let wanted = least.max(self.capacity.saturating_mul(2)).max(first);
-        self.resize_block(wanted, raw::allocate_to_grow).or_else(|error| {
+        // What is asked for as it is, say by who collects so many, will perhaps never grow.
+        let is_growing = wanted > least;
+        let allocate = if is_growing { raw::allocate_to_grow } else { raw::allocate };
+        self.resize_block(wanted, allocate).or_else(|error| {
             // A nearly full segment may have room for what must be.
             if least > self.capacity { self.resize_block(least, raw::allocate) } else { Err(error) }
         })

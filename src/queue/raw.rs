@@ -557,8 +557,8 @@ impl<V: Content, const N: usize> RawQueue<V, N> {
         }
     }
 
-    /// A look at all that could be had. `turn`, of one who was told nothing for a while: he asks for the dead himself, for
-    /// one of those who have something at a time.
+    /// A look at all that could be had. `turn`, of one who was told nothing for a while: he asks for the dead himself,
+    /// for one of those who have something at a time.
     #[cold]
     #[inline(never)]
     fn pop_by(
