@@ -6,8 +6,10 @@ use super::{
 };
 use crate::stage::Stage;
 use anyhow::Result;
+use sharena::collections;
 use sharena::{Offset, Segment};
 use std::alloc::Layout;
+use std::mem::forget;
 
 /// Blocks of [`TINY`] bytes in a full magazine.
 const MAGAZINE: usize = 256;
@@ -172,6 +174,19 @@ pub const OPERATIONS: &[Operation] = &[
     })
     .turns(raw_runs(1, 20), raw_runs(1, 23))
     .of_steps(5),
+    Operation::new("vector-grows-in-place", |_, victim| {
+        let segment = victim.segment();
+        enter(segment);
+        let mut numbers = collections::Vec::new_in(segment);
+        (0..UNIT as u64 / 8).for_each(|number| numbers.push(number));
+        let full = numbers.as_ptr();
+        Box::new(move || {
+            numbers.push(0);
+            assert_eq!((numbers.as_ptr(), numbers.capacity()), (full, 2 * UNIT / 8));
+            forget(numbers);
+        })
+    })
+    .of_steps(2),
     Operation::new("resize-shrink", |stage, victim| {
         let segment = victim.segment();
         enter(segment);
