@@ -48,6 +48,14 @@ pub fn fence_behind_rmw() {
     fence(SeqCst);
 }
 
+/// Lets the processor rest so many times, some 10 to 50 ns each. In models time does not pass.
+#[inline]
+pub fn pause(times: u32) {
+    if !cfg!(loom) {
+        (0..times).for_each(|_| core::hint::spin_loop());
+    }
+}
+
 /// Between a SeqCst read-modify-write and a SeqCst load: in the memory model as it is, nothing more is
 /// needed for the two to stand in the order of all SeqCst operations. loom takes such accesses for AcqRel
 /// ones, and has that order for fences alone.

@@ -156,7 +156,7 @@ impl<T: Shareable, const N: usize> ObjectQueue<T, N> {
         self.len() == 0
     }
 
-    /// Pushes an object, if there is room. Lock-free.
+    /// Pushes an object, if there is room. Lock-free; of a full queue as [`Queue::try_push`](super::Queue::try_push).
     ///
     /// One that another thread made is copied, with what hangs on it left where it is.
     ///

@@ -66,15 +66,23 @@ use crate::lock::party::{Party, Patience, news_of};
 use crate::lock::signal::Signal;
 use crate::lock::word::Who;
 use crate::sync::futex::{Moment, Woken};
-use crate::sync::{AcqRel, Acquire, AtomicU64, Relaxed, Release, SeqCst, fence, fence_behind_rmw};
+use crate::sync::{
+    AcqRel, Acquire, AtomicU64, Relaxed, Release, SeqCst, fence, fence_behind_rmw, pause,
+};
+use core::mem;
 #[cfg(not(loom))]
 use core::{
     cell::UnsafeCell,
     mem::{MaybeUninit, offset_of},
 };
 
-/// Looks at a cell that is being written, before the writer is asked for.
+/// Pauses until a cell that is being written is looked at for the last time, before the writer is asked for.
 const SPINS: u32 = if cfg!(loom) { 0 } else { 50 };
+
+/// Pauses of a pusher who finds no room, before it looks again; and of one who finds room then: see
+/// [`RawQueue::claim`].
+const LOOKS_AGAIN: u32 = 4;
+const STANDS_BACK: u32 = 60;
 
 /// How often the ring had come round, as far as a cell's word can tell.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -380,13 +388,20 @@ impl<V: Content, const N: usize> RawQueue<V, N> {
     }
 
     /// q1: the position of a cell that is WRITING by the caller now; `tail` was the hint, and its cell was `seen`.
+    ///
+    /// A pusher who has caught up with those who receive would stay at their heels: each of its looks takes from
+    /// them the line of the cells that they are at, and all are as slow as that line's way between processors. So
+    /// who finds no room looks again soon, and if there is some by then, stands back before it takes it. Pauses of
+    /// a fixed number, once for a call: nobody is waited for.
     #[cold]
     #[inline(never)]
     fn claim(&self, me: Who, mut tail: u64, mut seen: State) -> Result<u64, Refused> {
+        let (mut was_full, mut stands_back) = (cfg!(loom), 0);
         loop {
             let (cell, lap) = Self::place(tail);
             match (seen.lap().ahead_of(lap), seen.kind()) {
                 (0, Kind::Empty) => {
+                    pause(mem::take(&mut stands_back));
                     let writing = State::of(Kind::Writing, lap).by(me);
                     if self.change(cell, seen, writing) {
                         return Ok(tail);
@@ -394,7 +409,11 @@ impl<V: Content, const N: usize> RawQueue<V, N> {
                 }
                 (0 | 1, _) => Self::help(&self.tail, tail),
                 _ if self.tail.0.load(Acquire) != tail => {} // what was seen is of another lap
-                _ => return Err(Refused::Full),
+                _ if was_full => return Err(Refused::Full),
+                _ => {
+                    pause(LOOKS_AGAIN);
+                    (was_full, stands_back) = (true, STANDS_BACK);
+                }
             }
             if self.is_closed() {
                 return Err(Refused::Closed);

@@ -49,7 +49,7 @@ use crate::lock::signal::Signal;
 use crate::lock::word::Who;
 use crate::queue::claim::{Asked, Claim, Gone, Taken};
 use crate::sync::futex::{Moment, Woken};
-use crate::sync::{Acquire, AtomicU64, Relaxed, Release, SeqCst, fence, fence_behind_rmw};
+use crate::sync::{Acquire, AtomicU64, Relaxed, Release, SeqCst, fence, fence_behind_rmw, pause};
 #[cfg(not(loom))]
 use core::{
     cell::UnsafeCell,
@@ -61,7 +61,7 @@ const SPINS: u32 = if cfg!(loom) { 0 } else { 100 };
 
 /// How many pauses a consumer that is close behind the producer makes before it looks at the tail again: looked at
 /// after each value, that line and the value's go to and fro for each, and the producer waits for them.
-const PAUSES: u32 = if cfg!(loom) { 0 } else { 10 };
+const PAUSES: u32 = 10;
 /// Who found no more than so many values is close behind.
 const CLOSE: u64 = 4;
 
@@ -342,7 +342,7 @@ impl<V, const N: usize> RawSpsc<V, N> {
             return Ok((head, there));
         }
         if end.is_close {
-            (0..PAUSES).for_each(|_| core::hint::spin_loop());
+            pause(PAUSES);
         }
         let word = self.look_at_tail();
         end.seen = Position::of(word);
