@@ -22,6 +22,20 @@ pub enum Bench {
     /// busy machine slows all subjects of a round.
     #[command(verbatim_doc_comment)]
     Quick(QuickArgs),
+    /// Speed of many processes, or threads, at once: scaling, remote frees, latencies.
+    ///
+    /// Millions of pairs of one allocation and one free in a second, of all together, from when all
+    /// begin till the last is through:
+    ///
+    ///   churn, threadtest, larson   as in `quick`, each member by itself
+    ///   remote                      half of them allocate 64 B, the others free it (xmalloc-test)
+    ///   latency                     as churn, each pair by the clock: quantiles in nanoseconds
+    ///
+    /// Processes share one segment. An allocator of a process' own memory has nothing to share, but does
+    /// the same beside itself; only its threads can free each other's blocks. `noop` is the harness
+    /// itself: the loop, the ring by which blocks are handed on, the clock.
+    #[command(verbatim_doc_comment)]
+    Crowd(CrowdArgs),
     /// Bytes of metadata for each allocated byte, with 64 MiB of blocks of 16 B and of 64 B.
     Bytes(BytesArgs),
     /// How long it takes to recover a process that owned a GiB, and whether others notice.
@@ -56,6 +70,57 @@ pub struct QuickArgs {
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
     /// Exits with 1 unless private is at most 0.8 times mimalloc on each work, published 1.1 times.
+    #[arg(long)]
+    pub gate: bool,
+}
+
+/// What a crowd does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub enum CrowdWork {
+    /// Allocates 64 B and frees it.
+    Churn,
+    /// Allocates 100,000 blocks of 64 B, then frees them in that order.
+    Threadtest,
+    /// Replaces random ones of 1,000 blocks of random sizes.
+    Larson,
+    /// Half of the members allocate, the others free.
+    Remote,
+    /// Quantiles of one pair.
+    Latency,
+}
+
+/// What the members of a crowd are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub enum Kind {
+    /// Each with one thread.
+    Processes,
+    /// Of one process.
+    Threads,
+}
+
+/// How to run `crowd`.
+#[derive(clap::Args)]
+pub struct CrowdArgs {
+    /// Rounds that are counted; one more before them warms up.
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
+    pub rounds: u32,
+    /// Does this work only; may be given several times.
+    #[arg(long = "work", value_name = "WORK")]
+    pub works: Vec<CrowdWork>,
+    /// So many members; may be given several times. By default 1, 2, 4, 8 and 16.
+    #[arg(long = "members", value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=128))]
+    pub members: Vec<u32>,
+    /// Only such members.
+    #[arg(long)]
+    pub kind: Option<Kind>,
+    /// Beside this peer only; may be given several times.
+    #[arg(long = "peer", value_name = "NAME")]
+    pub peers: Vec<String>,
+    /// Writes the results there: `{"machine": …, "rows": [{"work", "subject", "kind", …}]}`.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Exits with 1 unless larson scales over processes, blocks are freed remotely as fast as by the best
+    /// peer's threads, and of ten thousand pairs the slowest is within 1.2 times an empty loop's.
     #[arg(long)]
     pub gate: bool,
 }

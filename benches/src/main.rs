@@ -3,6 +3,7 @@
 mod args;
 mod bytes;
 mod collections;
+mod crowd;
 mod locks;
 mod machine;
 mod quick;
@@ -43,6 +44,7 @@ fn main() -> Result<ExitCode> {
         Command::Bench(args::Bench::Recovery(args)) => recovery::run(&args)?,
         Command::Bench(args::Bench::Locks(args)) => locks::run(&args)?,
         Command::Bench(args::Bench::Collections(args)) => collections::run(&args)?,
+        Command::Bench(args::Bench::Crowd(args)) => crowd::run(&args)?,
         Command::Owner(args) => recovery::own(&args)?,
         Command::Soak(args) => soak::run(&args)?,
         Command::Worker(args) => soak::worker::run(&args)?,

@@ -24,7 +24,7 @@ trait Runs {
 
 impl<S: Subject> Runs for S {
     fn run(&self, work: Work) -> f64 {
-        work.run(self)
+        work.run(self).ns()
     }
 }
 

@@ -27,6 +27,18 @@ pub trait Subject {
     unsafe fn free(&self, block: Self::Block, layout: Layout);
 }
 
+/// Blocks that others can free.
+pub trait Passes: Subject {
+    /// Hands a block on: not 0.
+    fn token(&self, block: Self::Block) -> u64;
+
+    /// A block that was handed on.
+    ///
+    /// # Safety
+    /// The token is of [`token`](Self::token), of the same memory, and was not taken before.
+    unsafe fn taken(&self, token: u64) -> Self::Block;
+}
+
 const FULL: &str = "the benchmark fits the segment";
 
 /// Private blocks by way of a handle.
@@ -112,6 +124,17 @@ impl Subject for Published<'_> {
     }
 }
 
+impl Passes for Published<'_> {
+    fn token(&self, block: Offset<u8>) -> u64 {
+        block.to_bits()
+    }
+
+    // SAFETY: relies on nothing that the trait has the caller promise.
+    unsafe fn taken(&self, token: u64) -> Offset<u8> {
+        Offset::from_bits(token).expect("of a block")
+    }
+}
+
 /// Published blocks by way of the thread-local look-up.
 pub struct PublishedTls<'s>(pub &'s Segment);
 
@@ -136,14 +159,18 @@ impl Subject for PublishedTls<'_> {
 }
 
 /// An allocator of the process' own memory.
-pub struct Process<A>(pub A);
+pub struct Process<A: 'static>(pub &'static A);
 
 /// mimalloc.
-pub const MIMALLOC: Process<mimalloc::MiMalloc> = Process(mimalloc::MiMalloc);
+pub const MIMALLOC: Process<mimalloc::MiMalloc> = Process(&mimalloc::MiMalloc);
 /// jemalloc.
-pub const JEMALLOC: Process<tikv_jemallocator::Jemalloc> = Process(tikv_jemallocator::Jemalloc);
+pub const JEMALLOC: Process<tikv_jemallocator::Jemalloc> = Process(&tikv_jemallocator::Jemalloc);
+/// snmalloc.
+pub const SNMALLOC: Process<snmalloc_rs::SnMalloc> = Process(&snmalloc_rs::SnMalloc);
+/// rpmalloc.
+pub const RPMALLOC: Process<rpmalloc::RpMalloc> = Process(&rpmalloc::RpMalloc);
 /// The C library's.
-pub const GLIBC: Process<System> = Process(System);
+pub const GLIBC: Process<System> = Process(&System);
 
 impl<A: GlobalAlloc> Subject for Process<A> {
     type Block = NonNull<u8>;
@@ -163,6 +190,16 @@ impl<A: GlobalAlloc> Subject for Process<A> {
     unsafe fn free(&self, block: NonNull<u8>, layout: Layout) {
         // SAFETY: of `allocate`, and freed once, as it is consumed; the layout is the caller's promise.
         unsafe { self.0.dealloc(block.as_ptr(), layout) };
+    }
+}
+
+impl<A: GlobalAlloc> Passes for Process<A> {
+    fn token(&self, block: NonNull<u8>) -> u64 {
+        block.as_ptr().expose_provenance() as u64
+    }
+
+    unsafe fn taken(&self, token: u64) -> NonNull<u8> {
+        NonNull::new(std::ptr::with_exposed_provenance_mut(token as usize)).expect("of a block")
     }
 }
 
@@ -208,4 +245,14 @@ impl Subject for Noop {
 
     #[inline(always)]
     unsafe fn free(&self, _: NonNull<u8>, _: Layout) {}
+}
+
+impl Passes for Noop {
+    fn token(&self, block: NonNull<u8>) -> u64 {
+        block.as_ptr().expose_provenance() as u64
+    }
+
+    unsafe fn taken(&self, token: u64) -> NonNull<u8> {
+        NonNull::new(std::ptr::with_exposed_provenance_mut(token as usize)).expect("of a block")
+    }
 }

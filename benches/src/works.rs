@@ -12,11 +12,25 @@ pub const ALL: [Work; 3] = [Work::Churn, Work::Threadtest, Work::Larson];
 /// Bytes that any work holds at once, at most.
 pub const MOST_LIVE: usize = HELD * SMALL;
 
-const SMALL: usize = 64;
+pub const SMALL: usize = 64;
 const ALIGN: usize = 16;
 const HELD: usize = 100_000;
 const SLOTS: usize = 1000;
 const SIZES: std::ops::RangeInclusive<usize> = 16..=1024;
+
+/// What was done, and when.
+pub struct Done {
+    pub pairs: u32,
+    pub begin: Instant,
+    pub took: Duration,
+}
+
+impl Done {
+    /// Nanoseconds per pair.
+    pub fn ns(&self) -> f64 {
+        self.took.as_nanos() as f64 / f64::from(self.pairs)
+    }
+}
 
 impl Work {
     /// As it is called in tables and files.
@@ -28,49 +42,55 @@ impl Work {
         }
     }
 
-    /// Does the work once; nanoseconds per pair.
-    pub fn run<S: Subject>(self, subject: &S) -> f64 {
-        let (pairs, took) = match self {
-            Work::Churn => churn(subject),
-            Work::Threadtest => threadtest(subject),
-            Work::Larson => larson(subject),
-        };
-        took.as_nanos() as f64 / f64::from(pairs)
+    /// Does the work once.
+    pub fn run<S: Subject>(self, subject: &S) -> Done {
+        self.run_from(subject, || {})
+    }
+
+    /// The same; calls `start` when it is prepared, before the clock runs.
+    pub fn run_from<S: Subject>(self, subject: &S, start: impl FnOnce()) -> Done {
+        match self {
+            Work::Churn => churn(subject, start),
+            Work::Threadtest => threadtest(subject, start),
+            Work::Larson => larson(subject, start),
+        }
     }
 }
 
 /// Volatile: neither it nor the block that it is in can be optimized away.
 #[inline(always)]
-fn write_first_byte<S: Subject>(subject: &S, block: &S::Block, byte: u8) {
+pub fn write_first_byte<S: Subject>(subject: &S, block: &S::Block, byte: u8) {
     // SAFETY: a block has a byte at least, and is ours alone.
     unsafe { subject.address(block).as_ptr().write_volatile(byte) };
 }
 
-fn layout(bytes: usize) -> Layout {
+pub fn layout(bytes: usize) -> Layout {
     Layout::from_size_align(bytes, ALIGN).expect("a small size and a power of two")
 }
 
 #[inline(never)]
-fn churn<S: Subject>(subject: &S) -> (u32, Duration) {
+fn churn<S: Subject>(subject: &S, start: impl FnOnce()) -> Done {
     const PAIRS: u32 = 4_000_000;
     subject.begin(SMALL);
-    let start = Instant::now();
+    start();
+    let begin = Instant::now();
     for i in 0..PAIRS {
         let block = subject.allocate(layout(SMALL));
         write_first_byte(subject, &block, i as u8);
         // SAFETY: its layout.
         unsafe { subject.free(block, layout(SMALL)) };
     }
-    (PAIRS, start.elapsed())
+    Done { pairs: PAIRS, begin, took: begin.elapsed() }
 }
 
 #[inline(never)]
-fn threadtest<S: Subject>(subject: &S) -> (u32, Duration) {
+fn threadtest<S: Subject>(subject: &S, start: impl FnOnce()) -> Done {
     const TIMES: u32 = 20;
     subject.begin(HELD * SMALL);
     let mut held: Vec<MaybeUninit<S::Block>> = Vec::with_capacity(HELD);
     held.resize_with(HELD, MaybeUninit::uninit);
-    let start = Instant::now();
+    start();
+    let begin = Instant::now();
     for i in 0..TIMES {
         for place in &mut held {
             let block = subject.allocate(layout(SMALL));
@@ -82,11 +102,11 @@ fn threadtest<S: Subject>(subject: &S) -> (u32, Duration) {
             unsafe { subject.free(place.assume_init_read(), layout(SMALL)) };
         }
     }
-    (TIMES * HELD as u32, start.elapsed())
+    Done { pairs: TIMES * HELD as u32, begin, took: begin.elapsed() }
 }
 
 #[inline(never)]
-fn larson<S: Subject>(subject: &S) -> (u32, Duration) {
+fn larson<S: Subject>(subject: &S, start: impl FnOnce()) -> Done {
     const PAIRS: u32 = 2_000_000;
     subject.begin(SLOTS * SIZES.end());
     let mut random = fastrand::Rng::with_seed(1);
@@ -95,7 +115,8 @@ fn larson<S: Subject>(subject: &S) -> (u32, Duration) {
         (subject.allocate(layout), layout)
     };
     let mut slots: Vec<_> = (0..SLOTS).map(|_| MaybeUninit::new(fill())).collect();
-    let start = Instant::now();
+    start();
+    let begin = Instant::now();
     for i in 0..PAIRS {
         let number = random.u64(..);
         let slot = &mut slots[scaled(number as u32, SLOTS)];
@@ -109,7 +130,7 @@ fn larson<S: Subject>(subject: &S) -> (u32, Duration) {
         write_first_byte(subject, &block, i as u8);
         slot.write((block, layout));
     }
-    let took = start.elapsed();
+    let took = begin.elapsed();
     for slot in slots {
         // SAFETY: full, as above, and the layout that is kept beside it.
         unsafe {
@@ -117,7 +138,7 @@ fn larson<S: Subject>(subject: &S) -> (u32, Duration) {
             subject.free(block, layout);
         }
     }
-    (PAIRS, took)
+    Done { pairs: PAIRS, begin, took }
 }
 
 /// A random number below `limit`, made of 32 random bits.

@@ -274,6 +274,11 @@ const STEPS: &[Step] = &[
         advice: "run `cargo xtask bench quick`; this step asks only that it runs",
     },
     Step {
+        name: "benchmark of crowds",
+        does: Task(&["bench", "crowd", "--rounds", "1", "--members", "2"]),
+        advice: "run `cargo xtask bench crowd`; this step asks only that it runs",
+    },
+    Step {
         name: "benchmark of locks",
         does: Task(&["bench", "locks", "--rounds", "1"]),
         advice: "additions in the lock were lost: `cargo xtask loom lock` says how; of speed it asks nothing",

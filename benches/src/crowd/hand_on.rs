@@ -1,0 +1,74 @@
+//! Blocks that one member allocates and another frees (xmalloc-test: C. Lever, D. Boreham, "malloc()
+//! Performance in a Multithreaded Linux Environment", 2000).
+
+use super::members::{Common, Span, Start, together};
+use crate::args::Kind;
+use crate::subjects::Passes;
+use crate::works::{SMALL, layout, write_first_byte};
+use anyhow::Result;
+use std::sync::atomic::Ordering::{Acquire, Release};
+use std::thread;
+use std::time::Instant;
+
+/// Blocks that are handed on by each pair of members.
+const BLOCKS: u64 = 500_000;
+/// Places between the two of a pair.
+const PLACES: usize = 1024;
+
+/// Member 2n allocates what member 2n + 1 frees: what each did, and when.
+///
+/// A place that is not 0 has something for the other end: J. Giacomoni, T. Moseley, M. Vachharajani,
+/// "FastForward for Efficient Pipeline Parallelism", 2008.
+pub fn run<S: Passes>(
+    kind: Kind,
+    members: u32,
+    subject: impl Fn() -> Result<S> + Sync,
+) -> Result<Vec<(u64, Span)>> {
+    let base = Instant::now();
+    let rings = (0..members / 2).map(|_| Common::<PLACES>::new()).collect::<Result<Vec<_>>>()?;
+    together(kind, members, |member, start: &Start<'_>| {
+        let subject = subject()?;
+        subject.begin(PLACES * SMALL);
+        let ring = rings[member as usize / 2].words();
+        start.wait();
+        let begin = Instant::now();
+        for i in 0..BLOCKS {
+            let place = &ring[i as usize % PLACES];
+            if member % 2 == 0 {
+                let block = subject.allocate(layout(SMALL));
+                write_first_byte(&subject, &block, i as u8);
+                let token = subject.token(block);
+                // Release pairs with the Acquire below: the block is written.
+                until(|| place.load(Acquire) == 0);
+                place.store(token, Release);
+            } else {
+                let mut token = 0;
+                until(|| {
+                    token = place.load(Acquire);
+                    token != 0
+                });
+                place.store(0, Release);
+                // SAFETY: of the other end, of the same memory, and taken out of its place.
+                let block = unsafe { subject.taken(token) };
+                // SAFETY: the layout that it was allocated with.
+                unsafe { subject.free(block, layout(SMALL)) };
+            }
+        }
+        // A block is a pair of one allocation and one free, and of two members.
+        let pairs = if member % 2 == 0 { BLOCKS } else { 0 };
+        Ok((pairs, Span::since(base, begin, begin.elapsed())))
+    })
+}
+
+/// Lets others run if it takes long: there may be more members than processors.
+fn until(mut is_done: impl FnMut() -> bool) {
+    let mut tries = 0u32;
+    while !is_done() {
+        tries += 1;
+        if tries.is_multiple_of(64) {
+            thread::yield_now();
+        } else {
+            core::hint::spin_loop();
+        }
+    }
+}
