@@ -23,7 +23,9 @@
 
 use super::lane::{ClassBook, Notes};
 use super::size_class::{ClassId, GROUP, LINE};
-use super::unit::{LaneId, OWNER, State, UNIT, Unit, UnitIndex, slot_field};
+use super::unit::{
+    LaneId, OWNER, State, UNIT, Unit, UnitIndex, class_field, is_owned_slab, slot_field,
+};
 use super::{Exhausted, Heap};
 use crate::layout::SetId;
 use crate::process::pin;
@@ -532,6 +534,37 @@ impl Heap<'_> {
         let Some(Unit::Tail { back, .. }) = Unit::of(word) else { return None };
         let head = UnitIndex(unit.0.checked_sub(back)?);
         Some((head, slot_field(self.arena.unit_word(head).load(Relaxed))))
+    }
+
+    /// Frees a RAW block that is in the first unit of another lane's slab, as most are that others free; false: it is
+    /// something else, of which the caller finds out what.
+    ///
+    /// What [`locate`](super::locate) and [`raw_place`](super::raw_place) ask, at less cost: of memory that may be
+    /// touched, a block's first byte, in that state. Wait-free.
+    #[inline(always)]
+    pub(super) fn free_raw_elsewhere(&self, offset: u64) -> bool {
+        // Acquire pairs with who cut the slab or took it over: its states are there.
+        let Some(word) = self.lane.unit_word(offset).map(|word| word.load(Acquire)) else {
+            return false;
+        };
+        if !is_owned_slab(word) || word & OWNER == self.lane.tag() {
+            return false;
+        }
+        let Some(class) = class_field(word) else { return false };
+        let (cut, head) = (class.cut(), UnitIndex::containing(offset));
+        let Some(at) = (offset as u32 & (UNIT as u32 - 1)).checked_sub(cut.start) else {
+            return false;
+        };
+        let block = SlabBlock { head, class, index: cut.index_of(at) };
+        if block.index >= cut.count
+            || block.index * cut.size != at
+            || !self.arena.holds(offset, cut.size.into())
+            || self.state(block).load(Acquire) != State::Raw as u8
+        {
+            return false;
+        }
+        self.remote_free(block);
+        true
     }
 
     /// Frees a block of a slab that this lane may not own: f1 to f3.

@@ -351,3 +351,24 @@ fn a_fresh_slab_of_leases_has_none() {
     })
     .unwrap();
 }
+
+#[test]
+fn nothing_is_freed_where_no_memory_was_claimed_yet() {
+    let segment = with_used(1);
+    let arena = &segment.attached().arena;
+    // Damage: the unit behind the frontier says that it is another lane's slab, with a block.
+    let (head, class) = (arena.frontier(), ClassId::of(64, 8).unwrap());
+    let word = Unit::Slab { class, lane: LaneId(77), slot: 0 };
+    arena.unit_word(head).store(word.word(), Release);
+    let state = arena.states(head, class);
+    // SAFETY: inside the mapping; nobody else is at it.
+    unsafe { (*state).store(State::Raw as u8, Release) };
+    let offset = head.offset() + u64::from(class.cut().start);
+    with_lane(segment.attached(), |lane| {
+        let heap = Heap { arena, lane };
+        assert_eq!(heap.free_raw(offset), Err(crate::FreeError::Foreign { offset }));
+    })
+    .unwrap();
+    // SAFETY: as above.
+    assert_eq!(unsafe { (*state).load(Relaxed) }, State::Raw as u8);
+}
