@@ -5,7 +5,9 @@ use std::path::PathBuf;
 /// The suites that kill processes.
 #[derive(clap::Subcommand)]
 pub enum Kill {
-    /// Death at each step of shared memory, of each operation.
+    /// Death at each step of shared memory, of each operation; and stops there, beside which others go on.
+    ///
+    /// `stopped-in-OPERATION` is stopped, all others are killed.
     Steps(StepsArgs),
     /// Death after each machine instruction of each operation.
     Instructions(InstructionsArgs),
@@ -22,7 +24,7 @@ pub enum Kill {
 pub struct StepsArgs {
     /// Only the operation of this name; if there is none, those whose names contain it.
     pub operation: Option<String>,
-    /// Where one dies after another, of the first one's deaths every third is tried.
+    /// Where one dies after another, of the first one's deaths every third is tried; and every third stop.
     #[arg(long)]
     pub short: bool,
     /// Writes the figures there.

@@ -167,6 +167,19 @@ pub fn wait(child: libc::pid_t) -> Result<End> {
     exited.or(killed).context("a child that has ended has exited or was killed")
 }
 
+/// Waits until a child is stopped; false: it has ended, as it should.
+pub fn wait_for_stop(child: libc::pid_t) -> Result<bool> {
+    let mut status = 0;
+    // SAFETY: `status` is a place to write to.
+    let waited = unsafe { libc::waitpid(child, &mut status, libc::WUNTRACED) };
+    ensure!(waited == child, "wait: {}", std::io::Error::last_os_error());
+    if libc::WIFSTOPPED(status) {
+        return Ok(true);
+    }
+    ensure!(status == 0, "it ended with status {status:#x} and was not stopped");
+    Ok(false)
+}
+
 /// Runs `work` in a child that must come to its end.
 pub fn run(page: &Page, work: impl FnOnce()) -> Result<()> {
     page.clear();

@@ -1,5 +1,5 @@
 //! `steps`: a process dies before each write to shared memory of each operation, and what is left is
-//! accounted for.
+//! accounted for. Or it is stopped there, another goes on beside it, it goes on, and then all is accounted for.
 //!
 //! The harness starts a few workers. A worker has one thread, so that it can fork the victims; it takes
 //! every so many-th step. A worker that hangs or crashes while it looks at what a victim left is a
@@ -75,8 +75,8 @@ pub fn run(args: &StepsArgs) -> Result<bool> {
     if args.short {
         trials
             .iter_mut()
-            .filter_map(|trial| trial.first.as_mut())
-            .for_each(|first| first.every *= 3);
+            .filter(|trial| trial.first.is_some() || trial.is_stopped)
+            .for_each(|trial| trial.every *= 3);
     }
     let with_stops = stopped::NAME.contains(wanted);
     ensure!(with_stops || !trials.is_empty(), "no operation's name contains {wanted:?}");
@@ -125,7 +125,7 @@ fn show(rows: &[Row], deaths: u64, seconds: f64) {
     println!("{table}");
     for row in rows.iter().filter(|row| !row.failures.is_empty()) {
         for Failure { place, found } in &row.failures {
-            println!("\nFAILED: {}, death at {place}: {found}", row.operation);
+            println!("\nFAILED: {}, at {place}: {found}", row.operation);
         }
         println!("\nto repeat it alone: cargo xtask kill steps {}", row.operation);
     }
@@ -243,8 +243,7 @@ impl<'a> Harness<'a> {
                         jobs.pop_front();
                         progress.inc(1);
                     } else {
-                        let first = self.trials[trial].first.as_ref();
-                        jobs[0].first = worker.place.turn(first) + jobs[0].stride;
+                        jobs[0].first = worker.place.turn(&self.trials[trial]) + jobs[0].stride;
                     }
                     *slot = None;
                     if !jobs.is_empty() {
@@ -302,8 +301,7 @@ impl Worker {
     fn next(&mut self, trials: &[Trial]) -> Result<()> {
         (self.failures, self.since) = (0, Instant::now());
         let trial = &trials[self.jobs[0].trial];
-        let every = trial.first.as_ref().map(|first| first.every);
-        serde_json::to_writer(&self.input, &(&trial.name, every, self.jobs[0]))?;
+        serde_json::to_writer(&self.input, &(&trial.name, trial.every, self.jobs[0]))?;
         Ok(writeln!(self.input)?)
     }
 }

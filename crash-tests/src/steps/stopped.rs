@@ -65,7 +65,7 @@ fn stop_at(directory: &Path, page: &Page, step: u64) -> Result<Option<u64>> {
         segment.recover().expect("it can recover");
         page.done(super::worker::steps::taken());
     })?;
-    let is_stopped = wait_for_stop(child)?;
+    let is_stopped = process::wait_for_stop(child)?;
     if !is_stopped {
         return Ok(Some(page.steps().context("the helper panicked")?));
     }
@@ -114,17 +114,4 @@ fn have_much(victim: &Victim<'_>) {
             std::mem::forget(segment.allocate_block(layout).expect("there is room"));
         }
     }
-}
-
-/// Whether the child was stopped; otherwise it has ended, as it should.
-fn wait_for_stop(child: libc::pid_t) -> Result<bool> {
-    let mut status = 0;
-    // SAFETY: `status` is a place to write to.
-    let waited = unsafe { libc::waitpid(child, &mut status, libc::WUNTRACED) };
-    ensure!(waited == child, "wait: {}", std::io::Error::last_os_error());
-    if libc::WIFSTOPPED(status) {
-        return Ok(true);
-    }
-    ensure!(libc::WIFEXITED(status), "the helper ended with status {status:#x}");
-    Ok(false)
 }

@@ -4,17 +4,16 @@ use crate::operations::{self, Operation, arcs, frames, objects, processes, queue
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// A victim dies at each step of an operation; before, perhaps, another one at each step of another.
+/// A victim dies, or is stopped for a while, at each step of an operation; before, perhaps, another one dies at each
+/// step of another.
 pub struct Trial {
     pub name: String,
     pub operation: Operation,
-    pub first: Option<First>,
-}
-
-/// The victim before the victim.
-pub struct First {
-    pub operation: &'static Operation,
-    /// It dies at every so many-th step.
+    /// Of the victim before the victim.
+    pub first: Option<&'static Operation>,
+    /// It does not die: it is stopped, others go on beside it, and so does it.
+    pub is_stopped: bool,
+    /// Tried is every so many-th step: of the first victim, or of one that is stopped.
     pub every: u64,
 }
 
@@ -28,11 +27,8 @@ pub struct Place {
 
 impl Place {
     /// The turn of a worker in which it comes there.
-    pub fn turn(self, first: Option<&First>) -> u64 {
-        match (self.first, first) {
-            (Some(step), Some(first)) => step / first.every,
-            _ => self.step,
-        }
+    pub fn turn(self, trial: &Trial) -> u64 {
+        self.first.unwrap_or(self.step) / trial.every
     }
 }
 
@@ -118,13 +114,25 @@ pub fn all() -> impl Iterator<Item = Trial> {
         name: operation.name.into(),
         operation: operation.clone(),
         first: None,
+        is_stopped: false,
+        every: 1,
+    });
+    // Where there is no segment yet nobody can go on in it.
+    let stopped = operations::all().filter(|it| it.before.segments != 0).map(|operation| Trial {
+        name: format!("stopped-in-{}", operation.name),
+        operation: operation.clone(),
+        first: None,
+        is_stopped: true,
+        every: 1,
     });
     let recovered = RECOVERED.into_iter().map(|(name, every)| {
         let operation = of(name);
         Trial {
             name: format!("recover-after-{name}"),
             operation: Operation { prepare: processes::recover, least: 10, ..operation.clone() },
-            first: Some(First { operation, every }),
+            first: Some(operation),
+            is_stopped: false,
+            every,
         }
     });
     let displaced = DISPLACED.into_iter().map(|name| Trial {
@@ -136,7 +144,9 @@ pub fn all() -> impl Iterator<Item = Trial> {
             least: 10,
             ..of(name).clone()
         },
-        first: Some(First { operation: of(name), every: 1 }),
+        first: Some(of(name)),
+        is_stopped: false,
+        every: 1,
     });
     let taken = TAKEN.into_iter().map(|(name, every)| {
         let operation = of(name);
@@ -161,10 +171,12 @@ pub fn all() -> impl Iterator<Item = Trial> {
                 "arc" => Operation { prepare: arcs::take, after: arcs::TAKEN, least: 10, ..alone },
                 _ => Operation { prepare: shelf::take, after: shelf::TAKEN, least: 30, ..alone },
             },
-            first: Some(First { operation, every }),
+            first: Some(operation),
+            is_stopped: false,
+            every,
         }
     });
-    alone.chain(recovered).chain(displaced).chain(taken)
+    alone.chain(stopped).chain(recovered).chain(displaced).chain(taken)
 }
 
 fn of(name: &str) -> &'static Operation {

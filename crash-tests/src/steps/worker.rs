@@ -6,8 +6,8 @@ use super::trial::{self, Place, Trial};
 use crate::account::{Account, Fresh, Outcome, Recoverer};
 use crate::operations::Operation;
 use crate::process::{self, End, Page};
-use crate::stage::{Creator, Stage, Victim};
-use anyhow::{Context, Result, bail};
+use crate::stage::{Creator, Stage, Victim, close};
+use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::cell::Cell;
 use std::io::{BufRead, Write};
@@ -64,12 +64,9 @@ pub fn work(directory: &Path) -> Result<()> {
     let (page, fresh) = (Page::new()?, Fresh::measure()?);
     let worker = Worker { directory, page, fresh, count: Cell::new(0) };
     for line in std::io::stdin().lock().lines() {
-        let (name, every, job): (String, Option<u64>, Job) = serde_json::from_str(&line?)?;
-        let mut trial = trial::all().find(|trial| trial.name == name).context("a trial's name")?;
-        if let (Some(first), Some(every)) = (&mut trial.first, every) {
-            first.every = every;
-        }
-        worker.do_job(&trial, job)?;
+        let (name, every, job): (String, u64, Job) = serde_json::from_str(&line?)?;
+        let trial = trial::all().find(|trial| trial.name == name).context("a trial's name")?;
+        worker.do_job(&Trial { every, ..trial }, job)?;
         tell(&Event::Finished)?;
     }
     Ok(())
@@ -104,6 +101,11 @@ impl Worker<'_> {
         let mut turn = job.first;
         while failures < ENOUGH {
             let is_last = match &trial.first {
+                None if trial.is_stopped => {
+                    let place = Place { first: None, step: turn * trial.every };
+                    let halt = self.try_death(trial, place, turn, &mut failures)?;
+                    halt.is_some_and(|halt| halt.steps.is_some())
+                }
                 None => {
                     // Each step for each that recovers; of the many steps of long ones, in turn.
                     let mut recoverers = if turn < MANY { 0..3 } else { turn..turn + 1 };
@@ -113,7 +115,7 @@ impl Worker<'_> {
                         anyhow::Ok(is_last & death.is_some_and(|death| death.steps.is_some()))
                     })?
                 }
-                Some(first) => self.do_row(trial, turn, first.every, &mut failures)?,
+                Some(_) => self.do_row(trial, turn, &mut failures)?,
             };
             if is_last {
                 break;
@@ -125,8 +127,8 @@ impl Worker<'_> {
 
     /// The first victim dies at one step, the second at every [`PACE`]th, from another one on each
     /// time; whether the first came to its end.
-    fn do_row(&self, trial: &Trial, turn: u64, every: u64, failures: &mut usize) -> Result<bool> {
-        let first = turn * every;
+    fn do_row(&self, trial: &Trial, turn: u64, failures: &mut usize) -> Result<bool> {
+        let first = turn * trial.every;
         for step in (turn % PACE..).step_by(PACE as usize) {
             let place = Place { first: Some(first), step };
             let death = self.try_death(trial, place, turn + step / PACE, failures)?;
@@ -194,30 +196,74 @@ impl Worker<'_> {
         let account = Account::begin(&stage, operation, operation.setup)?;
         let mut first_is_through = false;
         if let (Some(first), Some(step)) = (&trial.first, place.first) {
-            first_is_through = self.kill(&stage, first.operation, step)?.is_some();
+            first_is_through = self.kill(&stage, first, step)?.is_some();
         }
-        let steps = self.kill(&stage, operation, place.step)?;
+        let steps = match trial.is_stopped {
+            true => self.stop(&stage, operation, place.step, &account)?,
+            false => self.kill(&stage, operation, place.step)?,
+        };
         // After another's death, whether something is there depends on where that was.
-        let is_through = steps.is_some() && trial.first.is_none();
+        let is_through = trial.is_stopped || steps.is_some() && trial.first.is_none();
         let outcome = account.settle(is_through, recoverer, &self.fresh)?;
         Ok(Death { outcome, steps, first_is_through })
     }
 
-    /// A process begins the operation and dies at the step; how many it took if it came to the end.
-    fn kill(&self, stage: &Stage<'_>, operation: &Operation, step: u64) -> Result<Option<u64>> {
+    /// A process begins the operation; when it is prepared it does `arm`.
+    fn begin(
+        &self,
+        stage: &Stage<'_>,
+        operation: &Operation,
+        arm: impl FnOnce(),
+    ) -> Result<libc::pid_t> {
         self.page.clear();
-        let child = process::fork(&self.page, || {
+        process::fork(&self.page, || {
             let victim = ManuallyDrop::new(Victim::new(stage));
             let act = (operation.prepare)(stage, &victim);
             self.page.begin();
-            steps::die_at(step);
+            arm();
             act();
             self.page.done(steps::taken());
-        })?;
-        match process::wait(child)? {
+        })
+    }
+
+    /// A process begins the operation and dies at the step; how many it took if it came to the end.
+    fn kill(&self, stage: &Stage<'_>, operation: &Operation, step: u64) -> Result<Option<u64>> {
+        match process::wait(self.begin(stage, operation, || steps::die_at(step))?)? {
             End::Exited(0) => Ok(self.page.steps()),
             End::Killed(libc::SIGKILL) if self.page.has_begun() => Ok(None),
             end => bail!("the victim ended with {end:?}: {}", self.page.text()),
         }
+    }
+
+    /// A process begins the operation and is stopped at the step: others go on beside it. Then it comes to its end;
+    /// how many steps it took, if it was not stopped.
+    fn stop(
+        &self,
+        stage: &Stage<'_>,
+        operation: &Operation,
+        step: u64,
+        account: &Account<'_>,
+    ) -> Result<Option<u64>> {
+        let child = self.begin(stage, operation, || steps::stop_at(step))?;
+        let is_stopped = process::wait_for_stop(child)?;
+        if is_stopped {
+            let page = Page::new()?;
+            let beside = || {
+                let segment = stage.open();
+                account.look_beside(&segment).expect("beside one that is stopped");
+                close(segment);
+            };
+            let ran = process::run(&page, beside).context("who goes on beside it");
+            // SAFETY: a signal to a child of ours that is stopped.
+            unsafe { libc::kill(child, libc::SIGCONT) };
+            let end = process::wait(child)?;
+            ran?;
+            ensure!(
+                end == End::Exited(0),
+                "the stopped one ended with {end:?}: {}",
+                self.page.text()
+            );
+        }
+        Ok(self.page.steps().filter(|_| !is_stopped))
     }
 }
