@@ -72,3 +72,54 @@ fn until(mut is_done: impl FnMut() -> bool) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::subjects::{GLIBC, Subject};
+    use std::alloc::Layout;
+    use std::ptr::NonNull;
+    use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+
+    /// Counts what is allocated, and what is freed, by each of two.
+    struct Counted<'c>(&'c [AtomicU64; 2]);
+
+    impl Subject for Counted<'_> {
+        type Block = NonNull<u8>;
+
+        fn allocate(&self, layout: Layout) -> NonNull<u8> {
+            self.0[0].fetch_add(1, SeqCst);
+            GLIBC.allocate(layout)
+        }
+
+        fn address(&self, block: &NonNull<u8>) -> NonNull<u8> {
+            *block
+        }
+
+        unsafe fn free(&self, block: NonNull<u8>, layout: Layout) {
+            self.0[1].fetch_add(1, SeqCst);
+            // SAFETY: the caller's promise.
+            unsafe { GLIBC.free(block, layout) };
+        }
+    }
+
+    impl Passes for Counted<'_> {
+        fn token(&self, block: NonNull<u8>) -> u64 {
+            GLIBC.token(block)
+        }
+
+        unsafe fn taken(&self, token: u64) -> NonNull<u8> {
+            // SAFETY: the caller's promise.
+            unsafe { GLIBC.taken(token) }
+        }
+    }
+
+    #[test]
+    fn what_one_allocates_the_other_frees() {
+        let counts = [AtomicU64::new(0), AtomicU64::new(0)];
+        let done = run(Kind::Threads, 4, || Ok(Counted(&counts))).unwrap();
+        let pairs: Vec<u64> = done.iter().map(|(pairs, _)| *pairs).collect();
+        assert_eq!(pairs, [BLOCKS, 0, BLOCKS, 0]);
+        assert_eq!(counts.map(AtomicU64::into_inner), [2 * BLOCKS; 2]);
+    }
+}
