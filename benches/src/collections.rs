@@ -3,6 +3,7 @@
 
 use crate::args::CollectionsArgs;
 use crate::machine::Machine;
+use crate::median::median;
 use anyhow::{Context, Result, ensure};
 use comfy_table::{CellAlignment, Table, presets};
 use crossbeam_queue::ArrayQueue;
@@ -240,12 +241,6 @@ fn measure(stage: &Stage<'_>, work: &Work, rounds: u32) -> Vec<Vec<f64>> {
         }
     }
     times
-}
-
-fn median(of: impl Iterator<Item = f64>) -> f64 {
-    let mut sorted: Vec<f64> = of.collect();
-    sorted.sort_by(f64::total_cmp);
-    sorted[sorted.len() / 2]
 }
 
 /// Scattered, all different.

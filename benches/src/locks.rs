@@ -2,6 +2,7 @@
 
 use crate::args::LocksArgs;
 use crate::machine::Machine;
+use crate::median::median;
 use anyhow::{Context, Result, ensure};
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
@@ -252,12 +253,6 @@ fn compare(
         rounds_ns: its.clone(),
     };
     Ok(subjects.iter().zip(&times).map(row).collect())
-}
-
-fn median(of: impl Iterator<Item = f64>) -> f64 {
-    let mut sorted: Vec<f64> = of.collect();
-    sorted.sort_by(f64::total_cmp);
-    sorted[sorted.len() / 2]
 }
 
 fn table(rows: &[Row]) -> Table {

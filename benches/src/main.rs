@@ -6,6 +6,7 @@ mod collections;
 mod crowd;
 mod locks;
 mod machine;
+mod median;
 mod quick;
 mod recovery;
 mod soak;

@@ -2,6 +2,7 @@
 
 use crate::args::QuickArgs;
 use crate::machine::Machine;
+use crate::median::median;
 use crate::subjects::{
     GLIBC, JEMALLOC, MIMALLOC, Noop, Private, PrivateTls, Published, PublishedTls, Subject,
 };
@@ -119,13 +120,6 @@ fn row(work: Work, subject: &'static str, times: &[f64], peer: &[f64]) -> Row {
     }
 }
 
-fn median(of: impl Iterator<Item = f64>) -> f64 {
-    let mut sorted: Vec<f64> = of.collect();
-    sorted.sort_by(f64::total_cmp);
-    let middle = sorted.len() / 2;
-    if sorted.len() % 2 == 1 { sorted[middle] } else { (sorted[middle - 1] + sorted[middle]) / 2.0 }
-}
-
 fn table(rows: &[Row]) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::UTF8_FULL_CONDENSED);
@@ -174,11 +168,6 @@ mod tests {
         assert_eq!(row.ratio_to_mimalloc, 0.5);
         assert_eq!(row.median_ns, 8.0);
         assert_eq!(row.min_ns, 4.0);
-    }
-
-    #[test]
-    fn the_median_of_an_even_number_lies_between_the_two_in_the_middle() {
-        assert_eq!(median([4.0, 1.0, 2.0, 100.0].into_iter()), 3.0);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 use crate::args::RecoveryArgs;
 use crate::machine::Machine;
+use crate::median::median;
 use anyhow::{Context, Result, ensure};
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
@@ -124,7 +125,7 @@ fn row(args: &RecoveryArgs, block: usize) -> Result<Row> {
         times.push(done?);
         sweeps.push(sweep(bytes, block)?);
     }
-    let (recovery_ms, sweep_ms) = (median(&mut times), median(&mut sweeps));
+    let (recovery_ms, sweep_ms) = (median(times), median(sweeps));
     Ok(Row {
         block,
         owned_gib,
@@ -264,11 +265,6 @@ impl Drop for Mapped {
         // SAFETY: the mapping that `map` made.
         unsafe { libc::munmap(self.0.as_ptr().cast(), self.1) };
     }
-}
-
-fn median(of: &mut [f64]) -> f64 {
-    of.sort_by(f64::total_cmp);
-    of[of.len() / 2]
 }
 
 fn p99_99(of: &mut [u64]) -> u64 {

@@ -3,6 +3,7 @@
 use super::{CONTROL, Case, OURS, Sample, latency::Latencies};
 use crate::args::{CrowdWork, Kind};
 use crate::machine::Machine;
+use crate::median::median;
 use clap::ValueEnum;
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
@@ -46,7 +47,7 @@ impl Figures {
         let rounds: Vec<f64> = rates.collect();
         if !rounds.is_empty() {
             return Some(Figures::Rate {
-                median: median(&rounds),
+                median: median(rounds.iter().copied()),
                 min: rounds.iter().copied().fold(f64::INFINITY, f64::min),
                 max: rounds.iter().copied().fold(0.0, f64::max),
                 rounds,
@@ -92,17 +93,10 @@ impl Figures {
     }
 }
 
-fn median(of: &[f64]) -> f64 {
-    let mut sorted = of.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let middle = sorted.len() / 2;
-    if sorted.len() % 2 == 1 { sorted[middle] } else { (sorted[middle - 1] + sorted[middle]) / 2.0 }
-}
-
 /// The median of the ratios of the rounds.
 fn ratio(of: &Row, to: &Row) -> f64 {
     let (of, to) = (of.figures.rounds(), to.figures.rounds());
-    median(&of.iter().zip(to).map(|(of, to)| of / to).collect::<Vec<_>>())
+    median(of.iter().zip(to).map(|(of, to)| of / to))
 }
 
 /// As it is called on the command line.
@@ -222,7 +216,7 @@ fn bars(rows: &[Row]) -> Vec<Bar> {
             (&it.work, &it.kind, it.members) == (&work, &kind, members)
                 && !NO_PEERS.contains(&it.subject.as_str())
         };
-        let rate = |row: &&Row| median(&row.figures.rounds());
+        let rate = |row: &&Row| median(row.figures.rounds());
         let best = rows.iter().filter(is_peer).max_by(|a, b| rate(a).total_cmp(&rate(b)));
         let of = best.map_or("the best peer", |it| &it.subject);
         Bar {
@@ -280,7 +274,7 @@ mod tests {
                 .chain([row(CrowdWork::Remote, Kind::Processes, 2, OURS, &[50.0])])
                 .collect::<Vec<_>>()
         };
-        assert_eq!(median(&ours.figures.rounds()), 50.0);
+        assert_eq!(median(ours.figures.rounds()), 50.0);
         assert!(met(&with(49.0), "remote, 2"));
         assert!(!met(&with(51.0), "remote, 2"));
     }
