@@ -4,6 +4,7 @@
 use crate::args::CollectionsArgs;
 use crate::machine::Machine;
 use crate::median::median;
+use crate::until::until;
 use anyhow::{Context, Result, ensure};
 use comfy_table::{CellAlignment, Table, presets};
 use crossbeam_queue::ArrayQueue;
@@ -462,18 +463,6 @@ fn between_threads(
             scope.spawn(|| (0..each).for_each(|_| until(&take)));
         }
     });
-}
-
-fn until(mut done: impl FnMut() -> bool) {
-    let mut tries = 0u32;
-    while !done() {
-        tries += 1;
-        if tries.is_multiple_of(64) {
-            thread::yield_now();
-        } else {
-            core::hint::spin_loop();
-        }
-    }
 }
 
 fn ring_or_queue(stage: &Stage<'_>, subject: Subject) {

@@ -11,6 +11,7 @@ mod quick;
 mod recovery;
 mod soak;
 mod subjects;
+mod until;
 mod works;
 
 use anyhow::Result;

@@ -198,6 +198,7 @@ impl<A: GlobalAlloc> Passes for Process<A> {
         block.as_ptr().expose_provenance() as u64
     }
 
+    // SAFETY: relies on nothing that the trait has the caller promise.
     unsafe fn taken(&self, token: u64) -> NonNull<u8> {
         NonNull::new(std::ptr::with_exposed_provenance_mut(token as usize)).expect("of a block")
     }
@@ -252,6 +253,7 @@ impl Passes for Noop {
         block.as_ptr().expose_provenance() as u64
     }
 
+    // SAFETY: relies on nothing that the trait has the caller promise.
     unsafe fn taken(&self, token: u64) -> NonNull<u8> {
         NonNull::new(std::ptr::with_exposed_provenance_mut(token as usize)).expect("of a block")
     }

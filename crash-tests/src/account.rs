@@ -201,33 +201,6 @@ impl<'s> Account<'s> {
         Ok(outcome)
     }
 
-    /// What anybody can do while the process is stopped in the midst of the operation, another than who constructed
-    /// what there is: it goes on, and what it finds is whole. Nothing that the operation would have had otherwise.
-    pub fn look_beside(&self, segment: &Segment) -> Result<()> {
-        // What one who is stopped is about to show is not shown yet.
-        let is_hint = |kind| {
-            matches!(kind, FindingKind::FreeSet | FindingKind::OrphanSet | FindingKind::LimboSet)
-        };
-        let report = segment.check()?;
-        ensure!(report.damages().all(|damage| is_hint(damage.kind)), "{report}");
-        workload::run(segment)?;
-        for object in segment.objects()? {
-            let name = object.name.as_str();
-            let is_there = match name {
-                MADE_SHELF => segment.find::<Shelf>(name)?.is_some(),
-                MADE_OPEN_SHELF => segment.find::<OpenShelf>(name)?.is_some(),
-                MADE_QUEUE => segment.find::<Jobs>(name)?.is_some(),
-                MADE_FRAMES => segment.find::<Frames>(name)?.is_some(),
-                MADE_PLATES => segment.find::<Plates>(name)?.is_some(),
-                MADE_RING => segment.find::<Samples>(name)?.is_some(),
-                MADE_SHARERS => segment.find::<Sharers>(name)?.is_some(),
-                other => !other.starts_with(MADE) || is_whole(segment, other).map(|()| true)?,
-            };
-            ensure!(is_there, "{name} was listed");
-        }
-        Ok(())
-    }
-
     fn outcome(&self, found: &Things, is_through: bool) -> Result<Outcome> {
         let Operation { before, after, in_parts, .. } = self.operation;
         if found == after && (is_through || after != before) {
@@ -433,6 +406,33 @@ fn go_on(segment: &Segment) -> Result<()> {
     let report = segment.check()?;
     ensure!(report.damages().next().is_none(), "{report}");
     workload::run(segment)
+}
+
+/// What anybody can do while the process is stopped in the midst of the operation, another than who constructed
+/// what there is: it goes on, and what it finds is whole. Nothing that the operation would have had otherwise.
+pub fn look_beside(segment: &Segment) -> Result<()> {
+    // What one who is stopped is about to show is not shown yet.
+    let is_hint = |kind| {
+        matches!(kind, FindingKind::FreeSet | FindingKind::OrphanSet | FindingKind::LimboSet)
+    };
+    let report = segment.check()?;
+    ensure!(report.damages().all(|damage| is_hint(damage.kind)), "{report}");
+    workload::run(segment)?;
+    for object in segment.objects()? {
+        let name = object.name.as_str();
+        let is_there = match name {
+            MADE_SHELF => segment.find::<Shelf>(name)?.is_some(),
+            MADE_OPEN_SHELF => segment.find::<OpenShelf>(name)?.is_some(),
+            MADE_QUEUE => segment.find::<Jobs>(name)?.is_some(),
+            MADE_FRAMES => segment.find::<Frames>(name)?.is_some(),
+            MADE_PLATES => segment.find::<Plates>(name)?.is_some(),
+            MADE_RING => segment.find::<Samples>(name)?.is_some(),
+            MADE_SHARERS => segment.find::<Sharers>(name)?.is_some(),
+            other => !other.starts_with(MADE) || is_whole(segment, other).map(|()| true)?,
+        };
+        ensure!(is_there, "{name} was listed");
+    }
+    Ok(())
 }
 
 /// Recovers; a second recovery has nothing to do, nor has one behind an opening.

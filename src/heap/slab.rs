@@ -543,7 +543,8 @@ impl Heap<'_> {
     /// touched, a block's first byte, in that state. Wait-free.
     #[inline(always)]
     pub(super) fn free_raw_elsewhere(&self, offset: u64) -> bool {
-        // Acquire pairs with who cut the slab or took it over: its states are there.
+        // Acquire pairs with the Release of who cut the slab, or took it over: its states are there. That of the
+        // state, below, with `set_state`, as in `state_of`.
         let Some(word) = self.lane.unit_word(offset).map(|word| word.load(Acquire)) else {
             return false;
         };

@@ -76,7 +76,7 @@ use core::{
     mem::{MaybeUninit, offset_of},
 };
 
-/// Pauses until a cell that is being written is looked at for the last time, before the writer is asked for.
+/// Looks at a cell that is being written, before the writer is asked for.
 const SPINS: u32 = if cfg!(loom) { 0 } else { 50 };
 
 /// Pauses of a pusher who finds no room, before it looks again; and of one who finds room then: see

@@ -123,10 +123,10 @@ const RUNGS: &[Rung] = &[
     },
     Rung {
         name: "deaths at each step",
-        law: "a death before any write to shared memory costs nobody anything",
+        law: "a death or a stop before any write to shared memory costs nobody anything",
         short: Some(&["kill", "steps", "--short"]),
         long: &["kill", "steps"],
-        cases: Before(" deaths,"),
+        cases: Before(" deaths and stops,"),
     },
     Rung {
         name: "deaths at each instruction",
@@ -266,8 +266,11 @@ mod tests {
         assert_eq!(Before(" inputs").of("hostile: 310 inputs"), 310);
         let script = "names/few                  4      pct3        300     0.0  two names";
         assert_eq!(Column("/", 3).of(script), 300);
-        let deaths = Before(" deaths,");
-        assert_eq!(deaths.of("93 operations, 26315 deaths, 0 failures, 215.4 s: passed"), 26315);
+        let deaths = Before(" deaths and stops,");
+        assert_eq!(
+            deaths.of("93 operations, 26315 deaths and stops, 0 failures, 215.4 s: passed"),
+            26315
+        );
         let row = "heap/two-adopters              3     2      -      12345     1.0  one adopts";
         assert_eq!(EXECUTIONS.of(row), 12345);
         assert_eq!(Column("total", 1).of(" total   5120  4000  4000  0  99.5 "), 5120);

@@ -4,10 +4,10 @@
 use super::members::{Common, Span, Start, together};
 use crate::args::Kind;
 use crate::subjects::Passes;
+use crate::until::until;
 use crate::works::{SMALL, layout, write_first_byte};
 use anyhow::Result;
 use std::sync::atomic::Ordering::{Acquire, Release};
-use std::thread;
 use std::time::Instant;
 
 /// Blocks that are handed on by each pair of members.
@@ -60,19 +60,6 @@ pub fn run<S: Passes>(
     })
 }
 
-/// Lets others run if it takes long: there may be more members than processors.
-fn until(mut is_done: impl FnMut() -> bool) {
-    let mut tries = 0u32;
-    while !is_done() {
-        tries += 1;
-        if tries.is_multiple_of(64) {
-            thread::yield_now();
-        } else {
-            core::hint::spin_loop();
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,6 +83,7 @@ mod tests {
             *block
         }
 
+        // SAFETY: the caller's promise is passed on.
         unsafe fn free(&self, block: NonNull<u8>, layout: Layout) {
             self.0[1].fetch_add(1, SeqCst);
             // SAFETY: the caller's promise.
@@ -108,6 +96,7 @@ mod tests {
             GLIBC.token(block)
         }
 
+        // SAFETY: the caller's promise is passed on.
         unsafe fn taken(&self, token: u64) -> NonNull<u8> {
             // SAFETY: the caller's promise.
             unsafe { GLIBC.taken(token) }

@@ -5,7 +5,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use serde::{Serialize, de::DeserializeOwned};
 use std::io::{Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::thread;
 use std::time::Instant;
 
@@ -52,8 +52,8 @@ impl<const N: usize> Drop for Common<N> {
 
 /// Where all wait for all, once.
 pub struct Start<'c> {
-    ready: &'c AtomicU32,
-    all: u32,
+    ready: &'c AtomicU64,
+    all: u64,
 }
 
 impl Start<'_> {
@@ -81,9 +81,7 @@ pub fn together<R: Serialize + DeserializeOwned + Send>(
     act: impl Fn(u32, &Start<'_>) -> Result<R> + Sync,
 ) -> Result<Vec<R>> {
     let common = Common::<1>::new()?;
-    // SAFETY: half of a word that is an atomic, and is used as this half alone.
-    let ready = unsafe { AtomicU32::from_ptr(common.words().as_ptr().cast::<u32>().cast_mut()) };
-    let start = Start { ready, all: count };
+    let start = Start { ready: &common.words()[0], all: count.into() };
     match kind {
         Kind::Threads => thread::scope(|scope| {
             let (act, start) = (&act, &start);

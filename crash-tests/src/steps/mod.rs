@@ -131,7 +131,7 @@ fn show(rows: &[Row], deaths: u64, seconds: f64) {
     }
     let failures: usize = rows.iter().map(|row| row.failures.len()).sum();
     println!(
-        "\n{} operations, {deaths} deaths, {failures} failures, {seconds:.1} s: {}",
+        "\n{} operations, {deaths} deaths and stops, {failures} failures, {seconds:.1} s: {}",
         rows.len(),
         if failures == 0 { "passed" } else { "FAILED" }
     );

@@ -3,7 +3,7 @@
 
 use super::ENOUGH;
 use super::trial::{self, Place, Trial};
-use crate::account::{Account, Fresh, Outcome, Recoverer};
+use crate::account::{Account, Fresh, Outcome, Recoverer, look_beside};
 use crate::operations::Operation;
 use crate::process::{self, End, Page};
 use crate::stage::{Creator, Stage, Victim, close};
@@ -199,7 +199,7 @@ impl Worker<'_> {
             first_is_through = self.kill(&stage, first, step)?.is_some();
         }
         let steps = match trial.is_stopped {
-            true => self.stop(&stage, operation, place.step, &account)?,
+            true => self.stop(&stage, operation, place.step)?,
             false => self.kill(&stage, operation, place.step)?,
         };
         // After another's death, whether something is there depends on where that was.
@@ -237,20 +237,14 @@ impl Worker<'_> {
 
     /// A process begins the operation and is stopped at the step: others go on beside it. Then it comes to its end;
     /// how many steps it took, if it was not stopped.
-    fn stop(
-        &self,
-        stage: &Stage<'_>,
-        operation: &Operation,
-        step: u64,
-        account: &Account<'_>,
-    ) -> Result<Option<u64>> {
+    fn stop(&self, stage: &Stage<'_>, operation: &Operation, step: u64) -> Result<Option<u64>> {
+        let page = Page::new()?;
         let child = self.begin(stage, operation, || steps::stop_at(step))?;
-        let is_stopped = process::wait_for_stop(child)?;
+        let is_stopped = process::wait_for_stop(child).with_context(|| self.page.text())?;
         if is_stopped {
-            let page = Page::new()?;
             let beside = || {
                 let segment = stage.open();
-                account.look_beside(&segment).expect("beside one that is stopped");
+                look_beside(&segment).expect("beside one that is stopped");
                 close(segment);
             };
             let ran = process::run(&page, beside).context("who goes on beside it");
