@@ -2,91 +2,96 @@
 
 use std::path::PathBuf;
 
-/// The benchmarks.
+/// What to measure, or what to do with what was measured.
+#[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct BenchArgs {
+    #[command(subcommand)]
+    pub what: Option<Bench>,
+    #[command(flatten)]
+    pub scope: ScopeArgs,
+}
+
+/// What to do with what was measured, and what has tables of its own.
 #[derive(clap::Subcommand)]
 pub enum Bench {
-    /// Speed of one thread beside mimalloc, jemalloc and glibc, within a minute.
+    /// Prints each bar as met or not, by a file of results.
     ///
-    /// Nanoseconds per pair of one allocation and one free, of each subject doing the same work:
-    ///
-    ///   churn       allocate 64 B, write its first byte, free it
-    ///   threadtest  allocate 100,000 blocks of 64 B, then free them in that order
-    ///   larson      1,000 blocks of 16 to 1,024 B, of which a random one is replaced
-    ///
-    /// Subjects of sharena: `private` is Handle::allocate_block and free_block, `published` is
-    /// Handle::allocate and deallocate; `-tls` is the same without a handle, by way of the
-    /// thread-local look-up. `noop` takes the next bytes of a ring: what the loop itself costs.
-    ///
-    /// Each round runs all subjects one after the other, in an order that changes from round to
-    /// round. A ratio is taken within a round; the median of these ratios is what counts, since a
-    /// busy machine slows all subjects of a round.
-    #[command(verbatim_doc_comment)]
-    Quick(QuickArgs),
-    /// Speed of many processes, or threads, at once: scaling, remote frees, latencies.
-    ///
-    /// Millions of pairs of one allocation and one free in a second, of all together, from when all
-    /// begin till the last is through:
-    ///
-    ///   churn, threadtest, larson   as in `quick`, each member by itself
-    ///   remote                      half of them allocate 64 B, the others free it (xmalloc-test)
-    ///   latency                     as churn, each pair by the clock: quantiles in nanoseconds
-    ///
-    /// Processes share one segment. An allocator of a process' own memory has nothing to share, but does
-    /// the same beside itself; only its threads can free each other's blocks. `noop` is the harness
-    /// itself: the loop, the ring by which blocks are handed on, the clock.
-    #[command(verbatim_doc_comment)]
-    Crowd(CrowdArgs),
-    /// Bytes of metadata for each allocated byte, with 64 MiB of blocks of 16 B and of 64 B.
-    Bytes(BytesArgs),
-    /// How long it takes to recover a process that owned a GiB, and whether others notice.
-    Recovery(RecoveryArgs),
+    /// Exits with 1 unless all are met.
+    Gate(GateArgs),
     /// The mutex beside std's and a robust process-shared one of pthread's: alone, and fought over.
     Locks(LocksArgs),
     /// Collections beside std's and hashbrown's: 65,536 numbers, private and published.
     Collections(CollectionsArgs),
 }
 
-/// A work.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
-pub enum Work {
-    /// Allocates 64 B and frees it.
-    Churn,
-    /// Allocates 100,000 blocks of 64 B, then frees them in that order.
-    Threadtest,
-    /// Replaces random ones of 1,000 blocks of random sizes.
-    Larson,
-}
-
-/// How to run `quick`.
+/// What is measured.
 #[derive(clap::Args)]
-pub struct QuickArgs {
-    /// Rounds that are counted; one more before them warms up.
-    #[arg(long, default_value_t = 21, value_parser = clap::value_parser!(u32).range(1..))]
-    pub rounds: u32,
+pub struct ScopeArgs {
+    /// Fewer members, sizes and rounds: within five minutes.
+    #[arg(long)]
+    pub quick: bool,
     /// Does this work only; may be given several times.
     #[arg(long = "work", value_name = "WORK")]
     pub works: Vec<Work>,
-    /// Writes the results there: `{"machine": …, "rows": [{"work", "subject", "median_ns", …}]}`.
+    /// Beside this peer only, or several, with commas between; `none`: beside nobody.
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub peers: Vec<String>,
+    /// So many processes or threads; may be given several times. By default 1, 2, 4, 8 and 16.
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=128))]
+    pub members: Vec<u32>,
+    /// Only such members.
+    #[arg(long)]
+    pub kind: Option<Kind>,
+    /// Rounds that are counted; one more before them warms up. By default 7, quick 3.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub rounds: Option<u32>,
+    /// Writes the results there, for `gate`.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
-    /// Exits with 1 unless private is at most 0.8 times mimalloc on each work, published 1.1 times.
-    #[arg(long)]
-    pub gate: bool,
 }
 
-/// What a crowd does.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
-pub enum CrowdWork {
-    /// Allocates 64 B and frees it.
+/// A work.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, clap::ValueEnum)]
+pub enum Work {
+    /// Allocates 64 B, writes the first byte, frees it.
     Churn,
     /// Allocates 100,000 blocks of 64 B, then frees them in that order.
     Threadtest,
-    /// Replaces random ones of 1,000 blocks of random sizes.
+    /// Replaces random ones of 1,000 blocks of 16 to 1,024 B.
     Larson,
-    /// Half of the members allocate, the others free.
+    /// Half of the members allocate 64 B, the others free it (xmalloc-test).
     Remote,
-    /// Quantiles of one pair.
+    /// As churn, each pair by the clock.
     Latency,
+    /// Constructs named objects of 8 bytes, until there are so many.
+    Construct,
+    /// Finds names, in random order, of so many.
+    Find,
+    /// Looks for names that are not there, beside so many.
+    Miss,
+    /// Destroys named objects, in random order, until none of so many is left.
+    Destroy,
+    /// As find, each by the clock.
+    FindLatency,
+    /// Creates a segment that can grow to so many bytes.
+    Create,
+    /// Opens one.
+    Attach,
+    /// Takes back what a killed process owned, beyond what it costs to sweep the states of its blocks.
+    Recovery,
+    /// Bytes of metadata for each allocated byte, of 64 MiB of small blocks.
+    Metadata,
+    /// Bytes that a block has beyond what was asked for: the worst size above 128 B.
+    RoundingWorst,
+    /// The same: the mean of all sizes above 128 B.
+    RoundingMean,
+    /// Memory held by a long random run, over time.
+    Held,
+    /// What a segment gives back of it when all is freed.
+    GivenBack,
+    /// Bytes for a named object of 8 bytes, beside its name's.
+    NameBytes,
 }
 
 /// What the members of a crowd are.
@@ -98,39 +103,12 @@ pub enum Kind {
     Threads,
 }
 
-/// How to run `crowd`.
+/// How to judge.
 #[derive(clap::Args)]
-pub struct CrowdArgs {
-    /// Rounds that are counted; one more before them warms up.
-    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
-    pub rounds: u32,
-    /// Does this work only; may be given several times.
-    #[arg(long = "work", value_name = "WORK")]
-    pub works: Vec<CrowdWork>,
-    /// So many members; may be given several times. By default 1, 2, 4, 8 and 16.
-    #[arg(long = "members", value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=128))]
-    pub members: Vec<u32>,
-    /// Only such members.
-    #[arg(long)]
-    pub kind: Option<Kind>,
-    /// Beside this peer only; may be given several times.
-    #[arg(long = "peer", value_name = "NAME")]
-    pub peers: Vec<String>,
-    /// Writes the results there: `{"machine": …, "rows": [{"work", "subject", "kind", …}]}`.
-    #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
-    /// Exits with 1 unless larson scales over processes, blocks are freed remotely as fast as by the best
-    /// peer's threads, and of ten thousand pairs the slowest is within 1.2 times an empty loop's.
-    #[arg(long)]
-    pub gate: bool,
-}
-
-/// How to run `bytes`.
-#[derive(clap::Args)]
-pub struct BytesArgs {
-    /// Exits with 1 unless metadata is at most 7 % at 16 B and at most 2 % at 64 B.
-    #[arg(long)]
-    pub gate: bool,
+pub struct GateArgs {
+    /// Of `bench --json`.
+    #[arg(value_name = "FILE")]
+    pub results: PathBuf,
 }
 
 /// How to run `collections`.
@@ -149,23 +127,6 @@ pub struct CollectionsArgs {
     /// Writes the table there, as Markdown.
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
-}
-
-/// How to run `recovery`.
-#[derive(clap::Args)]
-pub struct RecoveryArgs {
-    /// Processes that are killed and recovered for each block size.
-    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
-    pub rounds: u32,
-    /// MiB that each of them owns.
-    #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u32).range(16..))]
-    pub mib: u32,
-    /// Writes the results there.
-    #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
-    /// Exits with 1 unless recovery takes at most 1 ms per GiB beyond the sweep of state bytes.
-    #[arg(long)]
-    pub gate: bool,
 }
 
 /// How to run `locks`.

@@ -1,17 +1,17 @@
 //! On what, from what and when a result was made.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::process::Command;
 use std::{fmt, fs};
 
 /// What a figure depends on beside the code.
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 pub struct Machine {
     cpu: String,
     cores: usize,
     kernel: String,
     load_average: String,
-    rustc: &'static str,
+    rustc: String,
     date: String,
     /// The commit that was checked out; `-dirty`: with changes.
     commit: Option<String>,
@@ -32,11 +32,19 @@ impl Machine {
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             kernel: or_unknown(&read("/proc/sys/kernel/osrelease")),
             load_average: or_unknown(&read("/proc/loadavg")),
-            rustc: env!("BUILT_BY"),
+            rustc: env!("BUILT_BY").to_owned(),
             date: jiff::Timestamp::now().to_string(),
             commit: commit(),
             command: command(),
         }
+    }
+}
+
+#[allow(dead_code, reason = "not each program that shares this file asks")]
+impl Machine {
+    /// Threads that run at the same time.
+    pub fn cores(&self) -> usize {
+        self.cores
     }
 }
 

@@ -1,20 +1,22 @@
 //! Benchmarks and soak. Run them by `cargo xtask bench` and `cargo xtask soak`.
 
+mod alloc;
 mod args;
-mod bytes;
+mod bench;
 mod collections;
-mod crowd;
+mod gate;
+mod latency;
 mod locks;
 mod machine;
+mod measure;
 mod median;
-mod quick;
-mod recovery;
+mod members;
+mod results;
 mod soak;
-mod subjects;
 mod until;
-mod works;
 
 use anyhow::Result;
+use args::{Bench, BenchArgs};
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
@@ -27,13 +29,10 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    #[command(flatten)]
-    Bench(args::Bench),
+    /// Measures.
+    Bench(args::BenchArgs),
     /// Many processes at work on one segment, and then the accounts.
     Soak(args::SoakArgs),
-    /// One process that owns memory until it is killed; started by `recovery`.
-    #[command(hide = true)]
-    Owner(recovery::OwnerArgs),
     /// One process of a soak; started by it.
     #[command(hide = true)]
     Worker(soak::worker::WorkerArgs),
@@ -41,13 +40,12 @@ enum Command {
 
 fn main() -> Result<ExitCode> {
     let passed = match Cli::parse().command {
-        Command::Bench(args::Bench::Quick(args)) => quick::run(&args)?,
-        Command::Bench(args::Bench::Bytes(args)) => bytes::run(&args)?,
-        Command::Bench(args::Bench::Recovery(args)) => recovery::run(&args)?,
-        Command::Bench(args::Bench::Locks(args)) => locks::run(&args)?,
-        Command::Bench(args::Bench::Collections(args)) => collections::run(&args)?,
-        Command::Bench(args::Bench::Crowd(args)) => crowd::run(&args)?,
-        Command::Owner(args) => recovery::own(&args)?,
+        Command::Bench(BenchArgs { what: None, scope }) => bench::run(scope)?,
+        Command::Bench(BenchArgs { what: Some(what), .. }) => match what {
+            Bench::Gate(args) => gate::run(&args)?,
+            Bench::Locks(args) => locks::run(&args)?,
+            Bench::Collections(args) => collections::run(&args)?,
+        },
         Command::Soak(args) => soak::run(&args)?,
         Command::Worker(args) => soak::worker::run(&args)?,
     };

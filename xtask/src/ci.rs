@@ -264,19 +264,9 @@ const STEPS: &[Step] = &[
         advice: "run `cargo xtask soak` with the seed that it printed; what failed is in its last lines",
     },
     Step {
-        name: "bytes",
-        does: Task(&["bench", "bytes", "--gate"]),
-        advice: "a small block costs more than it may: see what lies in a slab beside its blocks",
-    },
-    Step {
         name: "benchmarks, one round",
-        does: Task(&["bench", "quick", "--rounds", "1"]),
-        advice: "run `cargo xtask bench quick`; this step asks only that it runs",
-    },
-    Step {
-        name: "benchmark of crowds",
-        does: Task(&["bench", "crowd", "--rounds", "1", "--members", "2"]),
-        advice: "run `cargo xtask bench crowd`; this step asks only that it runs",
+        does: Task(&["bench", "--quick", "--rounds", "1"]),
+        advice: "run the work alone by --work; this step asks only that it runs",
     },
     Step {
         name: "benchmark of locks",

@@ -1,11 +1,11 @@
 //! Blocks that one member allocates and another frees (xmalloc-test: C. Lever, D. Boreham, "malloc()
 //! Performance in a Multithreaded Linux Environment", 2000).
 
-use super::members::{Common, Span, Start, together};
+use super::subjects::Passes;
+use super::works::{SMALL, layout, write_first_byte};
 use crate::args::Kind;
-use crate::subjects::Passes;
+use crate::members::{Common, Span, Start, together};
 use crate::until::until;
-use crate::works::{SMALL, layout, write_first_byte};
 use anyhow::Result;
 use std::sync::atomic::Ordering::{Acquire, Release};
 use std::time::Instant;
@@ -63,7 +63,7 @@ pub fn run<S: Passes>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::subjects::{GLIBC, Subject};
+    use crate::alloc::subjects::{GLIBC, Subject};
     use std::alloc::Layout;
     use std::ptr::NonNull;
     use std::sync::atomic::{AtomicU64, Ordering::SeqCst};

@@ -1,13 +1,10 @@
 //! The works: the same loop for every subject, compiled for each.
 
-pub use crate::args::Work;
-use crate::subjects::Subject;
+use super::subjects::Subject;
+use crate::args::Work;
 use std::alloc::Layout;
 use std::mem::MaybeUninit;
 use std::time::{Duration, Instant};
-
-/// All works.
-pub const ALL: [Work; 3] = [Work::Churn, Work::Threadtest, Work::Larson];
 
 /// Bytes that any work holds at once, at most.
 pub const MOST_LIVE: usize = HELD * SMALL;
@@ -25,34 +22,31 @@ pub struct Done {
     pub took: Duration,
 }
 
-impl Done {
-    /// Nanoseconds per pair.
-    pub fn ns(&self) -> f64 {
-        self.took.as_nanos() as f64 / f64::from(self.pairs)
-    }
+/// A work that each member does by itself.
+#[derive(Clone, Copy)]
+pub enum Alone {
+    Churn,
+    Threadtest,
+    Larson,
 }
 
-impl Work {
-    /// As it is called in tables and files.
-    pub fn name(self) -> &'static str {
-        match self {
-            Work::Churn => "churn",
-            Work::Threadtest => "threadtest",
-            Work::Larson => "larson",
+impl Alone {
+    /// `None`: it is another kind of work.
+    pub fn of(work: Work) -> Option<Alone> {
+        match work {
+            Work::Churn => Some(Alone::Churn),
+            Work::Threadtest => Some(Alone::Threadtest),
+            Work::Larson => Some(Alone::Larson),
+            _ => None,
         }
     }
 
-    /// Does the work once.
-    pub fn run<S: Subject>(self, subject: &S) -> Done {
-        self.run_from(subject, || {})
-    }
-
-    /// The same; calls `start` when it is prepared, before the clock runs.
-    pub fn run_from<S: Subject>(self, subject: &S, start: impl FnOnce()) -> Done {
+    /// Does it once; calls `start` when it is prepared, before the clock runs.
+    pub fn run<S: Subject>(self, subject: &S, start: impl FnOnce()) -> Done {
         match self {
-            Work::Churn => churn(subject, start),
-            Work::Threadtest => threadtest(subject, start),
-            Work::Larson => larson(subject, start),
+            Alone::Churn => churn(subject, start),
+            Alone::Threadtest => threadtest(subject, start),
+            Alone::Larson => larson(subject, start),
         }
     }
 }
