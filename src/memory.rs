@@ -187,7 +187,9 @@ fn offset_of_block(block: u64) -> Offset<u8> {
 
 #[inline(always)]
 fn deallocate_on(attached: &Attached, lane: &Lane, offset: u64) -> Result<(), FreeError> {
-    if Heap::free_own(lane, offset, State::Raw) {
+    if Heap::free_own(lane, offset, State::Raw)
+        || (Heap { arena: &attached.arena, lane }).free_raw_elsewhere(offset)
+    {
         return Ok(());
     }
     deallocate_slow(attached, lane, offset)

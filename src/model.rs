@@ -481,8 +481,14 @@ impl Worker {
         Heap::set_state(&self.world.arena, block, State::Published);
     }
 
-    /// Frees raw memory, whosever slab it lies in.
+    /// Frees raw memory, whosever slab it lies in, and tells of it.
     pub fn free_raw(&self, block: u64) {
+        self.free_untold(block);
+        self.heap().tell();
+    }
+
+    /// The same, told of with the next one.
+    pub fn free_untold(&self, block: u64) {
         self.heap()
             .free_raw(block)
             .unwrap_or_else(|refused| panic!("the holder's free was refused: {refused}"));

@@ -30,6 +30,14 @@ pub fn models() -> Vec<Model> {
             check: remote_free_rings,
         },
         Model {
+            name: "heap/told-together",
+            law: "two frees that are told of together: one refill finds them, though the cursor is elsewhere",
+            threads: 2,
+            bound: None,
+            long: None,
+            check: told_together,
+        },
+        Model {
             name: "heap/orphan",
             law: "a free into a slab that is being given away: who adopts finds the block",
             threads: 2,
@@ -115,6 +123,15 @@ pub fn give(worker: &Worker, cells: &Cells, block: u64) {
     worker.free_raw(block);
 }
 
+/// The same with several, told of together.
+fn give_together(worker: &Worker, cells: &Cells, blocks: [u64; 2]) {
+    for block in blocks {
+        cells.write(worker.world().place_of(block), 0);
+    }
+    worker.free_untold(blocks[0]);
+    worker.free_raw(blocks[1]);
+}
+
 /// A lane with `count` raw blocks of `bytes`, which it has handed out.
 fn handed_out(world: &Rc<World>, lane: u16, bytes: usize, count: usize) -> (Worker, Vec<u64>) {
     let worker = world.worker(lane);
@@ -174,6 +191,31 @@ fn remote_free_rings(builder: Builder) {
     });
 }
 
+fn told_together(builder: Builder) {
+    explore(builder, || {
+        let world = World::new(2);
+        let cells = Cells::new(world.places());
+        let (owner, blocks) = handed_out(&world, 1, BLOCK, 8);
+        // The cursor comes by the slab of the last blocks in the first refill, not in the second.
+        let last = [blocks[6], blocks[7]];
+        let (freer, c) = (world.worker(2), cells.clone());
+        let freer = spawn(move || give_together(&freer, &c, last));
+        let meanwhile = owner.refill(BLOCK);
+        freer.join().unwrap();
+        assert!(meanwhile || owner.refill(BLOCK), "a free that nobody announced");
+        let mut taken = Vec::new();
+        while let Some(block) =
+            owner.take_at_hand(BLOCK).or_else(|| owner.take(BLOCK))
+        {
+            hold(&world, &cells, block);
+            taken.push(block);
+        }
+        assert_distinct(&taken);
+        taken.sort_unstable();
+        assert_eq!(taken, last, "a free was lost");
+    });
+}
+
 fn orphan(builder: Builder) {
     for given in [1, 2] {
         explore(builder_like(&builder), move || {
@@ -195,11 +237,12 @@ fn orphan(builder: Builder) {
 }
 
 /// A slab of four blocks that `owner` gives away, `concurrently` with all else or before: one block
-/// of it is free, one freer frees two others one after the other, and somebody adopts it.
+/// of it is free, one freer frees two others one after the other, told of one by one or `together`, and somebody
+/// adopts it.
 ///
 /// The adopter has another slab, and takes three times meanwhile, so that its cursor has passed the
 /// adopted one when it found two blocks there: what is freed after that must be announced.
-fn change_of_owner(concurrently: bool) {
+fn change_of_owner(concurrently: bool, together: bool) {
     let world = World::new(2);
     let cells = Cells::new(world.places());
     let adopter = world.worker(3);
@@ -210,7 +253,10 @@ fn change_of_owner(concurrently: bool) {
         assert!(owner.give_away_slabs());
     }
     let (freer, c, to_free) = (world.worker(2), cells.clone(), [blocks[0], blocks[1]]);
-    let freer = spawn(move || to_free.into_iter().for_each(|block| give(&freer, &c, block)));
+    let freer = spawn(move || match together {
+        true => give_together(&freer, &c, to_free),
+        false => to_free.into_iter().for_each(|block| give(&freer, &c, block)),
+    });
     let c = cells.clone();
     let adopt = move || {
         let taken: Vec<u64> = (0..3).filter_map(|_| adopter.take(BLOCK)).collect();
@@ -239,11 +285,15 @@ fn change_of_owner(concurrently: bool) {
 }
 
 fn adopt(builder: Builder) {
-    explore(builder, || change_of_owner(false));
+    for together in [false, true] {
+        explore(builder_like(&builder), move || change_of_owner(false, together));
+    }
 }
 
 fn orphan_and_adopt(builder: Builder) {
-    explore(builder, || change_of_owner(true));
+    for together in [false, true] {
+        explore(builder_like(&builder), move || change_of_owner(true, together));
+    }
 }
 
 fn two_adopters(builder: Builder) {

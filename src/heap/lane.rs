@@ -190,12 +190,26 @@ impl Magazine {
 
     #[inline(always)]
     fn state_at(&self, offset: u64) -> (bool, u64) {
+        let (exact, _, state) = self.index_at(offset);
+        (exact, state)
+    }
+
+    /// The index in its slab of the block at `offset`, if one of the class starts there, and where its state byte
+    /// stands; see [`state_of`](Self::state_of).
+    #[inline(always)]
+    pub fn place_of(&self, offset: u64) -> Option<(u32, u64)> {
+        let (exact, index, state) = self.index_at(offset);
+        exact.then_some((index as u32, state))
+    }
+
+    #[inline(always)]
+    fn index_at(&self, offset: u64) -> (bool, u64, u64) {
         let at = (offset as u32 & (UNIT as u32 - 1)).wrapping_sub(self.start.get());
         let index = (u64::from(at) * u64::from(self.reciprocal.get())) >> 32;
         // Compared in 64 bits, where a position before the first block is negative: no block's.
         let exact = index * u64::from(self.size.get()) == i64::from(at as i32) as u64;
         let states = self.states.get() + ((offset >> UNIT_SHIFT) << self.states_shift.get());
-        (exact, states + (index << STATE_SHIFT))
+        (exact, index, states + (index << STATE_SHIFT))
     }
 
     fn len(&self) -> u32 {
@@ -256,11 +270,15 @@ pub struct Lane {
     limit: Cell<u64>,
     base: Cell<*mut u8>,
     unit_words: Cell<*const AtomicU64>,
+    /// Where units begin, and how many bytes of them there were up to the frontier, which only moves up, when this
+    /// lane looked last.
+    first_unit: Cell<u64>,
+    seen: Cell<u64>,
     /// Where its segment lies, and in the top bits, which an address leaves free, the birth number:
     /// it tells a process from its forked ancestors, whose blocks and pins are not ours.
     tagged_base: Cell<u64>,
     id: Cell<u16>,
-    /// By class; those behind the last class stay empty, so that six bits need no check.
+    /// By class; those behind the last class stay empty and have no blocks, so that six bits need no check.
     magazines: [Magazine; ClassId::CODES],
     pub pins: PinBook,
     book: Cell<*const RefCell<Book>>,
@@ -268,6 +286,8 @@ pub struct Lane {
     pub busy: AtomicU32,
     /// Handles and thread-local entries that lead to it; the last one parks it.
     pub users: Cell<u32>,
+    /// Frees that it has not told of.
+    pub owed: Owed,
     /// Whether it has ever made a run: only then must a look for PRIVATE ones be taken at its end.
     pub made_runs: Cell<bool>,
     /// The next of this process's lanes; written once, before the lane is in the list.
@@ -275,6 +295,45 @@ pub struct Lane {
     /// Types that this lane has described in the segment, and under which number of descriptions.
     pub types: Cell<*const RefCell<TypeBook>>,
     storage: [Cell<u64>; STORAGE.1],
+}
+
+/// Frees into one slab of other lanes' that nobody has been told of yet: f1 is done, f2 is owed.
+pub struct Owed {
+    /// The slab's first unit, above how many blocks they are; 0: none, as a slab begins at no unit 0.
+    word: Cell<u64>,
+    /// The groups of the blocks.
+    groups: Cell<u64>,
+}
+
+impl Owed {
+    /// So many frees are told of together, at most: a group's, so that its line of states moves but once from the
+    /// freer to the owner.
+    pub const MOST: u64 = GROUP as u64;
+    const HEAD: u32 = 32;
+
+    /// Adds one; false: what is owed is of another slab, or is as much as may be.
+    #[inline(always)]
+    pub fn add(&self, head: UnitIndex, group: u32) -> bool {
+        let count = self.word.get().wrapping_sub(u64::from(head.0) << Self::HEAD);
+        let goes_on = count < Self::MOST;
+        if goes_on {
+            self.word.set(self.word.get() + 1);
+            self.groups.set(self.groups.get() | 1 << group);
+        }
+        goes_on
+    }
+
+    /// Nothing is owed but one in this slab.
+    pub fn begin(&self, head: UnitIndex, group: u32) {
+        self.word.set((u64::from(head.0) << Self::HEAD) + 1);
+        self.groups.set(1 << group);
+    }
+
+    /// The slab and its groups; from here on nothing is owed.
+    pub fn take(&self) -> Option<(UnitIndex, u64)> {
+        let (word, groups) = (self.word.replace(0), self.groups.replace(0));
+        (word != 0).then_some((UnitIndex((word >> Self::HEAD) as u32), groups))
+    }
 }
 
 /// Fingerprints of the types whose descriptions are known to stand in the table of names.
@@ -304,11 +363,16 @@ impl Lane {
                 self.storage[STORAGE.0[class.index()]].as_ptr(),
             );
         }
+        for none in &self.magazines[CLASS_COUNT..] {
+            none.start.set(LONG);
+        }
         self.book.set(Box::into_raw(Box::new(RefCell::new(Book::default()))));
         self.types.set(Box::into_raw(Box::default()));
         self.limit.set(arena.layout().bytes());
         self.base.set(arena.at(0));
         self.unit_words.set(arena.unit_word(UnitIndex(0)));
+        self.first_unit.set(arena.first_unit().offset());
+        self.seen.set(0);
         let base = arena.at(0).expose_provenance() as u64;
         assert!(base >> Self::BIRTH_SHIFT == 0, "the kernel gives such addresses only on request");
         self.tagged_base.set(base | u64::from(birth) << Self::BIRTH_SHIFT);
@@ -323,6 +387,7 @@ impl Lane {
             magazine.limit.set(magazine.bottom.get());
             magazine.top.set(magazine.bottom.get());
         }
+        self.owed.take();
         self.tag.set(0);
         self.limit.set(0);
         self.id.set(0);
@@ -371,6 +436,17 @@ impl Lane {
         // SAFETY: a live lane's segment is mapped, and has a word for each of its units. Of a unit
         // beyond the frontier it may be a hole, which reads as Free.
         Some(unsafe { &*self.unit_words.get().add((offset >> UNIT_SHIFT) as usize) })
+    }
+
+    /// Whether the byte at `offset` lies in a unit that may be touched, as far as this lane has
+    /// [seen](Self::look_at_frontier): what [`Arena::holds`] says, without a look at the segment. The lane is live.
+    #[inline(always)]
+    pub fn has_seen(&self, offset: u64) -> bool {
+        offset.wrapping_sub(self.first_unit.get()) < self.seen.get()
+    }
+
+    pub fn look_at_frontier(&self, arena: &Arena) {
+        self.seen.set(arena.frontier().offset() - self.first_unit.get());
     }
 
     /// The address of a byte of the lane's segment; `None`: it lies outside, or the lane is not live.

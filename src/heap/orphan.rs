@@ -125,6 +125,7 @@ impl Heap<'_> {
     /// blocks (forgotten values) are freed first, as their owner.
     pub fn give_away_slabs(&self, abandon: bool) -> bool {
         let mut nothing_left = true;
+        self.tell();
         if abandon {
             self.give_up_leases();
         }

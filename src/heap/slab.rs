@@ -4,10 +4,17 @@
 //! ```text
 //! remote_free(block), any lane                      refill(class), owner lane
 //! f1  state := FREE          (Release)              r1  rings := bells.swap(0)            (Acquire)
-//! f2  doorbell |= group      (AcqRel)               r2  each slab with a ring: doorbell.swap(0) (Acquire)
-//! f3  was it silent: read the unit word AGAIN,      r3  each announced group: FREE → PRIVATE
-//!     ring its present owner, or show the orphan    r4  nothing: one slab by cursor, all its groups
+//! then, for several of them in one slab:            r2  each slab with a ring: doorbell.swap(0) (Acquire)
+//! f2  doorbell |= groups     (AcqRel)               r3  each announced group: FREE → PRIVATE
+//! f3  was it silent: read the unit word AGAIN,      r4  nothing: one slab by cursor, all its groups
+//!     ring its present owner, or show the orphan
 //! ```
+//!
+//! **Most frees are told of late.** f1 alone makes a block free. f2 costs as much as all the rest, so that for RAW
+//! blocks of an owned slab it is done once for several: when they are more than a group has, when the lane frees into
+//! another slab, refills, trims or ends. Till then the owner may take other memory though this is free, of one group's
+//! worth for each other lane; before it says that there is none, it looks at all bytes. Who is stopped or dies
+//! meanwhile leaves out a hint, as between f2 and f3.
 //!
 //! **No free is lost.** f2 before r2 in the doorbell's order: r3 sees the byte. f2 after r2: the
 //! doorbell was silent, so the freer rings. Against a change of owner: each new owner writes the
@@ -24,7 +31,7 @@
 use super::lane::{ClassBook, Notes};
 use super::size_class::{ClassId, GROUP, LINE};
 use super::unit::{
-    LaneId, OWNER, State, UNIT, Unit, UnitIndex, class_field, is_owned_slab, slot_field,
+    LaneId, OWNER, State, UNIT, Unit, UnitIndex, class_code, is_owned_slab, slot_field,
 };
 use super::{Exhausted, Heap};
 use crate::layout::SetId;
@@ -42,8 +49,8 @@ pub struct SlabBlock {
 }
 
 impl SlabBlock {
-    fn group(self) -> usize {
-        self.index as usize / GROUP
+    fn group(self) -> u32 {
+        self.index / GROUP as u32
     }
 }
 
@@ -114,6 +121,7 @@ impl Heap<'_> {
     ///
     /// Lock-free: a step that fails has met another's success.
     pub fn refill(&self, class: ClassId) -> Result<(), Exhausted> {
+        self.tell();
         let mut book = self.lane.book().borrow_mut();
         self.notice_recoveries(&mut book);
         let notes = &mut book.classes[class.index()];
@@ -536,13 +544,14 @@ impl Heap<'_> {
         Some((head, slot_field(self.arena.unit_word(head).load(Relaxed))))
     }
 
-    /// Frees a RAW block that is in the first unit of another lane's slab, as most are that others free; false: it is
+    /// Frees a RAW block that is in the one unit of another lane's slab, as most are that others free; false: it is
     /// something else, of which the caller finds out what.
     ///
     /// What [`locate`](super::locate) and [`raw_place`](super::raw_place) ask, at less cost: of memory that may be
-    /// touched, a block's first byte, in that state. Wait-free.
-    #[inline(always)]
-    pub(super) fn free_raw_elsewhere(&self, offset: u64) -> bool {
+    /// touched, a block's first byte, in that state. Wait-free. Dead after the store: see
+    /// [`remote_free`](Self::remote_free).
+    #[inline(never)]
+    pub fn free_raw_elsewhere(self, offset: u64) -> bool {
         // Acquire pairs with the Release of who cut the slab, or took it over: its states are there. That of the
         // state, below, with `set_state`, as in `state_of`.
         let Some(word) = self.lane.unit_word(offset).map(|word| word.load(Acquire)) else {
@@ -551,53 +560,74 @@ impl Heap<'_> {
         if !is_owned_slab(word) || word & OWNER == self.lane.tag() {
             return false;
         }
-        let Some(class) = class_field(word) else { return false };
-        let (cut, head) = (class.cut(), UnitIndex::containing(offset));
-        let Some(at) = (offset as u32 & (UNIT as u32 - 1)).checked_sub(cut.start) else {
-            return false;
-        };
-        let block = SlabBlock { head, class, index: cut.index_of(at) };
-        if block.index >= cut.count
-            || block.index * cut.size != at
-            || !self.arena.holds(offset, cut.size.into())
-            || self.state(block).load(Acquire) != State::Raw as u8
-        {
+        // Of no class, only a damaged file has one; such a magazine knows no block.
+        let magazine = self.lane.magazine(class_code(word));
+        let Some((index, state)) = magazine.place_of(offset) else { return false };
+        if !self.lane.has_seen(offset) {
             return false;
         }
-        self.remote_free(block);
-        true
+        // SAFETY: the word says that this unit is a slab of the class, so the states that the class has for a block
+        // of it lie there, and are backed, as the unit is below the frontier.
+        let state = unsafe { &*self.lane.at(state).cast::<AtomicU8>() };
+        if state.load(Acquire) != State::Raw as u8 {
+            return false;
+        }
+        // f1, as in `remote_free`.
+        state.store(State::Free as u8, Release);
+        self.owe(UnitIndex::containing(offset), index / GROUP as u32)
     }
 
-    /// Frees a block of a slab that this lane may not own: f1 to f3.
+    /// Frees a block of a slab that this lane may not own: f1 to f3 at once.
     ///
     /// Wait-free. Dead after f1: the block is free, and a look by cursor finds it.
     pub fn remote_free(&self, block: SlabBlock) {
         // f1. Release pairs with the Acquire behind the owner's look. A plain store on x86-64.
         self.state(block).store(State::Free as u8, Release);
-        self.ring(block);
+        self.ring(block.head, 1 << block.group());
     }
 
     /// Frees a block once nobody's hazard names it: LIMBO, which the slab's owner moves on.
     pub fn retire_block(&self, block: SlabBlock) {
         // Release pairs with the owner's Acquire: the object was unlinked before.
         self.state(block).store(State::Limbo as u8, Release);
-        self.ring(block);
+        self.ring(block.head, 1 << block.group());
     }
 
-    fn ring(&self, block: SlabBlock) {
+    /// True, for who has freed a block by it.
+    #[inline(always)]
+    fn owe(self, head: UnitIndex, group: u32) -> bool {
+        self.lane.owed.add(head, group) || self.tell_and_owe(head, group)
+    }
+
+    #[inline(never)]
+    fn tell_and_owe(self, head: UnitIndex, group: u32) -> bool {
+        self.tell();
+        self.lane.owed.begin(head, group);
+        true
+    }
+
+    /// Tells of the frees that this lane has not told of.
+    #[inline(never)]
+    pub fn tell(self) {
+        if let Some((head, groups)) = self.lane.owed.take() {
+            self.ring(head, groups);
+        }
+    }
+
+    fn ring(self, head: UnitIndex, groups: u64) {
         // f2. Acquire and Release both: it reads the new owner's swap, or that swap reads it.
-        if self.arena.doorbell(block.head).fetch_or(1 << block.group(), AcqRel) != 0 {
+        if self.arena.doorbell(head).fetch_or(groups, AcqRel) != 0 {
             return;
         }
         // f3. Relaxed is enough for the word itself, as f2 orders it; Acquire keeps `unit` one thing.
-        match self.arena.unit(block.head) {
+        match self.arena.unit(head) {
             Some(Unit::Slab { class, lane, slot }) if lane != LaneId::NOBODY => {
                 // Release pairs with r1. Between two read-modify-writes of one thread on different
                 // words only this order keeps the doorbell before the bell.
                 self.arena.lane(lane).bells[class.index()].fetch_or(1 << (slot % 64), Release);
             }
             Some(Unit::Orphan { class }) => {
-                self.arena.set(SetId::Orphans(class)).insert(block.head.0 as usize)
+                self.arena.set(SetId::Orphans(class)).insert(head.0 as usize)
             }
             _ => {} // it serves something else by now, or nothing: harmless
         }
@@ -626,6 +656,7 @@ impl Heap<'_> {
 
     /// Gives back what this lane holds for speed: full magazines, empty slabs, unnamed Limbo.
     pub fn release_idle(&self) {
+        self.tell();
         for class in ClassId::all() {
             self.flush_all(class);
             let mut book = self.lane.book().borrow_mut();

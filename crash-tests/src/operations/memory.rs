@@ -225,16 +225,18 @@ pub const OPERATIONS: &[Operation] = &[
         Box::new(move || drop(rest))
     })
     .of_steps(8),
+    // Of a second slab, so that it tells of the first.
     Operation::new("free-remote", |stage, victim| {
         let segment = victim.segment();
         enter(segment);
-        Box::new(|| free(segment, stage.noted(0)))
+        free(segment, stage.noted(0));
+        Box::new(|| free(segment, stage.noted(SLAB)))
     })
     .set_up(|stage| {
-        raws(stage.segment(), BLOCK, 3).into_iter().for_each(|block| stage.note(block));
+        raws(stage.segment(), BLOCK, SLAB + 1).into_iter().for_each(|block| stage.note(block));
         Ok(Held::new())
     })
-    .turns(raw_blocks(3), raw_blocks(2))
+    .turns(raw_blocks(16), raw_blocks(15))
     .of_steps(3),
     Operation::new("free-remote-wide", |stage, victim| {
         let segment = victim.segment();

@@ -229,6 +229,53 @@ fn the_first_to_free_into_a_slab_rings_for_its_group_and_the_others_leave_it_at_
 }
 
 #[test]
+fn frees_of_one_slab_are_told_of_together_and_before_anything_else_is_done() {
+    let segment = with_used(5);
+    let arena = &segment.attached().arena;
+    let class = ClassId::of(64, 8).unwrap();
+    let owner = with_lane(segment.attached(), |lane| {
+        let heap = Heap { arena, lane };
+        let mut blocks = taken(&heap, class, 2 * class.cut().count);
+        blocks.sort_unstable();
+        blocks.iter().for_each(|block| Heap::set_state(arena, *block, State::Raw));
+        blocks
+    })
+    .unwrap();
+    let second = owner
+        .partition_point(|block| UnitIndex::containing(*block) == UnitIndex::containing(owner[0]));
+    let told = |index: usize| arena.doorbell(UnitIndex::containing(owner[index])).swap(0, AcqRel);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            with_lane(segment.attached(), |lane| {
+                let heap = Heap { arena, lane };
+                heap.take_or_refill(class).unwrap();
+                let free = |index: usize| heap.free_raw(owner[index]).unwrap();
+                (0..64).for_each(free);
+                assert_eq!(told(0), 0, "a group's worth");
+                free(64);
+                assert_eq!(told(0), 1 << 0, "and one more");
+                free(128);
+                assert_eq!(told(0), 0);
+                free(second);
+                assert_eq!((told(0), told(second)), (1 << 1 | 1 << 2, 0), "of another slab");
+                free(second + 64);
+                heap.refill(ClassId::of(1024, 8).unwrap()).unwrap();
+                assert_eq!((told(0), told(second)), (0, 1 << 0 | 1 << 1), "by a refill");
+                free(second + 1);
+                heap.release_idle();
+                assert_eq!(told(second), 1, "by a trim");
+                free(second + 2);
+            })
+            .unwrap();
+        });
+    });
+    // Its thread may still be about to end.
+    while told(second) != 1 {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
 fn a_late_ring_of_an_empty_slab_does_not_make_two_of_it() {
     let segment = with_used(5);
     let arena = &segment.attached().arena;
