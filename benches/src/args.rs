@@ -2,7 +2,17 @@
 
 use std::path::PathBuf;
 
-/// What to measure, or what to do with what was measured.
+/// Measures speed, latency and memory beside other allocators and maps; judges what was measured.
+///
+/// Every subject of a work does the same, one after the other, round by round; a ratio is taken within a
+/// round, and the median of these ratios is what counts, since a busy machine slows all subjects of a
+/// round. Of all figures, less is better. `noop` is the harness itself: the loop, the ring by which blocks
+/// are handed on, the clock.
+///
+/// Subjects of sharena: `private` is Handle::allocate_block and free_block, `published` is
+/// Handle::allocate and deallocate; `-tls` is the same without a handle, by way of the thread-local
+/// look-up. Processes share one segment. An allocator of a process' own memory has nothing to share, but
+/// does the same beside itself; only its threads can free each other's blocks.
 #[derive(clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct BenchArgs {

@@ -29,8 +29,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Measures.
-    Bench(args::BenchArgs),
+    Bench(BenchArgs),
     /// Many processes at work on one segment, and then the accounts.
     Soak(args::SoakArgs),
     /// One process of a soak; started by it.
