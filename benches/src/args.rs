@@ -29,6 +29,10 @@ pub enum Bench {
     ///
     /// Exits with 1 unless all are met.
     Gate(GateArgs),
+    /// Writes BENCHMARKS.md, with plots, by a file of results.
+    ///
+    /// The page goes to the root of the project, the plots and a copy of the results to `benches/results/`.
+    Page(PageArgs),
     /// The mutex beside std's and a robust process-shared one of pthread's: alone, and fought over.
     Locks(LocksArgs),
     /// Collections beside std's and hashbrown's: 65,536 numbers, private and published.
@@ -119,6 +123,17 @@ pub struct GateArgs {
     /// Of `bench --json`.
     #[arg(value_name = "FILE")]
     pub results: PathBuf,
+}
+
+/// Of what to make the page.
+#[derive(clap::Args)]
+pub struct PageArgs {
+    /// Of `bench --json`.
+    #[arg(value_name = "FILE")]
+    pub results: PathBuf,
+    /// Writes it there instead of into the project.
+    #[arg(long, value_name = "FOLDER")]
+    pub to: Option<PathBuf>,
 }
 
 /// How to run `collections`.

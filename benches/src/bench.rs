@@ -4,6 +4,7 @@ use crate::alloc;
 use crate::args::ScopeArgs;
 use crate::machine::Machine;
 use crate::measure::{Case, Scope, measure};
+use crate::page::contest::OURS;
 use crate::results::{Results, Row};
 use anyhow::{Result, ensure};
 use comfy_table::{CellAlignment, Table, presets};
@@ -37,7 +38,7 @@ pub fn run(args: ScopeArgs) -> Result<bool> {
     println!(
         "median of {rounds} rounds at most; of latencies: of what the slowest of ten thousand took"
     );
-    println!("by published: the median of the rounds' ratios");
+    println!("by ours: by {}: the median of the rounds' ratios", OURS.join(" or "));
     for absent in &results.absent {
         println!("without {}: {}", absent.peer, absent.why);
     }
@@ -68,6 +69,3 @@ fn table(rows: &[Row]) -> Table {
     }
     table
 }
-
-/// By whom the others are shown: what a case has of these first.
-const OURS: [&str; 2] = ["published", "sharena"];

@@ -46,6 +46,25 @@ impl Machine {
     pub fn cores(&self) -> usize {
         self.cores
     }
+
+    /// All that is known of it, by name.
+    pub fn facts(&self) -> [(&'static str, String); 7] {
+        [
+            ("processor", self.cpu.clone()),
+            ("cores", self.cores.to_string()),
+            ("kernel", self.kernel.clone()),
+            ("load before", self.load_average.clone()),
+            ("compiler", self.rustc.clone()),
+            ("date", self.date.clone()),
+            ("commit", self.commit.clone().unwrap_or_else(|| "none".into())),
+        ]
+    }
+
+    /// What it was made by, as a user of the project gives it.
+    pub fn command(&self) -> String {
+        let arguments = self.command.iter().skip(1).map(String::as_str);
+        ["cargo", "xtask"].into_iter().chain(arguments).collect::<Vec<_>>().join(" ")
+    }
 }
 
 /// In a line, for people.

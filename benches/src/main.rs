@@ -11,6 +11,7 @@ mod machine;
 mod measure;
 mod median;
 mod members;
+mod page;
 mod results;
 mod soak;
 mod until;
@@ -42,6 +43,7 @@ fn main() -> Result<ExitCode> {
         Command::Bench(BenchArgs { what: None, scope }) => bench::run(scope)?,
         Command::Bench(BenchArgs { what: Some(what), .. }) => match what {
             Bench::Gate(args) => gate::run(&args)?,
+            Bench::Page(args) => page::run(&args)?,
             Bench::Locks(args) => locks::run(&args)?,
             Bench::Collections(args) => collections::run(&args)?,
         },

@@ -85,14 +85,18 @@ impl Unit {
             it if it >= 100.0 => 1,
             _ => 2,
         };
-        let unit = match self {
+        format!("{figure:.digits$} {}", self.sign())
+    }
+
+    /// As it stands behind a figure.
+    pub fn sign(self) -> &'static str {
+        match self {
             Unit::Nanoseconds => "ns",
             Unit::Microseconds => "µs",
             Unit::MillisecondsPerGib => "ms/GiB",
             Unit::Bytes => "B",
             Unit::Percent => "%",
-        };
-        format!("{figure:.digits$} {unit}")
+        }
     }
 }
 
