@@ -33,6 +33,12 @@ pub enum Bench {
     ///
     /// The page goes to the root of the project, the plots and a copy of the results to `benches/results/`.
     Page(PageArgs),
+    /// Compares two runs of the same: a ratio to a peer that is not the same in both is noise.
+    ///
+    /// Prints the ratios that differ most. Exits with 1 if one of ours to mimalloc differs by 5 % or more.
+    /// Quantiles of latencies are shown and not judged: what the slowest of ten thousand took is the
+    /// scheduler's doing.
+    Same(SameArgs),
     /// The mutex beside std's and a robust process-shared one of pthread's: alone, and fought over.
     Locks(LocksArgs),
     /// Collections beside std's and hashbrown's: 65,536 numbers, private and published.
@@ -134,6 +140,17 @@ pub struct PageArgs {
     /// Writes it there instead of into the project.
     #[arg(long, value_name = "FOLDER")]
     pub to: Option<PathBuf>,
+}
+
+/// What to compare.
+#[derive(clap::Args)]
+pub struct SameArgs {
+    /// Of `bench --json`.
+    #[arg(value_name = "FILE")]
+    pub one: PathBuf,
+    /// Of the same command on the same machine.
+    #[arg(value_name = "FILE")]
+    pub other: PathBuf,
 }
 
 /// How to run `collections`.

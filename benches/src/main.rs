@@ -13,6 +13,7 @@ mod median;
 mod members;
 mod page;
 mod results;
+mod same;
 mod soak;
 mod until;
 
@@ -44,6 +45,7 @@ fn main() -> Result<ExitCode> {
         Command::Bench(BenchArgs { what: Some(what), .. }) => match what {
             Bench::Gate(args) => gate::run(&args)?,
             Bench::Page(args) => page::run(&args)?,
+            Bench::Same(args) => same::run(&args)?,
             Bench::Locks(args) => locks::run(&args)?,
             Bench::Collections(args) => collections::run(&args)?,
         },
