@@ -12,11 +12,12 @@ pub const CELL: &str = "Each cell: the median of the rounds; then the best round
 /// As Markdown.
 pub fn text(work: &OfWork<'_>) -> String {
     let contests = work.contests();
-    let mut text = format!(
-        "<details>\n<summary><b>{}</b>: {}</summary>\n\n",
-        escaped(work.name),
-        escaped(&work.says())
-    );
+    let says = match work.says() {
+        says if says.is_empty() => says,
+        says => format!(": {}", escaped(&says)),
+    };
+    let name = escaped(work.name);
+    let mut text = format!("<details>\n<summary><b>{name}</b>{says}</summary>\n\n");
     for of_kind in contests.chunk_by(|a, b| a.key.kind == b.key.kind) {
         text += &figures(of_kind);
     }
@@ -103,7 +104,7 @@ mod tests {
         let key = Key { work: "jug<gle".into(), ..Key::new(Work::Find, Kind::Threads, 1) };
         let rows = [row(&key.of_size(70), "somebody", &[0.0])];
         let text = text(&by_work(&rows)[0]);
-        assert!(text.contains("<b>jug&lt;gle</b>"), "{text}");
+        assert!(text.contains("<b>jug&lt;gle</b></summary>"), "{text}");
         assert!(text.contains("| subject | 1 thread, size 70 |"), "{text}");
         assert!(text.contains("| somebody | 0.00 ns<br><sub>min 0.00 ns"), "{text}");
     }

@@ -20,7 +20,8 @@ pub fn page(results: &Results, pictures: &[Picture]) -> String {
     );
     text += &bars(&gate::bars(results));
     text += "## Pictures\n\n";
-    text += "Ours has thick lines, the harness alone (`noop`) a dashed grey one.\n\n";
+    text += "Ours has thick lines, the harness alone (`noop`) a dashed grey one. A bar with a slit is cut: \
+        the figure beside it holds.\n\n";
     for Picture { name, title, .. } in pictures {
         text += &format!("![{title}]({FOLDER}/{name}.svg)\n\n");
     }
