@@ -10,7 +10,7 @@ use anyhow::Result;
 use std::sync::atomic::Ordering::{Acquire, Release};
 use std::time::Instant;
 
-/// Blocks that are handed on by each pair of members.
+/// Blocks that are handed on by each pair of members, in all parts.
 const BLOCKS: u64 = 500_000;
 /// Places between the two of a pair.
 const PLACES: usize = 1024;
@@ -22,8 +22,10 @@ const PLACES: usize = 1024;
 pub fn run<S: Passes>(
     kind: Kind,
     members: u32,
+    parts: u32,
     subject: impl Fn() -> Result<S> + Sync,
 ) -> Result<Vec<(u64, Span)>> {
+    let blocks = BLOCKS / u64::from(parts);
     let base = Instant::now();
     let rings = (0..members / 2).map(|_| Common::<PLACES>::new()).collect::<Result<Vec<_>>>()?;
     together(kind, members, |member, start: &Start<'_>| {
@@ -32,7 +34,7 @@ pub fn run<S: Passes>(
         let ring = rings[member as usize / 2].words();
         start.wait();
         let begin = Instant::now();
-        for i in 0..BLOCKS {
+        for i in 0..blocks {
             let place = &ring[i as usize % PLACES];
             if member % 2 == 0 {
                 let block = subject.allocate(layout(SMALL));
@@ -55,7 +57,7 @@ pub fn run<S: Passes>(
             }
         }
         // A block is a pair of one allocation and one free, and of two members.
-        let pairs = if member % 2 == 0 { BLOCKS } else { 0 };
+        let pairs = if member % 2 == 0 { blocks } else { 0 };
         Ok((pairs, Span::since(base, begin, begin.elapsed())))
     })
 }
@@ -63,52 +65,15 @@ pub fn run<S: Passes>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::alloc::subjects::{GLIBC, Subject};
-    use std::alloc::Layout;
-    use std::ptr::NonNull;
-    use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
-
-    /// Counts what is allocated, and what is freed, by each of two.
-    struct Counted<'c>(&'c [AtomicU64; 2]);
-
-    impl Subject for Counted<'_> {
-        type Block = NonNull<u8>;
-
-        fn allocate(&self, layout: Layout) -> NonNull<u8> {
-            self.0[0].fetch_add(1, SeqCst);
-            GLIBC.allocate(layout)
-        }
-
-        fn address(&self, block: &NonNull<u8>) -> NonNull<u8> {
-            *block
-        }
-
-        // SAFETY: the caller's promise is passed on.
-        unsafe fn free(&self, block: NonNull<u8>, layout: Layout) {
-            self.0[1].fetch_add(1, SeqCst);
-            // SAFETY: the caller's promise.
-            unsafe { GLIBC.free(block, layout) };
-        }
-    }
-
-    impl Passes for Counted<'_> {
-        fn token(&self, block: NonNull<u8>) -> u64 {
-            GLIBC.token(block)
-        }
-
-        // SAFETY: the caller's promise is passed on.
-        unsafe fn taken(&self, token: u64) -> NonNull<u8> {
-            // SAFETY: the caller's promise.
-            unsafe { GLIBC.taken(token) }
-        }
-    }
+    use crate::alloc::subjects::tests::Counted;
+    use std::sync::atomic::AtomicU64;
 
     #[test]
     fn what_one_allocates_the_other_frees() {
         let counts = [AtomicU64::new(0), AtomicU64::new(0)];
-        let done = run(Kind::Threads, 4, || Ok(Counted(&counts))).unwrap();
+        let done = run(Kind::Threads, 4, 2, || Ok(Counted(&counts))).unwrap();
         let pairs: Vec<u64> = done.iter().map(|(pairs, _)| *pairs).collect();
-        assert_eq!(pairs, [BLOCKS, 0, BLOCKS, 0]);
-        assert_eq!(counts.map(AtomicU64::into_inner), [2 * BLOCKS; 2]);
+        assert_eq!(pairs, [BLOCKS / 2, 0, BLOCKS / 2, 0]);
+        assert_eq!(counts.map(AtomicU64::into_inner), [BLOCKS; 2]);
     }
 }

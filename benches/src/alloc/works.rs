@@ -2,14 +2,22 @@
 
 use super::subjects::Subject;
 use crate::args::Work;
+use crate::members::Span;
 use std::alloc::Layout;
 use std::mem::MaybeUninit;
 use std::time::{Duration, Instant};
 
 /// Bytes that any work holds at once, at most.
 pub const MOST_LIVE: usize = HELD * SMALL;
+/// Blocks of [`SMALL`] that a member holds at once, at most.
+pub const MOST_BLOCKS: usize = HELD;
+/// Larger ones.
+pub const MOST_LARGE_BLOCKS: usize = SLOTS;
 
+/// Bytes of a block, where all are of one size.
 pub const SMALL: usize = 64;
+/// At most, where they are of many.
+pub const LARGE: usize = *SIZES.end();
 const ALIGN: usize = 16;
 const HELD: usize = 100_000;
 const SLOTS: usize = 1000;
@@ -20,6 +28,13 @@ pub struct Done {
     pub pairs: u32,
     pub begin: Instant,
     pub took: Duration,
+}
+
+impl Done {
+    /// As all of a crowd say it, since a moment before there was one.
+    pub fn since(&self, base: Instant) -> (u64, Span) {
+        (self.pairs.into(), Span::since(base, self.begin, self.took))
+    }
 }
 
 /// A work that each member does by itself.
@@ -41,13 +56,21 @@ impl Alone {
         }
     }
 
-    /// Does it once; calls `start` when it is prepared, before the clock runs.
-    pub fn run<S: Subject>(self, subject: &S, start: impl FnOnce()) -> Done {
+    /// Does one of so many parts of it; calls `start` when it is prepared, before the clock runs.
+    pub fn run<S: Subject>(self, subject: &S, parts: u32, start: impl FnOnce()) -> Done {
         match self {
-            Alone::Churn => churn(subject, start),
-            Alone::Threadtest => threadtest(subject, start),
-            Alone::Larson => larson(subject, start),
+            Alone::Churn => churn(subject, parts, start),
+            Alone::Threadtest => threadtest(subject, parts, start),
+            Alone::Larson => larson(subject, parts, start),
         }
+    }
+}
+
+/// Bytes of its largest block.
+pub fn largest(work: Work) -> usize {
+    match work {
+        Work::Larson => LARGE,
+        _ => SMALL,
     }
 }
 
@@ -63,29 +86,29 @@ pub fn layout(bytes: usize) -> Layout {
 }
 
 #[inline(never)]
-fn churn<S: Subject>(subject: &S, start: impl FnOnce()) -> Done {
-    const PAIRS: u32 = 4_000_000;
+fn churn<S: Subject>(subject: &S, parts: u32, start: impl FnOnce()) -> Done {
+    let pairs = 4_000_000 / parts;
     subject.begin(SMALL);
     start();
     let begin = Instant::now();
-    for i in 0..PAIRS {
+    for i in 0..pairs {
         let block = subject.allocate(layout(SMALL));
         write_first_byte(subject, &block, i as u8);
         // SAFETY: its layout.
         unsafe { subject.free(block, layout(SMALL)) };
     }
-    Done { pairs: PAIRS, begin, took: begin.elapsed() }
+    Done { pairs, begin, took: begin.elapsed() }
 }
 
 #[inline(never)]
-fn threadtest<S: Subject>(subject: &S, start: impl FnOnce()) -> Done {
-    const TIMES: u32 = 20;
+fn threadtest<S: Subject>(subject: &S, parts: u32, start: impl FnOnce()) -> Done {
+    let times = (20 / parts).max(1);
     subject.begin(HELD * SMALL);
     let mut held: Vec<MaybeUninit<S::Block>> = Vec::with_capacity(HELD);
     held.resize_with(HELD, MaybeUninit::uninit);
     start();
     let begin = Instant::now();
-    for i in 0..TIMES {
+    for i in 0..times {
         for place in &mut held {
             let block = subject.allocate(layout(SMALL));
             write_first_byte(subject, &block, i as u8);
@@ -96,12 +119,12 @@ fn threadtest<S: Subject>(subject: &S, start: impl FnOnce()) -> Done {
             unsafe { subject.free(place.assume_init_read(), layout(SMALL)) };
         }
     }
-    Done { pairs: TIMES * HELD as u32, begin, took: begin.elapsed() }
+    Done { pairs: times * HELD as u32, begin, took: begin.elapsed() }
 }
 
 #[inline(never)]
-fn larson<S: Subject>(subject: &S, start: impl FnOnce()) -> Done {
-    const PAIRS: u32 = 2_000_000;
+fn larson<S: Subject>(subject: &S, parts: u32, start: impl FnOnce()) -> Done {
+    let pairs = 2_000_000 / parts;
     subject.begin(SLOTS * SIZES.end());
     let mut random = fastrand::Rng::with_seed(1);
     let mut fill = || {
@@ -111,7 +134,7 @@ fn larson<S: Subject>(subject: &S, start: impl FnOnce()) -> Done {
     let mut slots: Vec<_> = (0..SLOTS).map(|_| MaybeUninit::new(fill())).collect();
     start();
     let begin = Instant::now();
-    for i in 0..PAIRS {
+    for i in 0..pairs {
         let number = random.u64(..);
         let slot = &mut slots[scaled(number as u32, SLOTS)];
         // SAFETY: every slot is full at the beginning of a turn, and filled again below.
@@ -132,7 +155,7 @@ fn larson<S: Subject>(subject: &S, start: impl FnOnce()) -> Done {
             subject.free(block, layout);
         }
     }
-    Done { pairs: PAIRS, begin, took }
+    Done { pairs, begin, took }
 }
 
 /// A random number below `limit`, made of 32 random bits.

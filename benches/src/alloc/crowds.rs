@@ -1,0 +1,205 @@
+//! Who takes part, and in what.
+
+use super::subjects::{
+    GLIBC, JEMALLOC, MIMALLOC, Noop, Pool, PoolMemory, Private, PrivateTls, Process, Published,
+    PublishedTls, RPMALLOC, RtsAlloc, SNMALLOC, TALC,
+};
+use super::{What, works};
+use crate::args::Kind;
+use crate::measure::Scope;
+use crate::results::Sample;
+use anyhow::{Result, bail};
+use rts_alloc::FreeOnlyAllocator;
+use sharena::Segment;
+use std::alloc::GlobalAlloc;
+use std::rc::Rc;
+
+/// What a crowd works with.
+pub trait Crowd {
+    /// Whether it can do that.
+    fn can(&self, what: &What) -> bool;
+
+    /// Does it once.
+    fn run(&self, what: &What) -> Result<Sample>;
+}
+
+/// A crowd as it is called.
+pub type Named = (&'static str, Rc<dyn Crowd>);
+
+/// Ours, peers that are wanted and there, and the harness. Peers that are not there are named.
+pub fn all(scope: &mut Scope) -> Result<Vec<Named>> {
+    let segment = || sharena::Options::new().capacity(MEMORY as u64).create_anonymous();
+    let mut all: Vec<Named> = vec![
+        ("private", Rc::new(PrivateIn(segment()?))),
+        ("private-tls", Rc::new(PrivateTlsIn(segment()?))),
+        ("published", Rc::new(PublishedIn(segment()?))),
+        ("published-tls", Rc::new(PublishedTlsIn(segment()?))),
+    ];
+    for (name, make) in PEERS {
+        if scope.has(name) {
+            match make() {
+                Ok(crowd) => all.push((name, crowd)),
+                Err(error) => scope.lacks(name, format!("{error:#}")),
+            }
+        }
+    }
+    all.push(("noop", Rc::new(NoCrowd)));
+    Ok(all)
+}
+
+/// How a peer is made, or why it is not there.
+type Make = fn() -> Result<Rc<dyn Crowd>>;
+
+const PEERS: [(&str, Make); 9] = [
+    ("mimalloc", || Ok(Rc::new(MIMALLOC))),
+    ("jemalloc", || Ok(Rc::new(JEMALLOC))),
+    ("snmalloc", || Ok(Rc::new(SNMALLOC))),
+    ("rpmalloc", || Ok(Rc::new(RPMALLOC))),
+    ("glibc", || Ok(Rc::new(GLIBC))),
+    ("talc", || Ok(Rc::new(Slow(TALC, 20)))),
+    ("rts-alloc", || Ok(Rc::new(RtsAllocIn::new()?))),
+    ("iceoryx2", || Ok(Rc::new(Slow(PoolsIn::new()?, 10)))),
+    ("cxlalloc", || bail!("crates.io has no crate of it, and cargo must build every peer")),
+];
+
+/// Bytes of each memory that is shared.
+const MEMORY: usize = 1 << 30;
+
+/// Members whose blocks fit in it, for who takes 256 B for a block of 64.
+const MEMBERS: u32 = 32;
+
+/// A crowd that does one of so many parts of a work, since all of it would take too long.
+struct Slow<C>(C, u32);
+
+impl<C: Crowd> Crowd for Slow<C> {
+    fn can(&self, what: &What) -> bool {
+        self.0.can(what)
+    }
+
+    fn run(&self, what: &What) -> Result<Sample> {
+        self.0.run(&What { parts: what.parts * self.1, ..*what })
+    }
+}
+
+/// Blocks that their member alone can free.
+struct PrivateIn(Segment);
+
+impl Crowd for PrivateIn {
+    fn can(&self, what: &What) -> bool {
+        !what.hands_on()
+    }
+
+    fn run(&self, what: &What) -> Result<Sample> {
+        what.side_by_side(|| Private::new(&self.0))
+    }
+}
+
+/// The same by way of the thread-local look-up.
+struct PrivateTlsIn(Segment);
+
+impl Crowd for PrivateTlsIn {
+    fn can(&self, what: &What) -> bool {
+        !what.hands_on() && what.members == 1
+    }
+
+    fn run(&self, what: &What) -> Result<Sample> {
+        what.side_by_side(|| Ok(PrivateTls(&self.0)))
+    }
+}
+
+/// Blocks that anybody can free.
+struct PublishedIn(Segment);
+
+impl Crowd for PublishedIn {
+    fn can(&self, _: &What) -> bool {
+        true
+    }
+
+    fn run(&self, what: &What) -> Result<Sample> {
+        what.with_hand_on(|| Published::new(&self.0))
+    }
+}
+
+/// The same by way of the thread-local look-up.
+struct PublishedTlsIn(Segment);
+
+impl Crowd for PublishedTlsIn {
+    fn can(&self, what: &What) -> bool {
+        !what.hands_on() && what.members == 1
+    }
+
+    fn run(&self, what: &What) -> Result<Sample> {
+        what.side_by_side(|| Ok(PublishedTls(&self.0)))
+    }
+}
+
+impl<A: GlobalAlloc + Sync> Crowd for Process<A> {
+    /// Processes have nothing of each other's to free.
+    fn can(&self, what: &What) -> bool {
+        !what.hands_on() || what.kind == Kind::Threads
+    }
+
+    fn run(&self, what: &What) -> Result<Sample> {
+        what.with_hand_on(|| Ok(Process(self.0)))
+    }
+}
+
+/// Blocks of rts-alloc's sizes.
+struct RtsAllocIn(FreeOnlyAllocator);
+
+impl RtsAllocIn {
+    fn new() -> Result<Self> {
+        Ok(RtsAllocIn(RtsAlloc::memory(MEMORY, MEMBERS)?))
+    }
+}
+
+impl Crowd for RtsAllocIn {
+    fn can(&self, what: &What) -> bool {
+        what.members <= MEMBERS && works::largest(what.work) <= rts_alloc::MAX_ALLOC_SIZE
+    }
+
+    fn run(&self, what: &What) -> Result<Sample> {
+        what.with_hand_on(|| RtsAlloc::join(&self.0))
+    }
+}
+
+/// A pool of small buckets, and one whose buckets hold any block of works with several sizes.
+struct PoolsIn {
+    small: PoolMemory,
+    large: PoolMemory,
+}
+
+impl PoolsIn {
+    fn new() -> Result<Self> {
+        let of = |bucket, each| PoolMemory::new(works::layout(bucket), each * MEMBERS as usize);
+        Ok(PoolsIn {
+            small: of(works::SMALL, works::MOST_BLOCKS)?,
+            large: of(works::LARGE, works::MOST_LARGE_BLOCKS)?,
+        })
+    }
+}
+
+impl Crowd for PoolsIn {
+    fn can(&self, what: &What) -> bool {
+        what.members <= MEMBERS && works::largest(what.work) <= works::LARGE
+    }
+
+    fn run(&self, what: &What) -> Result<Sample> {
+        let is_small = works::largest(what.work) <= works::SMALL;
+        let memory = if is_small { &self.small } else { &self.large };
+        what.with_hand_on(|| Ok::<Pool<'_>, _>(memory.pool()))
+    }
+}
+
+/// The harness.
+struct NoCrowd;
+
+impl Crowd for NoCrowd {
+    fn can(&self, _: &What) -> bool {
+        true
+    }
+
+    fn run(&self, what: &What) -> Result<Sample> {
+        what.with_hand_on(|| Ok(Noop::new(works::MOST_LIVE)))
+    }
+}
