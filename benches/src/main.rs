@@ -3,6 +3,7 @@
 mod alloc;
 mod args;
 mod bench;
+mod boost;
 mod collections;
 mod gate;
 mod latency;

@@ -50,7 +50,7 @@ pub fn all(scope: &mut Scope) -> Result<Vec<Named>> {
 /// How a peer is made, or why it is not there.
 type Make = fn() -> Result<Rc<dyn Crowd>>;
 
-const PEERS: [(&str, Make); 9] = [
+const PEERS: [(&str, Make); 10] = [
     ("mimalloc", || Ok(Rc::new(MIMALLOC))),
     ("jemalloc", || Ok(Rc::new(JEMALLOC))),
     ("snmalloc", || Ok(Rc::new(SNMALLOC))),
@@ -59,6 +59,7 @@ const PEERS: [(&str, Make); 9] = [
     ("talc", || Ok(Rc::new(Slow(TALC, 20)))),
     ("rts-alloc", || Ok(Rc::new(RtsAllocIn::new()?))),
     ("iceoryx2", || Ok(Rc::new(Slow(PoolsIn::new()?, 10)))),
+    ("boost", boost),
     ("cxlalloc", || bail!("crates.io has no crate of it, and cargo must build every peer")),
 ];
 
@@ -189,6 +190,32 @@ impl Crowd for PoolsIn {
         let memory = if is_small { &self.small } else { &self.large };
         what.with_hand_on(|| Ok::<Pool<'_>, _>(memory.pool()))
     }
+}
+
+/// Boost's segment.
+#[cfg(has_boost)]
+struct BoostIn(crate::boost::Segment);
+
+#[cfg(has_boost)]
+impl Crowd for BoostIn {
+    fn can(&self, what: &What) -> bool {
+        what.members <= MEMBERS
+    }
+
+    fn run(&self, what: &What) -> Result<Sample> {
+        what.with_hand_on(|| Ok(super::subjects::Boost(&self.0)))
+    }
+}
+
+#[cfg(has_boost)]
+fn boost() -> Result<Rc<dyn Crowd>> {
+    // Half as much, as the system must have all of it: enough for these members.
+    Ok(Rc::new(Slow(BoostIn(crate::boost::Segment::new(MEMORY / 2)?), 50)))
+}
+
+#[cfg(not(has_boost))]
+fn boost() -> Result<Rc<dyn Crowd>> {
+    bail!(crate::boost::ABSENT)
 }
 
 /// The harness.

@@ -1,11 +1,15 @@
 //! The allocators that are measured, each behind the same few lines and with its natural block.
 
+#[cfg(has_boost)]
+mod boost;
 mod iceoryx2;
 mod noop;
 mod ours;
 mod process;
 mod rts_alloc;
 
+#[cfg(has_boost)]
+pub use boost::Boost;
 pub use iceoryx2::{Pool, PoolMemory};
 pub use noop::Noop;
 pub use ours::{Private, PrivateTls, Published, PublishedTls};

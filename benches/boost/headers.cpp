@@ -1,0 +1,3 @@
+// What must be found for all of this to be built.
+
+#include <boost/interprocess/managed_shared_memory.hpp>
