@@ -84,6 +84,12 @@ pub enum Work {
     Remote,
     /// As churn, each pair by the clock.
     Latency,
+    /// Batches of 1,000 blocks of 16 to 977 B, freed in various orders, some kept for longer (sh6bench).
+    Sizes,
+    /// Allocates 8 B, writes them a hundred times, frees them (cache-thrash).
+    Thrash,
+    /// The same, after each has freed a block that another allocated beside those of the others (cache-scratch).
+    Scratch,
     /// Constructs named objects of 8 bytes, until there are so many.
     Construct,
     /// Finds names, in random order, of so many.

@@ -2,6 +2,8 @@
 
 mod crowds;
 mod hand_on;
+mod scratch;
+mod sizes;
 pub mod subjects;
 mod works;
 
@@ -16,7 +18,16 @@ use std::time::Instant;
 use subjects::{Passes, Subject};
 use works::{Alone, SMALL, layout, write_first_byte};
 
-const WORKS: [Work; 5] = [Work::Churn, Work::Threadtest, Work::Larson, Work::Remote, Work::Latency];
+const WORKS: [Work; 8] = [
+    Work::Churn,
+    Work::Threadtest,
+    Work::Larson,
+    Work::Remote,
+    Work::Latency,
+    Work::Sizes,
+    Work::Thrash,
+    Work::Scratch,
+];
 
 /// Pairs of one member in a round of [`Work::Latency`].
 const TIMED_PAIRS: u32 = 200_000;
@@ -41,7 +52,7 @@ impl What {
 
     /// Whether members free what others allocated.
     fn hands_on(&self) -> bool {
-        self.work == Work::Remote
+        matches!(self.work, Work::Remote | Work::Scratch)
     }
 
     /// All members do the same, each by itself.
@@ -75,6 +86,7 @@ impl What {
         let What { work, kind, members, parts } = *self;
         match work {
             Work::Remote => Ok(per_pair(&hand_on::run(kind, members, parts, subject)?)),
+            Work::Scratch => Ok(per_pair(&scratch::scratch(kind, members, parts, subject)?)),
             _ => self.side_by_side(subject),
         }
     }

@@ -1,6 +1,7 @@
 //! The works: the same loop for every subject, compiled for each.
 
 use super::subjects::Subject;
+use super::{scratch, sizes};
 use crate::args::Work;
 use crate::members::Span;
 use std::alloc::Layout;
@@ -12,7 +13,7 @@ pub const MOST_LIVE: usize = HELD * SMALL;
 /// Blocks of [`SMALL`] that a member holds at once, at most.
 pub const MOST_BLOCKS: usize = HELD;
 /// Larger ones.
-pub const MOST_LARGE_BLOCKS: usize = SLOTS;
+pub const MOST_LARGE_BLOCKS: usize = if SLOTS > sizes::LIVE { SLOTS } else { sizes::LIVE };
 
 /// Bytes of a block, where all are of one size.
 pub const SMALL: usize = 64;
@@ -43,6 +44,8 @@ pub enum Alone {
     Churn,
     Threadtest,
     Larson,
+    Sizes,
+    Thrash,
 }
 
 impl Alone {
@@ -52,6 +55,8 @@ impl Alone {
             Work::Churn => Some(Alone::Churn),
             Work::Threadtest => Some(Alone::Threadtest),
             Work::Larson => Some(Alone::Larson),
+            Work::Sizes => Some(Alone::Sizes),
+            Work::Thrash => Some(Alone::Thrash),
             _ => None,
         }
     }
@@ -62,6 +67,8 @@ impl Alone {
             Alone::Churn => churn(subject, parts, start),
             Alone::Threadtest => threadtest(subject, parts, start),
             Alone::Larson => larson(subject, parts, start),
+            Alone::Sizes => sizes::sizes(subject, parts, start),
+            Alone::Thrash => scratch::thrash(subject, parts, start),
         }
     }
 }
@@ -69,7 +76,7 @@ impl Alone {
 /// Bytes of its largest block.
 pub fn largest(work: Work) -> usize {
     match work {
-        Work::Larson => LARGE,
+        Work::Larson | Work::Sizes => LARGE,
         _ => SMALL,
     }
 }
@@ -160,6 +167,26 @@ fn larson<S: Subject>(subject: &S, parts: u32, start: impl FnOnce()) -> Done {
 
 /// A random number below `limit`, made of 32 random bits.
 #[inline(always)]
-fn scaled(bits: u32, limit: usize) -> usize {
+pub fn scaled(bits: u32, limit: usize) -> usize {
     ((u64::from(bits) * limit as u64) >> 32) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alloc::subjects::tests::Counted;
+    use std::sync::atomic::AtomicU64;
+
+    #[test]
+    fn works_free_what_they_allocate_and_say_how_much_that_was() {
+        for work in [Work::Churn, Work::Threadtest, Work::Larson, Work::Sizes, Work::Thrash] {
+            let counts = [AtomicU64::new(0), AtomicU64::new(0)];
+            let done = Alone::of(work).unwrap().run(&Counted(&counts), 50, || {});
+            let [allocated, freed] = counts.map(AtomicU64::into_inner);
+            assert_eq!(allocated, freed, "{work:?}");
+            // Some fill places before the clock runs.
+            let before = allocated - u64::from(done.pairs);
+            assert!(done.pairs > 0 && before <= 1000, "{work:?}: {before}");
+        }
+    }
 }
