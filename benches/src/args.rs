@@ -90,6 +90,8 @@ pub enum Work {
     Thrash,
     /// The same, after each has freed a block that another allocated beside those of the others (cache-scratch).
     Scratch,
+    /// What a real program allocated and freed, as it was recorded.
+    Trace,
     /// Constructs named objects of 8 bytes, until there are so many.
     Construct,
     /// Finds names, in random order, of so many.

@@ -227,6 +227,6 @@ impl Crowd for NoCrowd {
     }
 
     fn run(&self, what: &What) -> Result<Sample> {
-        what.with_hand_on(|| Ok(Noop::new(works::MOST_LIVE)))
+        what.with_hand_on(|| Ok(Noop::new(works::most_live())))
     }
 }

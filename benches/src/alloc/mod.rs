@@ -2,9 +2,11 @@
 
 mod crowds;
 mod hand_on;
+mod replay;
 mod scratch;
 mod sizes;
 pub mod subjects;
+mod trace;
 mod works;
 
 use crate::args::{Kind, Work};
@@ -18,7 +20,7 @@ use std::time::Instant;
 use subjects::{Passes, Subject};
 use works::{Alone, SMALL, layout, write_first_byte};
 
-const WORKS: [Work; 8] = [
+const WORKS: [Work; 9] = [
     Work::Churn,
     Work::Threadtest,
     Work::Larson,
@@ -27,6 +29,7 @@ const WORKS: [Work; 8] = [
     Work::Sizes,
     Work::Thrash,
     Work::Scratch,
+    Work::Trace,
 ];
 
 /// Pairs of one member in a round of [`Work::Latency`].

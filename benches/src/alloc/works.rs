@@ -1,5 +1,6 @@
 //! The works: the same loop for every subject, compiled for each.
 
+use super::replay::{self, RECORDED};
 use super::subjects::Subject;
 use super::{scratch, sizes};
 use crate::args::Work;
@@ -8,8 +9,6 @@ use std::alloc::Layout;
 use std::mem::MaybeUninit;
 use std::time::{Duration, Instant};
 
-/// Bytes that any work holds at once, at most.
-pub const MOST_LIVE: usize = HELD * SMALL;
 /// Blocks of [`SMALL`] that a member holds at once, at most.
 pub const MOST_BLOCKS: usize = HELD;
 /// Larger ones.
@@ -46,6 +45,7 @@ pub enum Alone {
     Larson,
     Sizes,
     Thrash,
+    Trace,
 }
 
 impl Alone {
@@ -57,6 +57,7 @@ impl Alone {
             Work::Larson => Some(Alone::Larson),
             Work::Sizes => Some(Alone::Sizes),
             Work::Thrash => Some(Alone::Thrash),
+            Work::Trace => Some(Alone::Trace),
             _ => None,
         }
     }
@@ -69,6 +70,7 @@ impl Alone {
             Alone::Larson => larson(subject, parts, start),
             Alone::Sizes => sizes::sizes(subject, parts, start),
             Alone::Thrash => scratch::thrash(subject, parts, start),
+            Alone::Trace => replay::replay(subject, parts, start),
         }
     }
 }
@@ -77,8 +79,15 @@ impl Alone {
 pub fn largest(work: Work) -> usize {
     match work {
         Work::Larson | Work::Sizes => LARGE,
+        Work::Trace => RECORDED.totals.largest as usize,
         _ => SMALL,
     }
+}
+
+/// Bytes that any work holds at once, at most.
+pub fn most_live() -> usize {
+    let of_trace = RECORDED.totals.most_live as usize;
+    of_trace.max(MOST_BLOCKS * SMALL).max(MOST_LARGE_BLOCKS * LARGE)
 }
 
 /// Volatile: neither it nor the block that it is in can be optimized away.
@@ -179,7 +188,9 @@ mod tests {
 
     #[test]
     fn works_free_what_they_allocate_and_say_how_much_that_was() {
-        for work in [Work::Churn, Work::Threadtest, Work::Larson, Work::Sizes, Work::Thrash] {
+        for work in
+            [Work::Churn, Work::Threadtest, Work::Larson, Work::Sizes, Work::Thrash, Work::Trace]
+        {
             let counts = [AtomicU64::new(0), AtomicU64::new(0)];
             let done = Alone::of(work).unwrap().run(&Counted(&counts), 50, || {});
             let [allocated, freed] = counts.map(AtomicU64::into_inner);
