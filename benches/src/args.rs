@@ -108,6 +108,8 @@ pub enum Work {
     Attach,
     /// Takes back what a killed process owned, beyond what it costs to sweep the states of its blocks.
     Recovery,
+    /// As latency, beside a process that recovers what a killed one owned.
+    RecoveryBeside,
     /// Bytes of metadata for each allocated byte, of 64 MiB of small blocks.
     Metadata,
     /// Bytes that a block has beyond what was asked for: the worst size above 128 B.

@@ -15,6 +15,7 @@ mod members;
 mod page;
 mod results;
 mod same;
+mod segments;
 mod soak;
 mod until;
 

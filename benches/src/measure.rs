@@ -66,6 +66,11 @@ impl Scope {
         self.args.works.is_empty() || self.args.works.contains(&work)
     }
 
+    /// Whether this work by just so many of these is wanted.
+    pub fn wants_by(&self, work: Work, kind: Kind, members: u32) -> bool {
+        self.wants(work) && self.kinds().any(|it| it == kind) && self.members().contains(&members)
+    }
+
     /// Whether that peer may take part.
     pub fn has(&mut self, peer: &'static str) -> bool {
         self.peers.push(peer);

@@ -7,7 +7,7 @@ mod scratch;
 mod sizes;
 pub mod subjects;
 mod trace;
-mod works;
+pub mod works;
 
 use crate::args::{Kind, Work};
 use crate::latency::{self, Latencies};
