@@ -110,6 +110,10 @@ pub enum Work {
     Recovery,
     /// As latency, beside a process that recovers what a killed one owned.
     RecoveryBeside,
+    /// Allocates blocks of 64 B, the memory of which nobody has touched, and writes the first byte.
+    Growth,
+    /// As growth, each block by the clock.
+    GrowthLatency,
     /// Bytes of metadata for each allocated byte, of 64 MiB of small blocks.
     Metadata,
     /// Bytes that a block has beyond what was asked for: the worst size above 128 B.

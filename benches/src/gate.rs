@@ -7,7 +7,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
 /// Allocators of a process' own memory, of which the fastest counts.
-const PEERS: [&str; 5] = ["mimalloc", "jemalloc", "snmalloc", "rpmalloc", "glibc"];
+pub const PEERS: [&str; 5] = ["mimalloc", "jemalloc", "snmalloc", "rpmalloc", "glibc"];
 
 /// Allocators of shared memory that ours must be ahead of wherever they take part.
 const SHARED_PEERS: [&str; 2] = ["rts-alloc", "iceoryx2"];

@@ -5,6 +5,7 @@ mod args;
 mod bench;
 mod boost;
 mod collections;
+mod fresh;
 mod gate;
 mod latency;
 mod locks;
@@ -36,6 +37,9 @@ enum Command {
     Bench(BenchArgs),
     /// Many processes at work on one segment, and then the accounts.
     Soak(args::SoakArgs),
+    /// One work by one allocator in a process of its own; started by `bench`.
+    #[command(hide = true)]
+    Fresh(fresh::FreshArgs),
     /// One process of a soak; started by it.
     #[command(hide = true)]
     Worker(soak::worker::WorkerArgs),
@@ -51,6 +55,7 @@ fn main() -> Result<ExitCode> {
             Bench::Locks(args) => locks::run(&args)?,
             Bench::Collections(args) => collections::run(&args)?,
         },
+        Command::Fresh(args) => fresh::run(&args)?,
         Command::Soak(args) => soak::run(&args)?,
         Command::Worker(args) => soak::worker::run(&args)?,
     };

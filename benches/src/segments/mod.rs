@@ -1,13 +1,17 @@
-//! Works of whole segments: made, opened, recovered.
+//! Works of whole segments: made, opened, recovered, grown.
 
+pub mod growth;
 mod mapped;
 mod opening;
 mod recovery;
 mod sweep;
 
 use crate::args::{Kind, Work};
+use crate::fresh;
+use crate::gate::PEERS;
+use crate::latency::Latencies;
 use crate::measure::{Case, Scope};
-use crate::results::{Key, Unit};
+use crate::results::{Key, Sample, Unit};
 use anyhow::Result;
 
 /// Bytes of capacity of segments that are made and opened.
@@ -24,6 +28,7 @@ const FEW_QUICK: u32 = 2;
 pub fn cases(scope: &mut Scope) -> Result<Vec<Case>> {
     let mut cases = opening(scope);
     cases.extend(recovery(scope));
+    cases.extend(growth(scope));
     Ok(cases)
 }
 
@@ -70,6 +75,31 @@ fn recovery(scope: &Scope) -> Vec<Case> {
         case.at_most = at_most;
         case.add("quiet", move || recovery::beside_a_sweep(bytes, block));
         case.add("recovering", move || recovery::beside_recovery(bytes, block));
+        cases.push(case);
+    }
+    cases
+}
+
+/// Each round of each in a fresh process, whose heap has nothing at hand.
+fn growth(scope: &mut Scope) -> Vec<Case> {
+    let mut subjects = vec!["published", "warmed"];
+    subjects.extend(PEERS.into_iter().filter(|peer| scope.has(peer)));
+    subjects.push("noop");
+    let mut cases = Vec::new();
+    for work in [Work::Growth, Work::GrowthLatency] {
+        if !scope.wants_by(work, Kind::Threads, 1) {
+            continue;
+        }
+        let mut case = Case::new(Key::new(work, Kind::Threads, 1), Unit::Nanoseconds);
+        case.at_most = if scope.is_quick() { FEW_QUICK } else { FEW };
+        for name in subjects.clone() {
+            case.add(name, move || {
+                Ok(match work {
+                    Work::Growth => Sample::Figure(fresh::ask(work, name)?),
+                    _ => Sample::Latencies(Latencies::of_all(vec![fresh::ask(work, name)?])?),
+                })
+            });
+        }
         cases.push(case);
     }
     cases
