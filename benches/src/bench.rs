@@ -5,7 +5,7 @@ use crate::machine::Machine;
 use crate::measure::{Case, Scope, measure};
 use crate::page::contest::OURS;
 use crate::results::{Results, Row};
-use crate::{alloc, segments};
+use crate::{alloc, segments, space};
 use anyhow::{Result, ensure};
 use comfy_table::{CellAlignment, Table, presets};
 
@@ -13,7 +13,7 @@ use comfy_table::{CellAlignment, Table, presets};
 type Suite = fn(&mut Scope) -> Result<Vec<Case>>;
 
 /// All that can be measured.
-const SUITES: [Suite; 2] = [alloc::cases, segments::cases];
+const SUITES: [Suite; 3] = [alloc::cases, segments::cases, space::cases];
 
 /// The command.
 pub fn run(args: ScopeArgs) -> Result<bool> {

@@ -18,6 +18,7 @@ mod results;
 mod same;
 mod segments;
 mod soak;
+mod space;
 mod until;
 
 use anyhow::Result;

@@ -1,0 +1,41 @@
+//! Works of space: what memory costs beside what was asked for.
+
+mod metadata;
+mod names;
+mod rounding;
+
+use crate::args::{Kind, Work};
+use crate::measure::{Case, Scope};
+use crate::results::{Key, Sample, Unit};
+use anyhow::Result;
+use sharena::Stats;
+
+/// All that was asked for.
+pub fn cases(scope: &mut Scope) -> Result<Vec<Case>> {
+    let mut cases = Vec::new();
+    let mut add = |work, size, unit, what: fn(u64) -> Result<f64>| {
+        if scope.wants_by(work, Kind::Threads, 1) {
+            let mut case = Case::new(Key::new(work, Kind::Threads, 1).of_size(size), unit);
+            // It is counted, and the same each time.
+            case.at_most = 1;
+            case.add("sharena", move || Ok(Sample::Figure(what(size)?)));
+            cases.push(case);
+        }
+    };
+    add(Work::Metadata, 16, Unit::Percent, metadata::percent);
+    add(Work::Metadata, 64, Unit::Percent, metadata::percent);
+    add(Work::RoundingWorst, 0, Unit::Percent, |_| Ok(rounding::lost()?.worst));
+    add(Work::RoundingMean, 0, Unit::Percent, |_| Ok(rounding::lost()?.mean));
+    add(Work::NameBytes, 0, Unit::Bytes, |_| names::bytes_of_each());
+    Ok(cases)
+}
+
+/// Bytes that were taken between two counts: of what is used, which tells of slabs, and of what is committed,
+/// which also tells of tables and of blocks kept at hand, the larger.
+fn taken(before: &Stats, after: &Stats) -> u64 {
+    /// Bytes of a unit.
+    const UNIT: u64 = 64 << 10;
+    // Units that stand ready for the next growth, of whatever size, are no price of these blocks.
+    let committed = |stats: &Stats| stats.committed - stats.units.free * UNIT;
+    (after.used - before.used).max(committed(after) - committed(before))
+}
