@@ -8,6 +8,7 @@ use crate::alloc::subjects::{
 use crate::args::Work;
 use crate::results::name;
 use crate::segments::growth::{self, Growth, GrowthLatency};
+use crate::space::held::{self, Held};
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Serialize, de::DeserializeOwned};
 use sharena::Segment;
@@ -33,7 +34,7 @@ pub trait Trial: Sized {
         let published =
             |segment: &Segment, trial: Self| trial.run(&Published::new(segment)?, Some(segment));
         match subject {
-            "published" => published(&growth::segment()?, self),
+            "published" | held::TRIMMED => published(&growth::segment()?, self),
             "warmed" => published(&growth::warmed_segment()?, self),
             "mimalloc" => self.run(&MIMALLOC, None),
             "jemalloc" => self.run(&JEMALLOC, None),
@@ -52,6 +53,7 @@ pub fn run(args: &FreshArgs) -> Result<bool> {
     let said = match args.work {
         Work::Growth => serde_json::to_string(&Growth.of(subject)?),
         Work::GrowthLatency => serde_json::to_string(&GrowthLatency.of(subject)?),
+        Work::Held => serde_json::to_string(&Held::new(subject == held::TRIMMED)?.of(subject)?),
         work => bail!("{} needs no process of its own", name(work)),
     };
     println!("{}", said?);
@@ -98,7 +100,7 @@ mod tests {
 
     #[test]
     fn each_subject_is_found_by_its_name() {
-        for ours in ["published", "warmed"] {
+        for ours in ["published", held::TRIMMED, "warmed"] {
             assert_eq!(Where.of(ours).unwrap(), (true, true), "{ours}");
         }
         for private in PEERS.into_iter().chain(["noop"]) {
