@@ -1,6 +1,7 @@
 //! Members of a crowd: processes made by fork, or threads, that begin at the same moment.
 
 use crate::args::Kind;
+use crate::results::Sample;
 use anyhow::{Context, Result, anyhow, ensure};
 use serde::{Serialize, de::DeserializeOwned};
 use std::io::{Read, Write};
@@ -164,6 +165,13 @@ impl Span {
         let end = spans.iter().map(|it| it.end).max().unwrap_or(0);
         (end - begin) as f64
     }
+}
+
+/// Nanoseconds of one operation, of so many of each.
+pub fn per_operation(all: &[(u64, Span)]) -> Sample {
+    let operations: u64 = all.iter().map(|(operations, _)| operations).sum();
+    let spans: Vec<Span> = all.iter().map(|(_, span)| *span).collect();
+    Sample::Figure(Span::of_all(&spans) / operations as f64)
 }
 
 #[cfg(test)]
