@@ -46,7 +46,7 @@ pub enum Bench {
 }
 
 /// What is measured.
-#[derive(clap::Args)]
+#[derive(clap::Args, Default)]
 pub struct ScopeArgs {
     /// Fewer members, sizes and rounds: within five minutes.
     #[arg(long)]

@@ -14,6 +14,7 @@ mod measure;
 mod median;
 mod members;
 mod page;
+mod names;
 mod results;
 mod same;
 mod segments;
