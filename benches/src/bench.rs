@@ -3,8 +3,8 @@
 use crate::args::ScopeArgs;
 use crate::machine::Machine;
 use crate::measure::{Case, Scope, measure};
-use crate::page::contest::OURS;
 use crate::names;
+use crate::page::contest::OURS;
 use crate::results::{Results, Row};
 use crate::{alloc, segments, space};
 use anyhow::{Result, ensure};
@@ -14,8 +14,7 @@ use comfy_table::{CellAlignment, Table, presets};
 type Suite = fn(&mut Scope) -> Result<Vec<Case>>;
 
 /// All that can be measured.
-const SUITES: [Suite; 3] = [alloc::cases, segments::cases, space::cases];
-const SUITES: [Suite; 2] = [alloc::cases, names::cases];
+const SUITES: [Suite; 4] = [alloc::cases, names::cases, segments::cases, space::cases];
 
 /// The command.
 pub fn run(args: ScopeArgs) -> Result<bool> {

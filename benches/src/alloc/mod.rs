@@ -12,7 +12,7 @@ pub mod works;
 use crate::args::{Kind, Work};
 use crate::latency::{self, Latencies};
 use crate::measure::{Case, Scope};
-use crate::members::{Span, Start, per_operation, together};
+use crate::members::{Start, per_operation, together};
 use crate::results::{Key, Sample, Unit};
 use anyhow::{Result, bail};
 use crowds::Named;
@@ -88,95 +88,10 @@ impl What {
     fn with_hand_on<S: Passes>(&self, subject: impl Fn() -> Result<S> + Sync) -> Result<Sample> {
         let What { work, kind, members, parts } = *self;
         match work {
-            Work::Remote => Ok(per_pair(&hand_on::run(kind, members, parts, subject)?)),
-            Work::Scratch => Ok(per_pair(&scratch::scratch(kind, members, parts, subject)?)),
+            Work::Remote => Ok(per_operation(&hand_on::run(kind, members, parts, subject)?)),
+            Work::Scratch => Ok(per_operation(&scratch::scratch(kind, members, parts, subject)?)),
             _ => self.side_by_side(subject),
-        if self.work == Work::Remote {
-            return Ok(per_operation(&hand_on::run(self.kind, self.members, subject)?));
         }
-    }
-}
-
-/// Nanoseconds, of so many pairs of each.
-fn per_pair(all: &[(u64, Span)]) -> Sample {
-    let pairs: u64 = all.iter().map(|(pairs, _)| pairs).sum();
-    let spans: Vec<Span> = all.iter().map(|(_, span)| *span).collect();
-    Sample::Figure(Span::of_all(&spans) / pairs as f64)
-/// Blocks that their member alone can free.
-struct PrivateIn(Segment);
-impl Crowd for PrivateIn {
-    fn is_peer(&self) -> bool {
-        false
-    }
-    fn can(&self, what: &What) -> bool {
-        what.work != Work::Remote
-    }
-    fn run(&self, what: &What) -> Result<Sample> {
-        what.side_by_side(|| Private::new(&self.0))
-    }
-}
-/// The same by way of the thread-local look-up.
-struct PrivateTlsIn(Segment);
-impl Crowd for PrivateTlsIn {
-    fn is_peer(&self) -> bool {
-        false
-    }
-    fn can(&self, what: &What) -> bool {
-        what.work != Work::Remote && what.members == 1
-    }
-    fn run(&self, what: &What) -> Result<Sample> {
-        what.side_by_side(|| Ok(PrivateTls(&self.0)))
-    }
-}
-/// Blocks that anybody can free.
-struct PublishedIn(Segment);
-impl Crowd for PublishedIn {
-    fn is_peer(&self) -> bool {
-        false
-    }
-    fn can(&self, _: &What) -> bool {
-        true
-    }
-    fn run(&self, what: &What) -> Result<Sample> {
-        what.with_hand_on(|| Published::new(&self.0))
-    }
-}
-/// The same by way of the thread-local look-up.
-struct PublishedTlsIn(Segment);
-impl Crowd for PublishedTlsIn {
-    fn is_peer(&self) -> bool {
-        false
-    }
-    fn can(&self, what: &What) -> bool {
-        what.work != Work::Remote && what.members == 1
-    }
-    fn run(&self, what: &What) -> Result<Sample> {
-        what.side_by_side(|| Ok(PublishedTls(&self.0)))
-    }
-}
-impl<A: GlobalAlloc + Sync> Crowd for Process<A> {
-    fn is_peer(&self) -> bool {
-        true
-    }
-    /// Processes have nothing of each other's to free.
-    fn can(&self, what: &What) -> bool {
-        what.work != Work::Remote || what.kind == Kind::Threads
-    }
-    fn run(&self, what: &What) -> Result<Sample> {
-        what.with_hand_on(|| Ok(Process(self.0)))
-    }
-}
-/// The harness.
-struct NoCrowd;
-impl Crowd for NoCrowd {
-    fn is_peer(&self) -> bool {
-        false
-    }
-    fn can(&self, _: &What) -> bool {
-        true
-    }
-    fn run(&self, what: &What) -> Result<Sample> {
-        what.with_hand_on(|| Ok(Noop::new(works::MOST_LIVE)))
     }
 }
 
