@@ -17,6 +17,10 @@ mod loom;
 #[path = "../../benches/src/machine.rs"]
 mod machine;
 mod mutants;
+mod paper;
+#[allow(dead_code, reason = "as above")]
+#[path = "../../paper/build/src/options.rs"]
+mod paper_args;
 mod reasons;
 mod shuttle;
 mod valgrind;
@@ -98,6 +102,10 @@ enum Task {
     /// kept of earlier runs with the stable one. Exits with 1 if something breaks.
     Fuzz(fuzz::FuzzArgs),
     Bench(args::BenchArgs),
+    /// Sets the paper, with each of its figures read from what is kept in the project: `paper/sharena.pdf`.
+    ///
+    /// Fails if a figure is not there. Minutes for the first time, as the typesetter is compiled.
+    Paper(paper_args::PaperArgs),
 }
 
 fn main() -> Result<ExitCode> {
@@ -124,6 +132,7 @@ fn main() -> Result<ExitCode> {
         Task::Kill(suite) => kill::run(&suite, std::env::args_os().skip(2))?,
         Task::Fuzz(args) => fuzz::run(&args)?,
         Task::Bench(_) => bench::run(std::env::args_os().skip(2))?,
+        Task::Paper(_) => paper::run(std::env::args_os().skip(2))?,
     };
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
