@@ -34,8 +34,6 @@ use std::path::Path;
 const RESULTS: &str = "benches/results/full.json";
 /// The paper, likewise.
 const OUT: &str = "paper/sharena.pdf";
-/// Figures that are listed one by one where they are missing.
-const LISTED: usize = 20;
 
 /// Sets the paper.
 #[derive(Parser)]
@@ -53,18 +51,14 @@ fn main() -> Result<()> {
     let results = args.results.unwrap_or_else(|| root.join(RESULTS));
     let out = args.out.unwrap_or_else(|| root.join(OUT));
     let set = Project::new(root, figures::read(&results)?)?.set("paper/main.typ")?;
-    let missing = &set.missing;
-    for what in missing.iter().take(LISTED) {
+    for what in &set.missing {
         eprintln!("missing: {what}");
     }
-    if missing.len() > LISTED {
-        eprintln!("missing: and {} more", missing.len() - LISTED);
-    }
-    if !missing.is_empty() && !args.draft {
+    if !set.missing.is_empty() && !args.draft {
         bail!(
-            "{} lacks {} of the figures that the paper shows; --draft builds it without them",
+            "by {} the paper lacks {} of what it shows; --draft sets it without",
             results.display(),
-            missing.len()
+            set.missing.len()
         );
     }
     fs::write(&out, set.pdf).with_context(|| format!("write {}", out.display()))?;

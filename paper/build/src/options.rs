@@ -11,7 +11,7 @@ pub struct PaperArgs {
     /// Where the PDF goes; by default `paper/sharena.pdf`.
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
-    /// Builds it though figures are missing: each shows as a red question mark, and is listed.
+    /// Sets it though something is missing: a red question mark stands there.
     #[arg(long)]
     pub draft: bool,
 }

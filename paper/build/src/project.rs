@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use typst::diag::{FileError, FileResult, SourceDiagnostic};
 use typst::ecow::EcoVec;
-use typst::foundations::{Bytes, Datetime, Dict, Duration, Label, NativeElement, Selector, Value};
+use typst::foundations::{Bytes, Datetime, Dict, Duration, Label, Selector, Value};
 use typst::introspection::{Introspector, MetadataElem};
 use typst::syntax::{FileId, RootedPath, Source, VirtualPath, VirtualRoot};
 use typst::text::{Font, FontBook};
