@@ -56,9 +56,9 @@ const PEERS: [(&str, Make); 10] = [
     ("snmalloc", || Ok(Rc::new(SNMALLOC))),
     ("rpmalloc", || Ok(Rc::new(RPMALLOC))),
     ("glibc", || Ok(Rc::new(GLIBC))),
-    ("talc", || Ok(Rc::new(Slow(TALC, 20)))),
+    ("talc", || Ok(Rc::new(Slow { crowd: TALC, alone: 1, together: 20 }))),
     ("rts-alloc", || Ok(Rc::new(RtsAllocIn::new()?))),
-    ("iceoryx2", || Ok(Rc::new(Slow(PoolsIn::new()?, 10)))),
+    ("iceoryx2", || Ok(Rc::new(Slow { crowd: PoolsIn::new()?, alone: 1, together: 10 }))),
     ("boost", boost),
     ("cxlalloc", || bail!("crates.io has no crate of it, and cargo must build every peer")),
 ];
@@ -69,16 +69,24 @@ const MEMORY: usize = 1 << 30;
 /// Members whose blocks fit in it, for who takes 256 B for a block of 64.
 const MEMBERS: u32 = 32;
 
-/// A crowd that does one of so many parts of a work, since all of it would take too long.
-struct Slow<C>(C, u32);
+/// A crowd that does one of so many parts of a work, where all of it would take too long: those under a lock, and
+/// those of one list.
+struct Slow<C> {
+    crowd: C,
+    /// With one member.
+    alone: u32,
+    /// With more, who are in each other's way.
+    together: u32,
+}
 
 impl<C: Crowd> Crowd for Slow<C> {
     fn can(&self, what: &What) -> bool {
-        self.0.can(what)
+        self.crowd.can(what)
     }
 
     fn run(&self, what: &What) -> Result<Sample> {
-        self.0.run(&What { parts: what.parts * self.1, ..*what })
+        let part = if what.members == 1 { self.alone } else { self.together };
+        self.crowd.run(&What { parts: what.parts * part, ..*what })
     }
 }
 
@@ -210,7 +218,8 @@ impl Crowd for BoostIn {
 #[cfg(has_boost)]
 fn boost() -> Result<Rc<dyn Crowd>> {
     // Half as much, as the system must have all of it: enough for these members.
-    Ok(Rc::new(Slow(BoostIn(crate::boost::Segment::new(MEMORY / 2)?), 50)))
+    let crowd = BoostIn(crate::boost::Segment::new(MEMORY / 2)?);
+    Ok(Rc::new(Slow { crowd, alone: 50, together: 50 }))
 }
 
 #[cfg(not(has_boost))]

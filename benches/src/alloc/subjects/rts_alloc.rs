@@ -16,8 +16,9 @@ const SLAB: u32 = 1 << 16;
 /// often; so few that blocks come back while they are in the cache.
 const LOOK: u32 = 256;
 
-/// A worker of rts-alloc: blocks of 256 to 4,096 B, which other workers can free. A worker that is killed leaves its
-/// slabs to nobody; none is.
+/// A worker of rts-alloc: blocks of 256 to 4,096 B, which other workers can free. With its last block a slab goes back,
+/// and the next block takes and prepares one anew, which is what churn does all the time. A worker that is killed leaves
+/// its slabs to nobody; none is.
 pub struct RtsAlloc {
     worker: Allocator,
     handed_on: Cell<u32>,
