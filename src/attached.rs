@@ -25,6 +25,7 @@ use crate::process::participant::{Fault, Participant, ParticipantId, Participant
 use crate::recovery::{self, Recovered};
 use crate::sync::{AcqRel, Acquire, Release};
 use crate::trace;
+use crate::wiped;
 use crate::word::Tag;
 use core::alloc::Layout;
 use core::cell::{Cell, RefCell, UnsafeCell};
@@ -139,7 +140,7 @@ impl Attached {
         is_creator: bool,
     ) -> Result<Arc<Attached>, Error> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        let identity = wiped_on_fork::<Identity>()
+        let identity = wiped::on_fork::<Identity>()
             .map_err(|source| Error::os("reserve process memory", None, source))?;
         let id = NEXT.fetch_add(1, atomic::Ordering::Relaxed);
         let mapping = (arena.mapping().base().cast_const(), arena.mapping().len());
@@ -229,7 +230,7 @@ impl Attached {
             return Ok(Ok(()));
         }
         let (records, file) = (self.arena.participants(), self.arena.mapping().file());
-        let own = liveness::Identity::own();
+        let own = liveness::Identity::known();
         let window = NoFork::enter();
         if self.is_joined() {
             return Ok(Ok(()));
@@ -375,7 +376,7 @@ impl Attached {
     }
 
     fn new_lane(&self) -> Result<&Lane, AllocError> {
-        let memory = wiped_on_fork::<Lane>()
+        let memory = wiped::on_fork::<Lane>()
             .map_err(|_| AllocError::FileSystemFull { asked: size_of::<Lane>() })?;
         // SAFETY: fresh zeroed memory, and all zero is a lane that is not live.
         let lane = unsafe { &*memory };
@@ -765,39 +766,12 @@ impl Drop for Attached {
                 // SAFETY: mapped by `new_lane`, and nobody uses it any more.
                 next = unsafe { lane.as_ref() }.next.get();
                 // SAFETY: as above; the threads that remember it ask by the id of this attachment.
-                unsafe { unmap(lane.as_ptr()) };
+                unsafe { wiped::unmap(lane.as_ptr()) };
             }
         }
         // SAFETY: mapped by `new`; this is the last use.
-        unsafe { unmap(self.identity.cast_mut()) };
+        unsafe { wiped::unmap(self.identity.cast_mut()) };
     }
-}
-
-/// Zeroed memory for one `T`, of this process alone, that reads as zero again in a forked child.
-fn wiped_on_fork<T>() -> Result<*mut T, rustix::io::Errno> {
-    use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous};
-    let bytes = size_of::<T>();
-    // SAFETY: a fresh mapping at an address that the kernel chooses harms nobody.
-    unsafe {
-        let memory = mmap_anonymous(
-            ptr::null_mut(),
-            bytes,
-            ProtFlags::READ | ProtFlags::WRITE,
-            MapFlags::PRIVATE,
-        )?;
-        if let Err(error) = madvise(memory, bytes, Advice::LinuxWipeOnFork) {
-            let _ = rustix::mm::munmap(memory, bytes);
-            return Err(error);
-        }
-        Ok(memory.cast())
-    }
-}
-
-/// # Safety
-/// `memory` is from [`wiped_on_fork`] and not used any more.
-unsafe fn unmap<T>(memory: *mut T) {
-    // SAFETY: the caller's promise. A failure would mean that it was not mapped.
-    let _ = unsafe { rustix::mm::munmap(memory.cast(), size_of::<T>()) };
 }
 
 /// A thread's memory of the lane that it used last, for the hot path.

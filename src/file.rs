@@ -308,6 +308,17 @@ impl SegmentFile {
         Ok(done)
     }
 
+    /// Where at or after `offset` there is something that is no hole; `None`: nothing. A file system that keeps no
+    /// account of holes says that all is data.
+    pub(crate) fn data_from(&self, offset: u64) -> Result<Option<u64>, Error> {
+        match rustix::fs::seek(self.fd(), rustix::fs::SeekFrom::Data(offset)) {
+            Ok(data) => Ok(Some(data)),
+            Err(Errno::NXIO) => Ok(None),
+            Err(Errno::INVAL | Errno::OPNOTSUPP) => Ok(Some(offset)),
+            Err(errno) => Err(Error::os("look for data in", &*self.shown(), errno)),
+        }
+    }
+
     /// The descriptor, which may be another's by now: see [`is_ours`](Self::is_ours).
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()

@@ -50,6 +50,8 @@ mod trace;
 mod trust;
 #[cfg(not(loom))]
 mod watcher;
+#[cfg(not(loom))]
+mod wiped;
 mod word;
 
 pub use offset::Offset;

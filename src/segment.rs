@@ -237,9 +237,13 @@ impl Options {
     }
 
     fn open_file(&self, file: SegmentFile, place: Place) -> Result<Segment, Error> {
-        let attached = match kept(&file)? {
+        let (layout, tag) = read_header(&file)?;
+        let attached = match kept(&file, tag) {
             Some(kept) => kept,
-            None => Attached::new(map(file)?)?,
+            None => {
+                check_low_units(&file, &layout)?;
+                Attached::new(map(file, layout)?)?
+            }
         };
         if self.recovers {
             attached.recover_at_attach();
@@ -491,8 +495,8 @@ impl fmt::Debug for Segment {
     }
 }
 
-/// Reads the header and says how the segment must be laid out, without mapping anything.
-fn read_header(file: &SegmentFile) -> Result<Layout, Error> {
+/// Reads the header and says how the segment must be laid out, without mapping anything, and its tag.
+fn read_header(file: &SegmentFile) -> Result<(Layout, u64), Error> {
     let path = || file.shown();
     let mut bytes = [0u8; size_of::<Header>()];
     let read = file.read_at(0, &mut bytes)?;
@@ -525,36 +529,43 @@ fn read_header(file: &SegmentFile) -> Result<Layout, Error> {
             layout.bytes()
         )));
     }
-    check_low_units(file, &layout)?;
-    Ok(layout)
+    Ok((layout, word(core::mem::offset_of!(Header, tag))))
 }
 
 /// The words of the units that lie under the tables: nobody ever writes them, and whoever looks up an
-/// offset believes them. Read from the file, as most lie in a hole, which a mapping would fill.
+/// offset believes them. Read from the file, as most lie in a hole, which a mapping would fill; of a
+/// large segment they are hundreds of KiB, so that the hole is not read either.
 fn check_low_units(file: &SegmentFile, layout: &Layout) -> Result<(), Error> {
-    let mut bytes = vec![0; layout.first_unit as usize * size_of::<u64>()];
-    let read = file.read_at(layout.unit_words, &mut bytes)?;
-    if bytes[..read].iter().any(|byte| *byte != 0) {
-        let what = "a unit under the tables is in use".to_owned();
-        return Err(Error::Corrupt { path: file.shown(), what });
+    let end = layout.unit_words + layout.first_unit * size_of::<u64>() as u64;
+    let (mut at, mut bytes) = (layout.unit_words, [0; PIECE]);
+    while let Some(data) = file.data_from(at)?.filter(|data| *data < end) {
+        let some = bytes.len().min((end - data) as usize);
+        let read = file.read_at(data, &mut bytes[..some])?;
+        if bytes[..read].iter().any(|byte| *byte != 0) {
+            let what = "a unit under the tables is in use".to_owned();
+            return Err(Error::Corrupt { path: file.shown(), what });
+        }
+        if read == 0 {
+            break; // it was cut meanwhile
+        }
+        at = data + read as u64;
     }
     Ok(())
 }
 
+/// So many bytes are read at once.
+const PIECE: usize = 4096;
+
 /// The attachment to the same file that this process keeps, if it has one.
-fn kept(file: &SegmentFile) -> Result<Option<Arc<Attached>>, Error> {
-    let mut tag = [0; 8];
-    read_header(file)?;
-    file.read_at(core::mem::offset_of!(Header, tag) as u64, &mut tag)?;
-    let holder = Tag::of_header(u64::from_ne_bytes(tag)).and_then(Tag::holder);
+fn kept(file: &SegmentFile, tag: u64) -> Option<Arc<Attached>> {
+    let holder = Tag::of_header(tag).and_then(Tag::holder);
     // A copy of a segment has its tag and its numbers, too.
     let is_it = |kept: &&Attached| kept.arena.mapping().file().identity() == file.identity();
-    Ok(holder.filter(is_it).and_then(Attached::again))
+    holder.filter(is_it).and_then(Attached::again)
 }
 
 /// Maps a segment whose header makes sense.
-fn map(file: SegmentFile) -> Result<Arena, Error> {
-    let layout = read_header(&file)?;
+fn map(file: SegmentFile, layout: Layout) -> Result<Arena, Error> {
     let path = file.shown();
     let mapping = Mapping::new(file, layout.bytes())?;
     // SAFETY: the mapping is as long as the layout says, and a segment's head was backed before
@@ -673,7 +684,7 @@ pub fn list() -> Result<Vec<Listed>, Error> {
         let name = name?;
         let path = file::path_of_name(&name)?;
         let looked = SegmentFile::open(&path).and_then(|file| {
-            read_header(&file)?;
+            check_low_units(&file, &read_header(&file)?.0)?;
             let mut asked = [0; 8];
             file.read_at(core::mem::offset_of!(Header, asked) as u64, &mut asked)?;
             Ok(u64::from_ne_bytes(asked))
@@ -703,10 +714,18 @@ mod tests {
     use std::fs::OpenOptions;
     use std::os::unix::fs::FileExt;
 
+    /// The words of a large segment are in many pages, most of them holes.
     #[test]
     fn a_unit_under_the_tables_cannot_be_in_use() {
-        let path = std::env::temp_dir().join(format!("sharena-low-units-{}", std::process::id()));
-        let segment = Options::new().capacity(64 << 20).create_at(&path).unwrap();
+        for capacity in [64 << 20, 1 << 40] {
+            refuses_low_units(capacity);
+        }
+    }
+
+    fn refuses_low_units(capacity: u64) {
+        let name = format!("sharena-low-units-{}-{capacity}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let segment = Options::new().capacity(capacity).create_at(&path).unwrap();
         let layout = *segment.attached().arena.layout();
         drop(segment);
         let file = OpenOptions::new().write(true).open(&path).unwrap();

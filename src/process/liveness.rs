@@ -21,7 +21,8 @@ use crate::file::{Holder, Kind, PARTICIPANT_BYTES, SegmentFile, VISITOR_BYTE, ho
 use crate::process::participant::{
     Fault, HeldBy, ParticipantId, ParticipantRecord, ParticipantWord,
 };
-use crate::sync::{Acquire, Relaxed, fence};
+use crate::sync::{AcqRel, Acquire, Relaxed, Release, fence};
+use crate::wiped;
 use rustix::fd::{AsFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
@@ -151,17 +152,73 @@ pub(crate) struct Identity {
     attached_at: u64,
 }
 
+/// What of a process' description stays as it is, and costs several files of /proc to learn: in memory
+/// that a forked child finds empty. Written by any thread, by all the same.
+struct Unchanging {
+    /// Written last; 0: nothing is known.
+    start: atomic::AtomicU64,
+    pid_namespace: atomic::AtomicU64,
+    time_namespace: atomic::AtomicU64,
+}
+
+/// Null: nobody has asked, or there is no such memory.
+static UNCHANGING: atomic::AtomicPtr<Unchanging> = atomic::AtomicPtr::new(core::ptr::null_mut());
+
+impl Unchanging {
+    /// Of this process.
+    fn get() -> Option<&'static Unchanging> {
+        let mut known = UNCHANGING.load(Acquire);
+        if known.is_null() {
+            let new = wiped::on_fork::<Unchanging>().ok()?;
+            // Release pairs with the Acquire above and below: zeros are there, as the kernel gave them.
+            match UNCHANGING.compare_exchange(known, new, AcqRel, Acquire) {
+                Ok(_) => known = new,
+                Err(other) => {
+                    // SAFETY: made above, and nobody has seen it.
+                    unsafe { wiped::unmap(new) };
+                    known = other;
+                }
+            }
+        }
+        // SAFETY: never unmapped once it stands there; zeros are such words.
+        Some(unsafe { &*known })
+    }
+}
+
 impl Identity {
+    /// This process', as it was when it was first asked for.
+    ///
+    /// A description is compared with another of the same namespaces alone, so that it does not matter if the
+    /// process has gone into another one since.
+    pub(crate) fn known() -> Identity {
+        let Some(known) = Unchanging::get() else { return Identity::own() };
+        // Acquire pairs with the Release below: the others are there.
+        let start = known.start.load(Acquire);
+        if start == 0 {
+            let own = Identity::own();
+            known.pid_namespace.store(own.pid_namespace, Relaxed);
+            known.time_namespace.store(own.time_namespace, Relaxed);
+            known.start.store(own.start, Release);
+            return own;
+        }
+        Identity {
+            pid: own_pid(),
+            start,
+            pid_namespace: known.pid_namespace.load(Relaxed),
+            time_namespace: known.time_namespace.load(Relaxed),
+            attached_at: now(),
+        }
+    }
+
     /// This process', now. What cannot be read is 0.
     pub(crate) fn own() -> Identity {
         let inode = |path: &std::ffi::CStr| rustix::fs::stat(path).map_or(0, |stat| stat.st_ino);
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         Identity {
-            pid: getpid().as_raw_nonzero().get() as u64,
+            pid: own_pid(),
             start: start_time("/proc/self/stat").unwrap_or(0),
             pid_namespace: inode(c"/proc/self/ns/pid"),
             time_namespace: inode(c"/proc/self/ns/time"),
-            attached_at: now.map_or(0, |since| since.as_nanos() as u64),
+            attached_at: now(),
         }
     }
 
@@ -213,6 +270,16 @@ impl Identity {
 }
 
 /// Field 22 of a `stat` file of `/proc`: clock ticks from boot to the start of the process.
+fn own_pid() -> u64 {
+    getpid().as_raw_nonzero().get() as u64
+}
+
+/// Nanoseconds since 1970.
+fn now() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.map_or(0, |since| since.as_nanos() as u64)
+}
+
 fn start_time(path: &str) -> Option<u64> {
     let stat = std::fs::read(path).ok()?;
     // The second field is the program's name in parentheses and may contain anything.
