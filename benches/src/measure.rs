@@ -132,7 +132,11 @@ pub fn measure(mut cases: Vec<Case>, rounds: u32) -> Result<Vec<Row>> {
     let progress =
         ProgressBar::new(cases.iter().map(steps).sum()).with_style(style.expect("a template"));
     let mut rows = Vec::new();
-    for of_work in cases.chunk_by_mut(|a, b| a.key.work == b.key.work) {
+    while let Some(first) = cases.first() {
+        let is_same = |case: &&Case| case.key.work == first.key.work;
+        let count = cases.iter().take_while(is_same).count();
+        // What they hold goes with them, as it may be hundreds of MiB.
+        let mut of_work: Vec<Case> = cases.drain(..count).collect();
         let none = |case: &Case| case.subjects.iter().map(|_| Vec::new()).collect();
         let mut samples: Vec<Vec<Vec<Sample>>> = of_work.iter().map(none).collect();
         for round in 0..=rounds {
