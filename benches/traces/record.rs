@@ -1,4 +1,4 @@
-//! Records what a program allocates: `cargo run -p sharena-bench --example record-trace` writes
+//! Records what a program allocates: `cargo run -p sharena-bench --features peers --example record-trace` writes
 //! `benches/traces/metadata.bin` anew.
 //!
 //! The program: `serde_json` reads what `cargo metadata` says of this project and all that it depends on; who depends on
