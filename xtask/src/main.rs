@@ -131,7 +131,7 @@ fn main() -> Result<ExitCode> {
         Task::Soak(_) => bench::run(std::env::args_os().skip(1))?,
         Task::Kill(suite) => kill::run(&suite, std::env::args_os().skip(2))?,
         Task::Fuzz(args) => fuzz::run(&args)?,
-        Task::Bench(_) => bench::run(std::env::args_os().skip(2))?,
+        Task::Bench(_) => bench::run(std::env::args_os().skip(1))?,
         Task::Paper(_) => paper::run(std::env::args_os().skip(2))?,
     };
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
