@@ -204,9 +204,7 @@ fn told_together(builder: Builder) {
         freer.join().unwrap();
         assert!(meanwhile || owner.refill(BLOCK), "a free that nobody announced");
         let mut taken = Vec::new();
-        while let Some(block) =
-            owner.take_at_hand(BLOCK).or_else(|| owner.take(BLOCK))
-        {
+        while let Some(block) = owner.take_at_hand(BLOCK).or_else(|| owner.take(BLOCK)) {
             hold(&world, &cells, block);
             taken.push(block);
         }
