@@ -7,7 +7,7 @@
 //!              lane records               one page each, backed when a lane is taken
 //!              unit words                 8 B per unit  ┐
 //!              doorbells                  8 B per unit  │ backed a zone at a time, before the
-//!              state lines               32 B per unit  │ zone's first unit is used
+//!              state lines              128 B per unit  │ zone's first unit is used
 //!              set leaves                 a block a zone┘
 //! first unit   units of 64 KiB            backed in growing steps, up to the capacity
 //! ```

@@ -556,6 +556,12 @@ fn check_low_units(file: &SegmentFile, layout: &Layout) -> Result<(), Error> {
 /// So many bytes are read at once.
 const PIECE: usize = 4096;
 
+/// Whether it is a segment that could be opened, as far as the file says without being mapped.
+fn check_unmapped(file: &SegmentFile) -> Result<(), Error> {
+    let (layout, _) = read_header(file)?;
+    check_low_units(file, &layout)
+}
+
 /// The attachment to the same file that this process keeps, if it has one.
 fn kept(file: &SegmentFile, tag: u64) -> Option<Arc<Attached>> {
     let holder = Tag::of_header(tag).and_then(Tag::holder);
@@ -638,7 +644,7 @@ pub fn remove(name: &str) -> Result<(), Error> {
 /// As [`remove`].
 pub fn remove_at(path: impl AsRef<Path>) -> Result<(), Error> {
     let path = path.as_ref();
-    read_header(&SegmentFile::open(path)?).map(|_| ())?;
+    check_unmapped(&SegmentFile::open(path)?)?;
     file::remove(path)
 }
 
@@ -684,7 +690,7 @@ pub fn list() -> Result<Vec<Listed>, Error> {
         let name = name?;
         let path = file::path_of_name(&name)?;
         let looked = SegmentFile::open(&path).and_then(|file| {
-            check_low_units(&file, &read_header(&file)?.0)?;
+            check_unmapped(&file)?;
             let mut asked = [0; 8];
             file.read_at(core::mem::offset_of!(Header, asked) as u64, &mut asked)?;
             Ok(u64::from_ne_bytes(asked))

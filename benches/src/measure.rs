@@ -77,9 +77,11 @@ impl Scope {
         self.args.peers.is_empty() || self.args.peers.iter().any(|it| it == peer)
     }
 
-    /// That peer is not there, for this reason.
+    /// That peer is not there, for this reason. Said once, however many suites want it.
     pub fn lacks(&mut self, peer: &'static str, why: impl Into<String>) {
-        self.absent.push(Absent { peer: peer.to_owned(), why: why.into() });
+        if !self.absent.iter().any(|it| it.peer == peer) {
+            self.absent.push(Absent { peer: peer.to_owned(), why: why.into() });
+        }
     }
 
     /// How many members there shall be, one after the other.

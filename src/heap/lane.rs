@@ -308,7 +308,7 @@ pub struct Owed {
 impl Owed {
     /// So many frees are told of together, at most: a group's, so that its line of states moves but once from the
     /// freer to the owner.
-    pub const MOST: u64 = GROUP as u64;
+    const MOST: u64 = GROUP as u64;
     const HEAD: u32 = 32;
 
     /// Adds one; false: what is owed is of another slab, or is as much as may be.
@@ -445,8 +445,9 @@ impl Lane {
         offset.wrapping_sub(self.first_unit.get()) < self.seen.get()
     }
 
+    /// Sees how far units may be touched by now.
     pub fn look_at_frontier(&self, arena: &Arena) {
-        self.seen.set(arena.frontier().offset() - self.first_unit.get());
+        self.seen.set(arena.frontier().offset().saturating_sub(self.first_unit.get()));
     }
 
     /// The address of a byte of the lane's segment; `None`: it lies outside, or the lane is not live.

@@ -242,8 +242,11 @@ impl<'a> Heap<'a> {
 
     /// Frees a block in state RAW, from whatever process it came.
     pub fn free_raw(&self, offset: u64) -> Result<(), FreeError> {
+        if self.free_own_with_room(offset, State::Raw) {
+            return Ok(());
+        }
         self.lane.look_at_frontier(self.arena);
-        if self.free_own_with_room(offset, State::Raw) || self.free_raw_elsewhere(offset) {
+        if self.free_raw_elsewhere(offset) {
             return Ok(());
         }
         let place = raw_place(self.arena, offset)?;

@@ -186,18 +186,17 @@ impl Unchanging {
 }
 
 impl Identity {
-    /// This process', as it was when it was first asked for.
-    ///
-    /// A description is compared with another of the same namespaces alone, so that it does not matter if the
-    /// process has gone into another one since.
+    /// This process', as it was when it was first asked for: the start is told as in the time namespace of
+    /// that moment, and that one stands beside it, whatever the process has entered since.
     pub(crate) fn known() -> Identity {
         let Some(known) = Unchanging::get() else { return Identity::own() };
-        // Acquire pairs with the Release below: the others are there.
+        // Acquire pairs with the Release of `start` below: the other two words are there.
         let start = known.start.load(Acquire);
         if start == 0 {
             let own = Identity::own();
             known.pid_namespace.store(own.pid_namespace, Relaxed);
             known.time_namespace.store(own.time_namespace, Relaxed);
+            // Release pairs with the Acquire above.
             known.start.store(own.start, Release);
             return own;
         }
@@ -269,7 +268,6 @@ impl Identity {
     }
 }
 
-/// Field 22 of a `stat` file of `/proc`: clock ticks from boot to the start of the process.
 fn own_pid() -> u64 {
     getpid().as_raw_nonzero().get() as u64
 }
@@ -280,6 +278,7 @@ fn now() -> u64 {
     now.map_or(0, |since| since.as_nanos() as u64)
 }
 
+/// Field 22 of a `stat` file of `/proc`: clock ticks from boot to the start of the process.
 fn start_time(path: &str) -> Option<u64> {
     let stat = std::fs::read(path).ok()?;
     // The second field is the program's name in parentheses and may contain anything.

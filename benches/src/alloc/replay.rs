@@ -7,8 +7,9 @@ use std::mem::MaybeUninit;
 use std::sync::LazyLock;
 use std::time::Instant;
 
-/// What `cargo run -p sharena-bench --features peers --example record-trace` recorded: `serde_json` reads all that `cargo metadata` says
-/// of this project and its dependencies, and prints a part of it; words of this project's sources are counted.
+/// What `cargo run -p sharena-bench --features peers --example record-trace` recorded: `serde_json` reads all that
+/// `cargo metadata` says of this project and its dependencies, and prints a part of it; words of this project's sources
+/// are counted.
 pub static RECORDED: LazyLock<Trace> = LazyLock::new(|| {
     trace::decode(include_bytes!("../../traces/metadata.bin")).expect("it was recorded")
 });

@@ -5,6 +5,7 @@ use std::ffi::{CStr, CString, c_char, c_void};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
+// SAFETY: as `boost/boost.cpp` declares them; a `bool` of C++ is one of Rust's.
 unsafe extern "C" {
     fn sharena_boost_create(name: *const c_char, bytes: usize) -> *mut c_void;
     fn sharena_boost_close(segment: *mut c_void);
@@ -52,7 +53,6 @@ impl Segment {
     }
 }
 
-#[allow(dead_code, reason = "the works of names call it")]
 impl Segment {
     /// A named object; `None`: there is one of that name, or no room.
     pub fn construct(&self, name: &CStr, value: u64) -> Option<NonNull<u64>> {

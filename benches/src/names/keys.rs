@@ -30,8 +30,20 @@ impl Name {
     fn new(traded: usize, number: usize, value: u64) -> Name {
         let made = format!("market/{}/{number:06}", TRADED[traded % TRADED.len()]);
         let mut text = [0; 23];
+        assert!(made.len() < text.len());
         text[..made.len()].copy_from_slice(made.as_bytes());
         Name { value, length: made.len() as u8, text }
+    }
+
+    /// The name as C has it, with a 0 behind.
+    #[cfg(has_boost)]
+    #[inline(always)]
+    pub fn c_text(&self) -> &std::ffi::CStr {
+        // SAFETY: `new` put a text without a 0 there, with at least one behind, as it is shorter than its place.
+        unsafe {
+            let text = self.text.get_unchecked(..=usize::from(self.length));
+            std::ffi::CStr::from_bytes_with_nul_unchecked(text)
+        }
     }
 
     /// The name.

@@ -185,8 +185,15 @@ fn subjects(scope: &mut Scope) -> Vec<Row> {
         ("papaya", &UNTIMED, Tables::of(|_| Ok(Papaya::default()), New)),
         ("dashmap", &UNTIMED, Tables::of(|_| Ok(Dashmap::default()), New)),
     ];
-    let peers = peers.into_iter().filter(|(name, ..)| scope.has(name));
-    ours.into_iter().chain(peers).collect()
+    let mut all: Vec<Row> = ours.into_iter().collect();
+    all.extend(peers.into_iter().filter(|(name, ..)| scope.has(name)));
+    if scope.has("boost") {
+        #[cfg(has_boost)]
+        all.push(("boost", &UNTIMED, Tables::of(subjects::Boost::new, New)));
+        #[cfg(not(has_boost))]
+        scope.lacks("boost", crate::boost::ABSENT);
+    }
+    all
 }
 
 fn case(what: What, names: &Rc<OnceCell<Names>>, subjects: &[Row]) -> Case {

@@ -137,6 +137,38 @@ impl Table for Dashmap {
     }
 }
 
+/// Of processes, under one lock. A name leads to memory that others can destroy while it is read; nobody does.
+#[cfg(has_boost)]
+pub struct Boost(crate::boost::Segment);
+
+#[cfg(has_boost)]
+impl Boost {
+    /// With memory for twice as many names as its tables and blocks take.
+    pub fn new(names: u64) -> Result<Boost> {
+        let bytes = BYTES + 2 * names as usize * BYTES_PER_NAME;
+        Ok(Boost(crate::boost::Segment::new(bytes)?))
+    }
+}
+
+#[cfg(has_boost)]
+impl Table for Boost {
+    #[inline(always)]
+    fn construct(&mut self, name: &Name) -> bool {
+        self.0.construct(name.c_text(), name.value).is_some()
+    }
+
+    #[inline(always)]
+    fn find(&self, name: &Name) -> Option<u64> {
+        // SAFETY: constructed with this value, and nobody destroys it while others look.
+        self.0.find(name.c_text()).map(|found| unsafe { found.read() })
+    }
+
+    #[inline(always)]
+    fn destroy(&mut self, name: &Name) -> bool {
+        self.0.destroy(name.c_text())
+    }
+}
+
 /// Reads the name and keeps nothing: what the harness itself costs.
 #[derive(Default)]
 pub struct Noop;
@@ -191,6 +223,8 @@ mod tests {
         is_a_table(Hashbrown::default());
         is_a_table(Papaya::default());
         is_a_table(Dashmap::default());
+        #[cfg(has_boost)]
+        is_a_table(Boost::new(1000).unwrap());
     }
 
     #[test]

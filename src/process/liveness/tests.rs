@@ -366,6 +366,18 @@ fn where_locks_do_not_outlive_descriptors_a_descriptor_holds_it() {
 }
 
 #[test]
+fn a_process_knows_itself_and_a_forked_child_is_another() {
+    let is_so = || {
+        let of = |it: Identity| (it.pid, it.start, it.pid_namespace, it.time_namespace);
+        // The first may be what others have asked for before.
+        (0..2).all(|_| of(Identity::known()) == of(Identity::own()))
+    };
+    assert!(is_so());
+    std::thread::sleep(Duration::from_millis(50)); // the kernel tells the start in hundredths
+    assert_eq!(Child::run(is_so).wait(), Some(0));
+}
+
+#[test]
 fn the_start_time_is_read_behind_any_program_name() {
     assert!(in_child(|| {
         let before = start_time("/proc/self/stat").unwrap();

@@ -22,6 +22,7 @@ impl Subject for Boost<'_> {
         *block
     }
 
+    // SAFETY: relies on nothing that the trait has the caller promise.
     #[inline(always)]
     unsafe fn free(&self, block: NonNull<u8>, _: Layout) {
         // SAFETY: of `allocate`, and freed once, as it is consumed.

@@ -45,6 +45,7 @@ impl Subject for Noop {
         *block
     }
 
+    // SAFETY: relies on nothing that the trait has the caller promise.
     #[inline(always)]
     unsafe fn free(&self, _: NonNull<u8>, _: Layout) {}
 }

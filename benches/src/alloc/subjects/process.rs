@@ -39,6 +39,7 @@ impl<A: GlobalAlloc> Subject for Process<A> {
         *block
     }
 
+    // SAFETY: the caller's promise is passed on.
     #[inline(always)]
     unsafe fn free(&self, block: NonNull<u8>, layout: Layout) {
         // SAFETY: of `allocate`, and freed once, as it is consumed; the layout is the caller's promise.

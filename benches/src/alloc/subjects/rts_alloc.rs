@@ -57,6 +57,7 @@ impl Subject for RtsAlloc {
         *block
     }
 
+    // SAFETY: relies on nothing that the trait has the caller promise.
     #[inline(always)]
     unsafe fn free(&self, block: NonNull<u8>, _: Layout) {
         // SAFETY: of `allocate`, and freed once, as it is consumed.
@@ -74,6 +75,7 @@ impl Passes for RtsAlloc {
         unsafe { self.worker.offset(block) as u64 }
     }
 
+    // SAFETY: the caller's promise is passed on.
     unsafe fn taken(&self, token: u64) -> NonNull<u8> {
         // SAFETY: of `token`, as the caller promises.
         unsafe { self.worker.ptr_from_offset(token as usize) }
