@@ -1,13 +1,14 @@
 //! A mapped segment as typed tables: the one place where offsets become references.
 
 use crate::heap::size_class::{ClassId, LINE};
-use crate::heap::unit::{LaneId, Unit, UnitIndex};
+use crate::heap::unit::{LaneId, UNIT_SHIFT, Unit, UnitIndex};
 use crate::index_set::{IndexSet, Level, MAX_LEVELS};
 use crate::layout::{Header, Layout, MAX_LANES, MAX_PARTICIPANTS, SetId};
 use crate::mapping::Mapping;
 use crate::process::lane::LaneRecord;
 use crate::process::participant::ParticipantRecord;
 use crate::sync::{Acquire, AtomicU8, AtomicU64};
+use core::sync::atomic;
 
 /// A segment mapped into this process. Any thread may use it.
 ///
@@ -23,6 +24,10 @@ pub struct Arena {
     doorbells: *const AtomicU64,
     state_lines: *const AtomicU8,
     free: IndexSet,
+    /// Where units begin, and how many bytes of them there were up to the frontier, which only moves up, when this
+    /// process looked last: its own memory, which nobody else writes.
+    first: u64,
+    seen: atomic::AtomicU64,
 }
 
 // SAFETY: the pointers lead into the mapping, whose words are all atomics or written before the
@@ -47,6 +52,8 @@ impl Arena {
             unit_words: at(layout.unit_words).cast(),
             doorbells: at(layout.doorbells).cast(),
             state_lines: at(layout.state_lines).cast(),
+            first: layout.first_unit << UNIT_SHIFT,
+            seen: atomic::AtomicU64::new(0),
             layout,
             mapping,
             free,
@@ -61,6 +68,7 @@ impl Arena {
         &self.mapping
     }
 
+    #[inline]
     pub fn header(&self) -> &Header {
         // SAFETY: the header stands at the start of the head, which is backed and page-aligned; its
         // plain fields do not change once others can see the segment.
@@ -69,6 +77,7 @@ impl Arena {
 
     /// One past the last unit that may be touched. Acquire pairs with the Release of the CAS that
     /// moved it, after the memory was backed.
+    #[inline]
     pub fn frontier(&self) -> UnitIndex {
         UnitIndex(self.header().frontier.load(Acquire).min(self.layout.units) as u32)
     }
@@ -83,10 +92,19 @@ impl Arena {
     }
 
     /// Whether `offset..offset + bytes` lies in units that may be touched.
-    #[inline]
+    #[inline(always)]
     pub fn holds(&self, offset: u64, bytes: u64) -> bool {
-        offset >= self.layout.first_unit << crate::heap::unit::UNIT_SHIFT
-            && offset.checked_add(bytes).is_some_and(|end| end <= self.frontier().offset())
+        let at = offset.wrapping_sub(self.first);
+        // Acquire pairs with the Release below: what was backed for one thread is for all.
+        let seen = self.seen.load(atomic::Ordering::Acquire);
+        at <= seen && bytes <= seen - at || self.holds_by_now(at, bytes)
+    }
+
+    #[cold]
+    fn holds_by_now(&self, at: u64, bytes: u64) -> bool {
+        let seen = self.frontier().offset().saturating_sub(self.first);
+        self.seen.fetch_max(seen, atomic::Ordering::Release);
+        at <= seen && bytes <= seen - at
     }
 
     /// The address of a byte of the segment.

@@ -436,6 +436,7 @@ impl Attached {
 
     /// The thread that has `lane` needs it no more: what can be given away is; with nothing left,
     /// its number, too. A read guard that it has not dropped keeps the lane this process'.
+    #[cold]
     pub fn park(&self, lane: &Lane) {
         if lane.is_live() {
             let heap = Heap { arena: &self.arena, lane };
@@ -810,6 +811,7 @@ impl Drop for HeldLanes {
 }
 
 /// One handle or thread-local entry that led to `lane` is gone; the last one parks it.
+#[inline]
 pub fn release_user(attached: &Attached, lane: &Lane, birth: u32) {
     if lane.birth() != birth {
         return; // counted before a fork: the lane was wiped, and the count with it
@@ -825,11 +827,18 @@ pub fn release_user(attached: &Attached, lane: &Lane, birth: u32) {
 /// the first time.
 #[inline(always)]
 pub fn with_lane<R>(attached: &Attached, with: impl FnOnce(&Lane) -> R) -> Result<R, AllocError> {
-    match LAST.try_with(Cell::get) {
-        // SAFETY: this thread's lane of an attachment that is alive, as we borrow it.
-        Ok(last) if last.attached == attached.id => Ok(with(unsafe { &*last.lane })),
-        _ => with_found_lane(attached, with),
+    let (lane, is_for_once) = match LAST.try_with(Cell::get) {
+        Ok(last) if last.attached == attached.id => (last.lane, false),
+        _ => find_lane(attached)?,
+    };
+    // SAFETY: this thread's lane of an attachment that is alive, as we borrow it.
+    let lane = unsafe { &*lane };
+    // Called at one place, so that it is inlined there.
+    let done = with(lane);
+    if is_for_once {
+        release_user(attached, lane, lane.birth());
     }
+    Ok(done)
 }
 
 /// The calling thread's lane of `attached`, if it is live and what this thread used last.
@@ -841,8 +850,9 @@ pub fn lane_at_hand(attached: &Attached) -> Option<&Lane> {
     lane.is_live().then_some(lane)
 }
 
+/// The calling thread's lane of `attached`, and whether it is to be released after this once.
 #[cold]
-fn with_found_lane<R>(attached: &Attached, with: impl FnOnce(&Lane) -> R) -> Result<R, AllocError> {
+fn find_lane(attached: &Attached) -> Result<(*const Lane, bool), AllocError> {
     let held = HELD.try_with(|held| {
         held.0.borrow_mut().retain(|one| one.attached.strong_count() != 0);
         if let Some(one) = held.0.borrow().iter().find(|one| one.id == attached.id) {
@@ -863,12 +873,9 @@ fn with_found_lane<R>(attached: &Attached, with: impl FnOnce(&Lane) -> R) -> Res
         // The thread is ending and its thread-local values are gone: a lane for this once.
         let lane = attached.take_lane()?;
         lane.users.set(1);
-        let done = with(lane);
-        release_user(attached, lane, lane.birth());
-        return Ok(done);
+        return Ok((lane, true));
     };
     let lane = lane?;
     LAST.set(LastLane { attached: attached.id, lane });
-    // SAFETY: this thread's lane of an attachment that is alive.
-    Ok(with(unsafe { &*lane }))
+    Ok((lane, false))
 }

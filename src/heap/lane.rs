@@ -7,13 +7,16 @@
 use super::size_class::{CLASS_COUNT, Class, ClassId, GROUP, LINE};
 use super::unit::{LaneId, State, UNIT, UNIT_SHIFT, UnitIndex, owner_tag};
 use crate::arena::Arena;
+use crate::names::array::LastArray;
 use crate::process::pin::PinBook;
 use crate::sync::{AtomicU8, AtomicU64, Release};
 use crate::trace::map::Map;
 use core::any::TypeId;
 use core::cell::{Cell, RefCell};
+use core::hash::{BuildHasherDefault, Hasher};
 use core::ptr::{self, NonNull};
 use core::sync::atomic::AtomicU32;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 /// Blocks that a lane has at hand for one class, all PRIVATE: a stack, the last one in the first one
@@ -270,10 +273,6 @@ pub struct Lane {
     limit: Cell<u64>,
     base: Cell<*mut u8>,
     unit_words: Cell<*const AtomicU64>,
-    /// Where units begin, and how many bytes of them there were up to the frontier, which only moves up, when this
-    /// lane looked last.
-    first_unit: Cell<u64>,
-    seen: Cell<u64>,
     /// Where its segment lies, and in the top bits, which an address leaves free, the birth number:
     /// it tells a process from its forked ancestors, whose blocks and pins are not ours.
     tagged_base: Cell<u64>,
@@ -281,6 +280,7 @@ pub struct Lane {
     /// By class; those behind the last class stay empty and have no blocks, so that six bits need no check.
     magazines: [Magazine; ClassId::CODES],
     pub pins: PinBook,
+    pub last_array: LastArray,
     book: Cell<*const RefCell<Book>>,
     /// 1 while a thread uses it.
     pub busy: AtomicU32,
@@ -336,15 +336,31 @@ impl Owed {
     }
 }
 
+/// The hash of a fingerprint, which is one.
+#[derive(Default)]
+pub struct Itself(u64);
+
+impl Hasher for Itself {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write_u64(&mut self, fingerprint: u64) {
+        self.0 = fingerprint;
+    }
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("fingerprints are whole words")
+    }
+}
+
 /// Fingerprints of the types whose descriptions are known to stand in the table of names.
 #[derive(Default)]
 pub struct TypeBook {
     pub epoch: u64,
-    pub known: std::collections::HashSet<u64>,
+    pub known: HashSet<u64, BuildHasherDefault<Itself>>,
     /// Trace maps that stand in the segment, of types of this program. They are never removed.
-    pub maps: std::collections::HashMap<TypeId, Rc<Map>>,
+    pub maps: HashMap<TypeId, Rc<Map>>,
     /// Those of this program's types, whether they stand there or not.
-    pub own: std::collections::HashMap<TypeId, Rc<Map>>,
+    pub own: HashMap<TypeId, Rc<Map>>,
 }
 
 impl Lane {
@@ -369,10 +385,9 @@ impl Lane {
         self.book.set(Box::into_raw(Box::new(RefCell::new(Book::default()))));
         self.types.set(Box::into_raw(Box::default()));
         self.limit.set(arena.layout().bytes());
+        self.last_array.forget();
         self.base.set(arena.at(0));
         self.unit_words.set(arena.unit_word(UnitIndex(0)));
-        self.first_unit.set(arena.first_unit().offset());
-        self.seen.set(0);
         let base = arena.at(0).expose_provenance() as u64;
         assert!(base >> Self::BIRTH_SHIFT == 0, "the kernel gives such addresses only on request");
         self.tagged_base.set(base | u64::from(birth) << Self::BIRTH_SHIFT);
@@ -436,18 +451,6 @@ impl Lane {
         // SAFETY: a live lane's segment is mapped, and has a word for each of its units. Of a unit
         // beyond the frontier it may be a hole, which reads as Free.
         Some(unsafe { &*self.unit_words.get().add((offset >> UNIT_SHIFT) as usize) })
-    }
-
-    /// Whether the byte at `offset` lies in a unit that may be touched, as far as this lane has
-    /// [seen](Self::look_at_frontier): what [`Arena::holds`] says, without a look at the segment. The lane is live.
-    #[inline(always)]
-    pub fn has_seen(&self, offset: u64) -> bool {
-        offset.wrapping_sub(self.first_unit.get()) < self.seen.get()
-    }
-
-    /// Sees how far units may be touched by now.
-    pub fn look_at_frontier(&self, arena: &Arena) {
-        self.seen.set(arena.frontier().offset().saturating_sub(self.first_unit.get()));
     }
 
     /// The address of a byte of the lane's segment; `None`: it lies outside, or the lane is not live.

@@ -22,7 +22,7 @@ use crate::sync::{Acquire, AtomicU8, Relaxed, Release};
 use error::FreeError;
 pub use growth::Exhausted;
 use lane::Lane;
-use size_class::ClassId;
+use size_class::{Class, ClassId};
 use slab::SlabBlock;
 use unit::{OWNER, State, UNIT, Unit, UnitIndex, class_code, class_field, is_owned_slab};
 
@@ -245,7 +245,6 @@ impl<'a> Heap<'a> {
         if self.free_own_with_room(offset, State::Raw) {
             return Ok(());
         }
-        self.lane.look_at_frontier(self.arena);
         if self.free_raw_elsewhere(offset) {
             return Ok(());
         }
@@ -270,6 +269,13 @@ impl<'a> Heap<'a> {
 
     /// The same, of a block whose state is `was`.
     pub fn retire_from(&self, block: u64, was: State) {
+        if let Some((block, _)) = self.starts_in_owned_slab(block) {
+            // Acquire, as in `state_of`.
+            if self.state(block).load(Acquire) == was as u8 {
+                self.retire_block(block);
+            }
+            return;
+        }
         match self.place_in(block, was).map(|place| place.kind) {
             Some(PlaceKind::Slab(block, _)) => self.retire_block(block),
             Some(PlaceKind::Run(head, unit)) => self.retire_run(head, unit),
@@ -283,6 +289,37 @@ impl<'a> Heap<'a> {
             // Release: the object was unlinked before.
             Self::set_state(self.arena, place.start, State::Doomed);
         }
+    }
+
+    /// Whether a block of at least so many bytes starts there, as [`locate`] says; without it where the block lies in
+    /// the head of a slab that somebody owns. Wait-free.
+    #[inline]
+    pub fn starts_block(&self, block: u64, bytes: u64) -> bool {
+        match self.starts_in_owned_slab(block) {
+            Some((_, cut)) => bytes <= u64::from(cut.size),
+            None => self.starts_elsewhere(block, bytes),
+        }
+    }
+
+    #[cold]
+    fn starts_elsewhere(&self, block: u64, bytes: u64) -> bool {
+        locate(self.arena, block).is_some_and(|place| place.start == block && bytes <= place.bytes)
+    }
+
+    /// The block that starts there, as [`locate`] says, if it lies in the head of a slab that somebody owns.
+    #[inline(always)]
+    fn starts_in_owned_slab(&self, block: u64) -> Option<(SlabBlock, &'static Class)> {
+        // Acquire, as in `Arena::unit`.
+        let word = self.lane.unit_word(block)?.load(Acquire);
+        let class = class_field(word).filter(|_| is_owned_slab(word))?;
+        let cut = class.cut();
+        let at = (block as u32 & (UNIT as u32 - 1)).checked_sub(cut.start)?;
+        let index = cut.index_of(at);
+        let starts = index < cut.count
+            && index * cut.size == at
+            // As in `locate`: a head near the frontier may say that it covers more than there is.
+            && self.arena.holds(block, u64::from(cut.size));
+        starts.then_some((SlabBlock { head: UnitIndex::containing(block), class, index }, cut))
     }
 
     /// The block that starts there, if this is its state.

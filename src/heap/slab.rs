@@ -563,7 +563,7 @@ impl Heap<'_> {
         // Of no class, only a damaged file has one; such a magazine knows no block.
         let magazine = self.lane.magazine(class_code(word));
         let Some((index, state)) = magazine.place_of(offset) else { return false };
-        if !self.lane.has_seen(offset) {
+        if !self.arena.holds(offset, 1) {
             return false;
         }
         // SAFETY: the word says that this unit is a slab of the class, so the states that the class has for a block
@@ -590,7 +590,16 @@ impl Heap<'_> {
     pub fn retire_block(&self, block: SlabBlock) {
         // Release pairs with the owner's Acquire: the object was unlinked before.
         self.state(block).store(State::Limbo as u8, Release);
-        self.ring(block.head, 1 << block.group());
+        let group = 1 << block.group();
+        // Relaxed: a word with our tag was written by ourselves.
+        let word = self.arena.unit_word(block.head).load(Relaxed);
+        if word & OWNER == self.lane.tag() {
+            // Its owner has no need to ring at its own door. Dead with this note: its recovery looks at all states.
+            let mut book = self.lane.book().borrow_mut();
+            book.classes[block.class.index()].announce(slot_field(word), group);
+        } else {
+            self.ring(block.head, group);
+        }
     }
 
     /// True, for who has freed a block by it.

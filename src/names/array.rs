@@ -6,6 +6,7 @@
 use super::entry::Entry;
 use crate::arena::Arena;
 use crate::sync::{Acquire, AtomicU64, Relaxed};
+use core::cell::Cell;
 use core::mem::size_of;
 
 /// Slots of the first array.
@@ -84,11 +85,13 @@ pub struct Array<'a> {
 }
 
 impl<'a> Array<'a> {
+    #[inline]
     fn done_words(len: u64) -> u64 {
         len.div_ceil(CHUNK).div_ceil(64)
     }
 
     /// Bytes of the block of an array with so many slots.
+    #[inline]
     pub fn bytes(len: u64) -> usize {
         size_of::<ArrayHead>() + (Self::done_words(len) + len) as usize * size_of::<AtomicU64>()
     }
@@ -111,7 +114,6 @@ impl<'a> Array<'a> {
     /// The array at `offset`; `None`: the segment is corrupt, none can be there.
     ///
     /// The caller has pinned it, or an older one, or holds its block.
-    #[inline]
     pub fn at(arena: &'a Arena, offset: u64) -> Option<Array<'a>> {
         if !offset.is_multiple_of(16) || !arena.holds(offset, size_of::<ArrayHead>() as u64) {
             return None;
@@ -125,17 +127,23 @@ impl<'a> Array<'a> {
         {
             return None;
         }
-        let done =
-            arena.at(offset).wrapping_add(size_of::<ArrayHead>()).cast::<AtomicU64>().cast_const();
-        Some(Array {
-            head,
-            done,
-            slots: done.wrapping_add(Self::done_words(len) as usize),
-            len,
-            offset,
-        })
+        // SAFETY: it fits.
+        Some(unsafe { Self::unchecked(arena, offset, len) })
     }
 
+    /// # Safety
+    /// `offset` is a multiple of 16, `len` a power of two, and [`bytes(len)`](Self::bytes) from there on lie in units
+    /// that may be touched.
+    #[inline(always)]
+    unsafe fn unchecked(arena: &'a Arena, offset: u64, len: u64) -> Array<'a> {
+        // SAFETY: the caller's promises; the words are atomics.
+        let head = unsafe { &*arena.at(offset).cast::<ArrayHead>() };
+        let done =
+            arena.at(offset).wrapping_add(size_of::<ArrayHead>()).cast::<AtomicU64>().cast_const();
+        Array { head, done, slots: done.wrapping_add(Self::done_words(len) as usize), len, offset }
+    }
+
+    #[inline]
     pub fn len(&self) -> u64 {
         self.len
     }
@@ -148,6 +156,7 @@ impl<'a> Array<'a> {
     }
 
     /// The successor's block, 0 if there is none. Its word; Acquire pairs with the CAS that hung it there.
+    #[inline]
     pub fn next(&self) -> &'a AtomicU64 {
         &self.head.next
     }
@@ -251,6 +260,43 @@ impl<'a> Array<'a> {
             }
         }
         false
+    }
+}
+
+/// The array that a lane found where one can be when it looked last: process memory, the thread's alone; zero: none.
+#[derive(Default)]
+pub struct LastArray {
+    offset: Cell<u64>,
+    len: Cell<u64>,
+}
+
+impl LastArray {
+    /// As [`Array::at`], which is asked only if an array of another length was at `offset`, or another was seen last.
+    #[inline(always)]
+    pub fn look<'a>(&self, arena: &'a Arena, offset: u64) -> Option<Array<'a>> {
+        if offset != self.offset.get() || offset == 0 {
+            return self.look_anew(arena, offset);
+        }
+        // SAFETY: an array's head was there, so all of it lies in units that may be touched.
+        let len = unsafe { &*arena.at(offset).cast::<ArrayHead>() }.len.load(Relaxed);
+        if len != self.len.get() {
+            return self.look_anew(arena, offset);
+        }
+        // SAFETY: an array of this length was there.
+        Some(unsafe { Array::unchecked(arena, offset, len) })
+    }
+
+    /// Nothing is known any more.
+    pub fn forget(&self) {
+        self.offset.set(0);
+    }
+
+    #[cold]
+    fn look_anew<'a>(&self, arena: &'a Arena, offset: u64) -> Option<Array<'a>> {
+        let array = Array::at(arena, offset)?;
+        self.offset.set(offset);
+        self.len.set(array.len);
+        Some(array)
     }
 }
 

@@ -37,6 +37,7 @@ pub struct Key<'a> {
 
 impl<'a> Key<'a> {
     /// `name` has at most [`MAX_NAME`] bytes.
+    #[inline]
     pub fn new(arena: &Arena, space: Space, name: &'a [u8]) -> Key<'a> {
         debug_assert!(name.len() <= MAX_NAME);
         let seed = arena.header().hash_seed ^ space as u64;
@@ -44,8 +45,20 @@ impl<'a> Key<'a> {
     }
 
     /// What an entry of this name says beside its value: 48 bits of the hash, space, length.
+    #[inline]
     pub fn meta(&self) -> u64 {
         self.hash & !0xffff | (self.space as u64) << 14 | self.name.len() as u64
+    }
+}
+
+/// Whether two names are one, by words of eight bytes: most are too short for a call to be worth it.
+#[inline(always)]
+fn is_same(one: &[u8], other: &[u8]) -> bool {
+    match (one.last_chunk::<8>(), other.last_chunk::<8>()) {
+        (Some(end), Some(other_end)) if one.len() == other.len() => {
+            end == other_end && one.as_chunks::<8>().0.iter().eq(other.as_chunks::<8>().0)
+        }
+        _ => one == other,
     }
 }
 
@@ -68,6 +81,7 @@ impl Value {
             Value::Live(object) => object,
         }
     }
+    #[inline]
     pub fn of(word: u64) -> Value {
         match word {
             0 => Value::Absent,
@@ -117,7 +131,7 @@ impl<'a> Entry<'a> {
     /// The entry at `offset`; `None`: the segment is corrupt, none can be there.
     ///
     /// The caller has pinned the array in whose slot it found the entry (or holds the block).
-    #[inline]
+    #[inline(always)]
     pub fn at(arena: &'a Arena, offset: u64) -> Option<Entry<'a>> {
         if !offset.is_multiple_of(16) || !arena.holds(offset, size_of::<EntryHead>() as u64) {
             return None;
@@ -155,7 +169,7 @@ impl<'a> Entry<'a> {
 
     #[inline]
     pub fn matches(&self, key: &Key<'_>) -> bool {
-        self.meta() == key.meta() && self.name() == key.name
+        self.meta() == key.meta() && is_same(self.name(), key.name)
     }
 
     /// The whole hash, computed anew; `None`: the entry is corrupt.
@@ -203,6 +217,7 @@ impl Life {
             | u64::from(self.counted) << 13
             | u64::from(self.retired_by.0) & 0x1fff
     }
+    #[inline]
     pub fn of(word: u64) -> Life {
         let flag = |bit: u32| word >> bit & 1 == 1;
         Life {
@@ -219,6 +234,7 @@ impl Life {
         let retired_by = LaneId::NOBODY;
         Life { count, named, has_parts: false, retired_by, is_falling: false, counted: false }
     }
+    #[inline]
     pub fn is_whole(self) -> bool {
         self.retired_by == LaneId::NOBODY
     }
@@ -257,7 +273,7 @@ impl ObjectHeader {
     /// The header at `offset`; `None`: the segment is corrupt, none can be there.
     ///
     /// The caller has pinned the object, or holds its block.
-    #[inline]
+    #[inline(always)]
     pub fn at(arena: &Arena, offset: u64) -> Option<&ObjectHeader> {
         let fits =
             offset.is_multiple_of(16) && arena.holds(offset, size_of::<ObjectHeader>() as u64);

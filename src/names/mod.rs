@@ -21,9 +21,11 @@ pub mod entry;
 pub mod error;
 pub mod migration;
 
+use crate::heap::lane::Lane;
 use crate::heap::unit::State;
 use crate::heap::{Exhausted, Heap};
 use crate::process::journal::Intent;
+use crate::process::lane::LaneRecord;
 use crate::process::pin::HazardIndex;
 use crate::sync::{AcqRel, Acquire, AtomicU64, Release, SeqCst, fence};
 use crate::trace;
@@ -48,10 +50,19 @@ pub enum Refused {
 pub struct Pinned {
     pub object: u64,
     pub hazard: HazardIndex,
-    pub life: Life,
+    /// [`Life`].
+    word: u64,
     pub fingerprint: u64,
     /// Where the word is that leads to it, which is an entry's or a cell's of a queue; 0: none does.
     pub leads: u64,
+}
+
+impl Pinned {
+    /// As it was when it was pinned.
+    #[inline(always)]
+    pub fn life(&self) -> Life {
+        Life::of(self.word)
+    }
 }
 
 /// The table as one live lane uses it.
@@ -75,15 +86,19 @@ enum Spot<'a> {
 }
 
 /// While it lives, no array from the one that was current at its begin on is given back.
-pub struct Entered<'a>(Names<'a>);
+pub struct Entered<'a> {
+    lane: &'a Lane,
+    record: &'a LaneRecord,
+}
 
 impl Drop for Entered<'_> {
+    #[inline]
     fn drop(&mut self) {
-        let pins = &self.0.heap.lane.pins;
+        let pins = &self.lane.pins;
         pins.depth.set(pins.depth.get() - 1);
         if pins.depth.get() == 0 {
             // Release, partner: the reaper's scan. Our reads of slots and entries end before it.
-            self.0.record().array.store(0, Release);
+            self.record.array.store(0, Release);
         }
     }
 }
@@ -92,15 +107,19 @@ impl Drop for Entered<'_> {
 const CHAIN: usize = 64;
 
 impl<'a> Names<'a> {
-    pub(crate) fn record(&self) -> &'a crate::process::lane::LaneRecord {
+    #[inline]
+    pub(crate) fn record(&self) -> &'a LaneRecord {
         self.heap.arena.lane(self.heap.lane.id())
     }
 
+    #[inline(always)]
     fn array(&self, offset: u64) -> Result<Array<'a>, Refused> {
-        Array::at(self.heap.arena, offset)
+        let last = &self.heap.lane.last_array;
+        last.look(self.heap.arena, offset)
             .ok_or(Refused::Corrupt("an array of names lies outside the segment"))
     }
 
+    #[inline(always)]
     fn current(&self) -> Result<Array<'a>, Refused> {
         // Acquire pairs with the CAS that made it current: all copies are in.
         self.array(self.heap.arena.header().names_current.load(Acquire))
@@ -110,20 +129,21 @@ impl<'a> Names<'a> {
     ///
     /// Lock-free: it goes round again only if a migration ended meanwhile. Inside another operation
     /// of the lane that one's pin, on an older array, protects these, too.
+    #[inline]
     pub fn enter(&self) -> Entered<'a> {
-        let pins = &self.heap.lane.pins;
-        let depth = pins.depth.get();
-        pins.depth.set(depth + 1);
-        let current = &self.heap.arena.header().names_current;
-        if depth != 0 {
-            return Entered(*self);
+        let entered = Entered { lane: self.heap.lane, record: self.record() };
+        let depth = &entered.lane.pins.depth;
+        depth.set(depth.get() + 1);
+        if depth.get() != 1 {
+            return entered;
         }
+        let current = &self.heap.arena.header().names_current;
         loop {
             let array = current.load(Acquire);
-            self.record().array.store(array, Release);
+            entered.record.array.store(array, Release);
             fence(SeqCst); // [1], partner: the reaper's, between its look at `current` and its scan
             if current.load(Acquire) == array {
-                return Entered(*self);
+                return entered;
             }
         }
     }
@@ -141,7 +161,7 @@ impl<'a> Names<'a> {
         };
         // Not any more: who recovers its destroyer was quicker.
         let Some(pinned) = self.pin_led((leads, word), object)? else { return Ok(None) };
-        if pinned.life.is_whole() {
+        if pinned.life().is_whole() {
             return Ok(Some(pinned));
         }
         // Pinned, so that it cannot be another's meanwhile; who recovers its destroyer does the same.
@@ -151,6 +171,7 @@ impl<'a> Names<'a> {
     }
 
     /// The entry of a name, or where it would stand; `insert`: closes paths that a migration is on.
+    #[inline(always)]
     fn locate(&self, key: &Key<'_>, insert: bool) -> Result<Spot<'a>, Refused> {
         let mut array = self.current()?;
         for _ in 0..CHAIN {
@@ -200,38 +221,43 @@ impl<'a> Names<'a> {
         Err(Refused::Corrupt("arrays of names follow each other in a circle"))
     }
 
+    #[inline(always)]
     fn entry(&self, offset: u64) -> Result<Entry<'a>, Refused> {
         Entry::at(self.heap.arena, offset).ok_or(Refused::Corrupt("a slot leads to no entry"))
     }
 
     /// Pins what an entry said it names, if it still does.
+    #[inline(always)]
     fn pin_value(&self, entry: &Entry<'a>, object: u64) -> Result<Option<Pinned>, Refused> {
         self.pin_led((entry.offset, entry.word()), object)
     }
 
     /// Pins what the word at an offset said it leads to, if it still does.
+    #[inline(always)]
     pub fn pin_led(
         &self,
         (leads, word): (u64, &AtomicU64),
         object: u64,
     ) -> Result<Option<Pinned>, Refused> {
-        let pins = &self.heap.lane.pins;
-        let hazard = pins.pin(self.record(), object).ok_or(Refused::TooManyPins)?;
+        let (pins, record) = (&self.heap.lane.pins, self.record());
+        let hazard = pins.pin(record, object).ok_or(Refused::TooManyPins)?;
         // Behind the pin's fence: the object cannot be taken again from here on. Acquire pairs with the Release
         // of who linked it.
         if Value::of(word.load(Acquire)) != Value::Live(object) {
-            pins.unpin(self.record(), hazard);
+            pins.unpin(record, hazard);
             return Ok(None);
         }
         let Some(header) = ObjectHeader::at(self.heap.arena, object) else {
-            pins.unpin(self.record(), hazard);
+            pins.unpin(record, hazard);
             return Err(Refused::Corrupt("a word leads to no object"));
         };
         let fingerprint = header.fingerprint.load(crate::sync::Relaxed);
-        Ok(Some(Pinned { object, hazard, life: header.life(), fingerprint, leads }))
+        // Acquire: as in `ObjectHeader::life`.
+        Ok(Some(Pinned { object, hazard, word: header.life.load(Acquire), fingerprint, leads }))
     }
 
     /// Ends a pin.
+    #[inline]
     pub fn unpin(&self, hazard: HazardIndex) {
         self.heap.lane.pins.unpin(self.record(), hazard);
     }
@@ -243,12 +269,13 @@ impl<'a> Names<'a> {
         self.find_entered(key)
     }
 
+    #[inline(always)]
     fn find_entered(&self, key: &Key<'_>) -> Result<Option<Pinned>, Refused> {
         let Spot::Found(entry) = self.locate(key, false)? else { return Ok(None) };
         let Value::Live(object) = entry.value() else { return Ok(None) };
         // If it is not the value any more, the name was absent at that moment: no second try.
         let Some(pinned) = self.pin_value(&entry, object)? else { return Ok(None) };
-        if !pinned.life.is_whole() {
+        if !pinned.life().is_whole() {
             self.unpin(pinned.hazard);
             return Ok(None);
         }
@@ -435,7 +462,7 @@ impl<'a> Names<'a> {
     fn displace_retired(&self, entry: &Entry<'a>, object: u64) -> Result<(), Refused> {
         // Pinned, so that Live(object) in the word cannot be another object's meanwhile.
         let Some(pinned) = self.pin_value(entry, object)? else { return Ok(()) };
-        let taken = pinned.life.is_whole();
+        let taken = pinned.life().is_whole();
         if !taken {
             let _ = entry.word().compare_exchange(object, Value::Absent.word(), AcqRel, Acquire);
         }
@@ -478,8 +505,8 @@ impl<'a> Names<'a> {
         let header = ObjectHeader::at(arena, pinned.object).expect("it was pinned");
         let journal = &self.record().journal;
         journal.open(Intent::Destroy { entry: pinned.leads, object: pinned.object });
-        let whole = Life { retired_by: crate::heap::unit::LaneId::NOBODY, ..pinned.life };
-        let retired = Life { retired_by: self.heap.lane.id(), ..pinned.life };
+        let whole = Life { retired_by: crate::heap::unit::LaneId::NOBODY, ..pinned.life() };
+        let retired = Life { retired_by: self.heap.lane.id(), ..pinned.life() };
         let won =
             header.life.compare_exchange(whole.word(), retired.word(), AcqRel, Acquire).is_ok();
         if won {
@@ -488,7 +515,7 @@ impl<'a> Names<'a> {
                 let (live, absent) = (pinned.object, Value::Absent.word());
                 let _ = word.compare_exchange(live, absent, AcqRel, Acquire);
             }
-            self.leave(pinned.object, pinned.life);
+            self.leave(pinned.object, pinned.life());
         }
         journal.close();
         won
@@ -500,9 +527,10 @@ impl<'a> Names<'a> {
     }
 
     /// What has parts, and a retired run, is given back at once if nobody else has it pinned.
-    fn after_retire(&self, &Pinned { object, life, .. }: &Pinned) {
+    fn after_retire(&self, pinned: &Pinned) {
         use crate::heap::unit::{Unit, UnitIndex};
-        if life.has_parts {
+        let object = pinned.object;
+        if pinned.life().has_parts {
             // With all pins in use it stays, until somebody looks for such.
             let _ = trace::reap(self, object);
         } else if matches!(
@@ -524,12 +552,19 @@ impl<'a> Names<'a> {
             .filter(|place| place.start == object)
             .filter(|place| crate::heap::state_of(arena, place) == Some(State::Published));
         let header = published.and_then(|_| ObjectHeader::at(arena, object));
-        let Some(header) = header.filter(|header| header.life().is_whole()) else {
+        let pinned = header.map(|header| Pinned {
+            object,
+            hazard,
+            // Acquire: as in `ObjectHeader::life`.
+            word: header.life.load(Acquire),
+            fingerprint: header.fingerprint.load(crate::sync::Relaxed),
+            leads: 0,
+        });
+        let whole = pinned.filter(|pinned| pinned.life().is_whole());
+        if whole.is_none() {
             self.unpin(hazard);
-            return Ok(None);
-        };
-        let fingerprint = header.fingerprint.load(crate::sync::Relaxed);
-        Ok(Some(Pinned { object, hazard, life: header.life(), fingerprint, leads: 0 }))
+        }
+        Ok(whole)
     }
 
     /// Calls `each` with every entry that has a live object, each once. Weakly consistent: what is
@@ -549,7 +584,7 @@ impl<'a> Names<'a> {
                 }
                 let Value::Live(object) = entry.value() else { continue };
                 if let Some(pinned) = self.pin_value(&entry, object)? {
-                    if pinned.life.is_whole() {
+                    if pinned.life().is_whole() {
                         each(entry, pinned);
                     }
                     self.unpin(pinned.hazard);
@@ -641,7 +676,7 @@ mod tests {
             let pinned = names.find(&key).unwrap().unwrap();
             let object = ObjectHeader::at(heap.arena, pinned.object).unwrap();
             // Its destroyer is stopped here, behind the point from which on it is destroyed.
-            let retired = Life { retired_by: crate::heap::unit::LaneId(7), ..pinned.life };
+            let retired = Life { retired_by: crate::heap::unit::LaneId(7), ..pinned.life() };
             object.life.store(retired.word(), Release);
             names.unpin(pinned.hazard);
             for _ in 0..3 {

@@ -131,7 +131,7 @@ impl Attached {
             let pinned = names.pin_unnamed(object).map_err(|it| self.explain(it, ""))?;
             let Some(pinned) = pinned else { return Ok(None) };
             let name = || type_name::<Counted<T>>();
-            let is_it = pinned.life.counted
+            let is_it = pinned.life().counted
                 && self.check_type::<Counted<T>>(names, &pinned, Shape::Single, name).is_ok()
                 // SAFETY: one is there, as its fingerprint says, and stays while it is pinned.
                 && unsafe { (*self.arena.at(object + COUNT).cast::<Counted<T>>()).identity } == identity;

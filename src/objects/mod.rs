@@ -145,6 +145,7 @@ impl<T: ?Sized> Deref for Ref<'_, T> {
 }
 
 impl<T: ?Sized> Drop for Ref<'_, T> {
+    #[inline]
     fn drop(&mut self) {
         // SAFETY: this thread's lane, of a segment that is attached while it is borrowed.
         let lane = unsafe { &*self.lane };

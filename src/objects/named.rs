@@ -315,7 +315,7 @@ impl Segment {
                         unique: space == Some(Space::Unique),
                         type_name: String::new(),
                         fingerprint: pinned.fingerprint,
-                        count: pinned.life.count,
+                        count: pinned.life().count,
                         bytes: crate::heap::locate(arena, pinned.object)
                             .map_or(0, |place| place.bytes),
                         offset: pinned.object,

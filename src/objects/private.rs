@@ -126,7 +126,7 @@ impl Segment {
                 .attached()
                 .check_type::<T>(names, &pinned, shape, || format!("offset {offset:#x}"))
             {
-                Ok(()) if pinned.life.named => Err(ObjectError::HasName { offset }),
+                Ok(()) if pinned.life().named => Err(ObjectError::HasName { offset }),
                 checked => checked,
             };
             if let Err(error) = checked {

@@ -83,12 +83,14 @@ impl<T> Drop for Unfinished<'_, T> {
     }
 }
 
+#[inline]
 pub(super) fn layout<T>(count: usize) -> Option<Layout> {
     let values = Layout::array::<T>(count).ok()?;
     let bytes = ObjectHeader::value_at(align_of::<T>()).checked_add(values.size())?;
     Layout::from_size_align(bytes, align_of::<T>().max(16)).ok()
 }
 
+#[inline]
 pub(super) fn value_of<T>(attached: &Attached, block: u64) -> NonNull<T> {
     let at = attached.arena.at(block + ObjectHeader::value_at(align_of::<T>()) as u64);
     NonNull::new(at.cast()).expect("a mapping does not start at null")
@@ -114,6 +116,7 @@ pub(super) struct Found<'s, T> {
 }
 
 impl<'s, T: Shareable> Found<'s, T> {
+    #[inline]
     pub(super) fn new(
         attached: &'s Attached,
         lane: &Lane,
@@ -133,10 +136,12 @@ impl<'s, T: Shareable> Found<'s, T> {
         }
     }
 
+    #[inline]
     pub(super) fn single(self) -> Ref<'s, T> {
         self.with(self.first)
     }
 
+    #[inline]
     pub(super) fn slice(self) -> Ref<'s, [T]> {
         self.with(NonNull::slice_from_raw_parts(self.first, self.count as usize))
     }
@@ -149,6 +154,7 @@ impl<'s, T: Shareable> Found<'s, T> {
 
 impl Attached {
     /// Runs `with` with the table of names, on the calling thread's lane.
+    #[inline]
     pub(crate) fn with_names<R>(
         &self,
         with: impl FnOnce(Names<'_>) -> Result<R, ObjectError>,
@@ -162,11 +168,13 @@ impl Attached {
         .map_err(|error: AllocError| ObjectError::Alloc(error))?
     }
 
+    #[cold]
     pub(super) fn explain(&self, refused: Refused, name: &str) -> ObjectError {
         ObjectError::of(refused, || name.into(), self.room())
     }
 
     /// The pinned object as what the caller asked for; refused: the pin is ended.
+    #[inline]
     pub(super) fn accept<'s, T: Shareable>(
         &'s self,
         names: Names<'_>,
@@ -182,7 +190,7 @@ impl Attached {
             // SAFETY: the object is pinned, and the fingerprint says that `count` values of T, or
             // bytes that claim to be, were written there.
             let valid = |i| unsafe { T::is_valid(first.as_ptr().add(i)) };
-            if T::ANY_BITS || (0..pinned.life.count as usize).all(valid) {
+            if T::ANY_BITS || (0..pinned.life().count as usize).all(valid) {
                 Ok(())
             } else {
                 Err(ObjectError::InvalidValue { name: name(), expected: type_name::<T>() })
@@ -193,7 +201,7 @@ impl Attached {
                 self,
                 names.heap.lane,
                 pinned.object,
-                pinned.life.count,
+                pinned.life().count,
                 pinned.hazard,
             )),
             Err(error) => {
@@ -210,7 +218,7 @@ impl Attached {
         pinned: &Pinned,
         name: impl Fn() -> String,
     ) -> Result<(), ObjectError> {
-        if !pinned.life.has_parts {
+        if !pinned.life().has_parts {
             return Err(ObjectError::Corrupt { what: "an object does not say that it has parts" });
         }
         self.tag()?;
@@ -252,7 +260,7 @@ impl Attached {
                 let found = names.find(&key).map_err(|refused| self.explain(refused, ""))?;
                 if let Some(pinned) = found {
                     let is_same = pinned.fingerprint == u32::FINGERPRINT
-                        && names.words_of(pinned.object, pinned.life.count) == Some(words);
+                        && names.words_of(pinned.object, pinned.life().count) == Some(words);
                     names.unpin(pinned.hazard);
                     if is_same {
                         break;
@@ -279,6 +287,7 @@ impl Attached {
         })
     }
 
+    #[inline]
     pub(super) fn check_type<T: Shareable>(
         &self,
         names: Names<'_>,
@@ -290,18 +299,15 @@ impl Attached {
             let found = self.described(names, pinned.fingerprint);
             return Err(ObjectError::WrongType { name: name(), found, expected: type_name::<T>() });
         }
-        if shape == Shape::Single && pinned.life.count != 1 {
-            return Err(ObjectError::WrongCount { name: name(), found: pinned.life.count });
+        if shape == Shape::Single && pinned.life().count != 1 {
+            return Err(ObjectError::WrongCount { name: name(), found: pinned.life().count });
         }
-        let bytes = usize::try_from(pinned.life.count)
-            .ok()
-            .and_then(layout::<T>)
-            .map(|layout| layout.size() as u64);
-        let place = crate::heap::locate(names.heap.arena, pinned.object);
-        match (bytes, place) {
-            (Some(bytes), Some(place)) if place.start == pinned.object && bytes <= place.bytes => {
-                Ok(())
-            }
+        let layout = match pinned.life().count {
+            1 => layout::<T>(1), // known ahead
+            count => usize::try_from(count).ok().and_then(layout::<T>),
+        };
+        match layout {
+            Some(layout) if names.heap.starts_block(pinned.object, layout.size() as u64) => Ok(()),
             _ => Err(ObjectError::Corrupt { what: "an object is larger than its block" }),
         }
     }
@@ -325,14 +331,14 @@ impl Attached {
         let arena = &self.arena;
         let first = ObjectHeader::value_at(1) as u64;
         let fits = crate::heap::locate(arena, pinned.object).is_some_and(|place| {
-            place.start == pinned.object && pinned.life.count <= place.bytes.saturating_sub(first)
+            place.start == pinned.object && pinned.life().count <= place.bytes.saturating_sub(first)
         });
         if !fits || pinned.fingerprint != u8::FINGERPRINT {
             return unknown(pinned.fingerprint);
         }
         // SAFETY: so many bytes are in the block, which is pinned; they do not change.
         let bytes = unsafe {
-            core::slice::from_raw_parts(arena.at(pinned.object + first), pinned.life.count as usize)
+            core::slice::from_raw_parts(arena.at(pinned.object + first), pinned.life().count as usize)
         };
         String::from_utf8_lossy(bytes).into_owned()
     }

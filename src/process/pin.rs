@@ -32,6 +32,7 @@ impl PinBook {
     /// Puts `offset` into a hazard word; `None`: all [`HAZARDS`] are in use.
     ///
     /// The fence is behind it: the caller looks again at the word that led to `offset`.
+    #[inline]
     pub fn pin(&self, lane: &LaneRecord, offset: u64) -> Option<HazardIndex> {
         let (index, word) =
             self.used.iter().enumerate().find(|(_, word)| word.get() != u64::MAX)?;
@@ -52,6 +53,7 @@ impl PinBook {
     }
 
     /// Takes it out again.
+    #[inline]
     pub fn unpin(&self, lane: &LaneRecord, index: HazardIndex) {
         let hazard = index.0 as usize;
         // Release, partner: the Acquire of the scan. Our reads of the object end before it is taken.

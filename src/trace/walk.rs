@@ -562,7 +562,7 @@ impl<'a> Names<'a> {
         let name = fingerprint.to_le_bytes();
         let key = Key::new(self.heap.arena, Space::Maps, &name);
         let Some(pinned) = self.find(&key)? else { return Ok(None) };
-        let words = self.words_of(pinned.object, pinned.life.count);
+        let words = self.words_of(pinned.object, pinned.life().count);
         self.unpin(pinned.hazard);
         Ok(words.and_then(|words| Map::read(&words)))
     }
