@@ -30,7 +30,7 @@ use crate::word::Tag;
 use core::alloc::Layout;
 use core::cell::{Cell, RefCell, UnsafeCell};
 use core::mem::size_of;
-use core::ops::Range;
+use core::ops::{Deref, Range};
 use core::ptr;
 use core::sync::atomic::{self, AtomicBool, AtomicPtr, AtomicU32, AtomicU64};
 use std::collections::HashSet;
@@ -827,18 +827,44 @@ pub fn release_user(attached: &Attached, lane: &Lane, birth: u32) {
 /// the first time.
 #[inline(always)]
 pub fn with_lane<R>(attached: &Attached, with: impl FnOnce(&Lane) -> R) -> Result<R, AllocError> {
-    let (lane, is_for_once) = match LAST.try_with(Cell::get) {
-        Ok(last) if last.attached == attached.id => (last.lane, false),
-        _ => find_lane(attached)?,
-    };
-    // SAFETY: this thread's lane of an attachment that is alive, as we borrow it.
-    let lane = unsafe { &*lane };
-    // Called at one place, so that it is inlined there.
-    let done = with(lane);
-    if is_for_once {
-        release_user(attached, lane, lane.birth());
+    LaneInUse::of(attached).map(|lane| with(&lane))
+}
+
+/// The calling thread's lane, while something is done with it.
+pub struct LaneInUse<'a> {
+    attached: &'a Attached,
+    lane: &'a Lane,
+    is_for_once: bool,
+}
+
+impl<'a> LaneInUse<'a> {
+    /// A thread-local look-up, wait-free after the first time.
+    #[inline(always)]
+    pub fn of(attached: &'a Attached) -> Result<LaneInUse<'a>, AllocError> {
+        let (lane, is_for_once) = match LAST.try_with(Cell::get) {
+            Ok(last) if last.attached == attached.id => (last.lane, false),
+            _ => find_lane(attached)?,
+        };
+        // SAFETY: this thread's lane of an attachment that is alive, as we borrow it.
+        Ok(LaneInUse { attached, lane: unsafe { &*lane }, is_for_once })
     }
-    Ok(done)
+}
+
+impl Deref for LaneInUse<'_> {
+    type Target = Lane;
+    #[inline(always)]
+    fn deref(&self) -> &Lane {
+        self.lane
+    }
+}
+
+impl Drop for LaneInUse<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        if self.is_for_once {
+            release_user(self.attached, self.lane, self.lane.birth());
+        }
+    }
 }
 
 /// The calling thread's lane of `attached`, if it is live and what this thread used last.

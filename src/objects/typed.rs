@@ -1,9 +1,8 @@
 //! How an object is made, and what a pinned one must be before it becomes a reference.
 
 use super::Ref;
-use crate::attached::{Attached, with_lane};
+use crate::attached::{Attached, LaneInUse};
 use crate::heap::Heap;
-use crate::heap::error::AllocError;
 use crate::heap::lane::Lane;
 use crate::heap::unit::{State, Unit};
 use crate::heap::{Place, PlaceKind};
@@ -154,18 +153,16 @@ impl<'s, T: Shareable> Found<'s, T> {
 
 impl Attached {
     /// Runs `with` with the table of names, on the calling thread's lane.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn with_names<R>(
         &self,
         with: impl FnOnce(Names<'_>) -> Result<R, ObjectError>,
     ) -> Result<R, ObjectError> {
-        with_lane(self, |lane| {
-            if !lane.is_live() {
-                self.revive(lane)?;
-            }
-            with(Names { heap: Heap { arena: &self.arena, lane } })
-        })
-        .map_err(|error: AllocError| ObjectError::Alloc(error))?
+        let lane = LaneInUse::of(self).map_err(ObjectError::Alloc)?;
+        if !lane.is_live() {
+            self.revive(&lane)?;
+        }
+        with(Names { heap: Heap { arena: &self.arena, lane: &lane } })
     }
 
     #[cold]
