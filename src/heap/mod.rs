@@ -283,6 +283,16 @@ impl<'a> Heap<'a> {
         }
     }
 
+    /// Whether a retired block is a run, which is given back at once.
+    #[inline]
+    pub fn is_limbo_run(&self, block: u64) -> bool {
+        let word = self.lane.unit_word(block).map(|word| word.load(Acquire));
+        word.is_some_and(|word| {
+            !is_owned_slab(word)
+                && matches!(Unit::of(word), Some(Unit::Run { state: State::Limbo, .. }))
+        })
+    }
+
     /// Leaves a published block to be destroyed with its parts; as [`retire`](Self::retire).
     pub fn doom(&self, block: u64) {
         if let Some(place) = self.place_in(block, State::Published) {

@@ -528,15 +528,11 @@ impl<'a> Names<'a> {
 
     /// What has parts, and a retired run, is given back at once if nobody else has it pinned.
     fn after_retire(&self, pinned: &Pinned) {
-        use crate::heap::unit::{Unit, UnitIndex};
         let object = pinned.object;
         if pinned.life().has_parts {
             // With all pins in use it stays, until somebody looks for such.
             let _ = trace::reap(self, object);
-        } else if matches!(
-            self.heap.arena.unit(UnitIndex::containing(object)),
-            Some(Unit::Run { state: State::Limbo, .. })
-        ) {
+        } else if self.heap.is_limbo_run(object) {
             self.heap.release_limbo_runs();
         }
     }
