@@ -827,10 +827,20 @@ pub fn release_user(attached: &Attached, lane: &Lane, birth: u32) {
 /// the first time.
 #[inline(always)]
 pub fn with_lane<R>(attached: &Attached, with: impl FnOnce(&Lane) -> R) -> Result<R, AllocError> {
+    match LAST.try_with(Cell::get) {
+        // SAFETY: this thread's lane of an attachment that is alive, as we borrow it.
+        Ok(last) if last.attached == attached.id => Ok(with(unsafe { &*last.lane })),
+        _ => with_found_lane(attached, with),
+    }
+}
+
+#[cold]
+fn with_found_lane<R>(attached: &Attached, with: impl FnOnce(&Lane) -> R) -> Result<R, AllocError> {
     LaneInUse::of(attached).map(|lane| with(&lane))
 }
 
-/// The calling thread's lane, while something is done with it.
+/// The calling thread's lane, while something is done with it that is too long to stand in the code twice, as
+/// [`with_lane`] has it for what takes a few instructions.
 pub struct LaneInUse<'a> {
     attached: &'a Attached,
     lane: &'a Lane,
