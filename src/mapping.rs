@@ -176,6 +176,14 @@ impl Mapping {
         Ok(())
     }
 
+    /// Asks for huge pages throughout.
+    ///
+    /// # Errors
+    /// `INVAL`: the kernel has none.
+    pub fn ask_for_huge_pages(&self) -> Result<(), Errno> {
+        self.advise(0, self.len as u64, Advice::LinuxHugepage)
+    }
+
     /// Gives the memory of a range of whole pages back to the file system. Afterwards it reads zero
     /// and is not backed. Nobody may be using the range.
     ///
@@ -296,6 +304,13 @@ mod tests {
         unsafe { byte(mapping, at).read_volatile() }
     }
 
+    fn flags_of(mapping: &Mapping) -> String {
+        let smaps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+        let start = format!("{:x}-", mapping.base().addr());
+        let entry = &smaps[smaps.find(&start).expect("one mapping begins at the base")..];
+        entry.lines().find(|line| line.starts_with("VmFlags:")).unwrap().to_owned()
+    }
+
     fn backed(mapping: &Mapping) -> u64 {
         rustix::fs::fstat(mapping.file().fd()).unwrap().st_blocks as u64 * 512
     }
@@ -310,12 +325,21 @@ mod tests {
             assert_eq!(first.len() as u64, bytes);
             put(&first, first.len() - 1, 7);
             assert_eq!(get(&second, first.len() - 1), 7);
-            let smaps = std::fs::read_to_string("/proc/self/smaps").unwrap();
-            let start = format!("{:x}-", first.base().addr());
-            let entry = &smaps[smaps.find(&start).expect("one mapping begins at the base")..];
-            let flags = entry.lines().find(|line| line.starts_with("VmFlags:")).unwrap();
+            let flags = flags_of(&first);
             assert!(flags.contains(" dd"), "{flags}");
         }
+    }
+
+    #[test]
+    fn huge_pages_are_had_by_who_asks_for_them() {
+        let flags_of = |asks| {
+            let options = crate::Options::new().capacity(8 << 20).huge_pages(asks);
+            let segment = options.create_anonymous().unwrap();
+            let flags = flags_of(segment.attached().arena.mapping());
+            flags.contains(" hg")
+        };
+        let is_there = std::path::Path::new("/sys/kernel/mm/transparent_hugepage").exists();
+        assert_eq!((flags_of(false), flags_of(true)), (false, is_there));
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! The segment: create, open, remove, list; capacity and permissions.
 
 use crate::arena::Arena;
-use crate::attached::{Attached, with_lane};
+use crate::attached::{Attached, LaneInUse, with_lane};
 use crate::error::{CapacityLimit, Error};
 use crate::file::{self, Link, SegmentFile};
-use crate::heap::Heap;
+use crate::heap::error::{AllocError, exhausted};
 use crate::heap::unit::{UNIT, UNIT_SHIFT};
+use crate::heap::{Exhausted, Heap};
 use crate::layout::{Header, Layout, MAGIC, MAX_CAPACITY, VERSION};
 use crate::mapping::Mapping;
 use crate::names::Names;
@@ -16,6 +17,7 @@ use crate::sync::{Acquire, Release};
 use crate::word::Tag;
 use core::fmt;
 use core::mem::size_of;
+use rustix::io::Errno;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -73,11 +75,12 @@ pub struct Options {
     capacity: u64,
     mode: u32,
     recovers: bool,
+    huge_pages: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { capacity: 1 << 30, mode: 0o600, recovers: true }
+        Options { capacity: 1 << 30, mode: 0o600, recovers: true, huge_pages: false }
     }
 }
 
@@ -106,6 +109,15 @@ impl Options {
     /// it does unless told otherwise. Those that only look leave it as they find it.
     pub fn recover_at_open(mut self, recovers: bool) -> Options {
         self.recovers = recovers;
+        self
+    }
+
+    /// Whether this process asks the kernel for huge pages in the segment, which it does not unless told to: of 2 MiB on
+    /// x86-64, so that fewer translations of addresses are missed. The kernel has some where
+    /// `/sys/kernel/mm/transparent_hugepage/shmem_enabled` says `advise`, `within_size` or `always`; elsewhere this does
+    /// nothing. Memory is then taken and given back by so much.
+    pub fn huge_pages(mut self, asks: bool) -> Options {
+        self.huge_pages = asks;
         self
     }
 
@@ -169,6 +181,7 @@ impl Options {
         let layout = self.layout()?;
         let file = SegmentFile::create(file::directory_of(path), layout.bytes(), self.mode)?;
         let segment = Segment::lay_out(file, layout, self.capacity, place)?;
+        self.advise(&segment.attached);
         match segment.attached.arena.mapping().file().link(path)? {
             Link::Linked => Ok(Ok(segment)),
             Link::Exists => Ok(Err(segment.place)),
@@ -183,7 +196,9 @@ impl Options {
     pub fn create_anonymous(&self) -> Result<Segment, Error> {
         let layout = self.layout()?;
         let file = SegmentFile::memory("sharena", layout.bytes())?;
-        Segment::lay_out(file, layout, self.capacity, Place::Nameless)
+        let segment = Segment::lay_out(file, layout, self.capacity, Place::Nameless)?;
+        self.advise(&segment.attached);
+        Ok(segment)
     }
 
     /// Opens the segment `name` in shared memory, or creates it; says which.
@@ -245,10 +260,18 @@ impl Options {
                 Attached::new(map(file, layout)?)?
             }
         };
+        self.advise(&attached);
         if self.recovers {
             attached.recover_at_attach();
         }
         Ok(Segment { attached, place })
+    }
+
+    fn advise(&self, attached: &Attached) {
+        if self.huge_pages {
+            // A kernel without them has none to give, which is no error.
+            let _ = attached.arena.mapping().ask_for_huge_pages();
+        }
     }
 
     fn layout(&self) -> Result<Layout, Error> {
@@ -429,6 +452,36 @@ impl Segment {
                 .recover(names.heap)
                 .map_err(|refused| ObjectError::of(refused, String::new, self.attached.room()))
         })
+    }
+
+    /// Has memory for so many bytes of blocks there before it is needed, that in use included, for those who cannot bear
+    /// that an allocation waits for the kernel: the file system backs it, and this process has it in its page tables.
+    /// Bytes that are there now, at most the segment's room; [`trim`](Self::trim) gives back what is not used.
+    ///
+    /// Each process calls it for itself, also a child made by fork: the kernel gives it no page tables of a shared
+    /// mapping. Kernels before 5.14 cannot fill page tables: there the first touch of each page in each process
+    /// takes a fault still, but finds memory.
+    ///
+    /// Blocks while the kernel works: some 0.4 ms for each MiB that is not there yet. Others go on meanwhile, and nobody
+    /// waits for this. Dead inside: what was backed stays.
+    ///
+    /// # Errors
+    /// [`AllocError::FileSystemFull`]: what was backed until then stays.
+    pub fn prepare(&self, bytes: u64) -> Result<u64, AllocError> {
+        let units = u32::try_from(bytes.div_ceil(1 << UNIT_SHIFT)).unwrap_or(u32::MAX);
+        let asked = usize::try_from(bytes).unwrap_or(usize::MAX);
+        let lane = LaneInUse::of(&self.attached)?;
+        if !lane.is_live() {
+            self.attached.revive(&lane)?;
+        }
+        let heap = Heap { arena: &self.attached.arena, lane: &lane };
+        let full = |reason| exhausted(reason, asked, self.attached.room());
+        let units = heap.back_ahead(units).map_err(full)?;
+        match heap.populate() {
+            // Of an old kernel.
+            Ok(()) | Err(Errno::INVAL) => Ok(u64::from(units) << UNIT_SHIFT),
+            Err(_) => Err(full(Exhausted::FileSystem)),
+        }
     }
 
     /// Gives back what is kept for speed, and memory to the system: by the calling thread and by

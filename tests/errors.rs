@@ -521,6 +521,9 @@ fn a_full_file_system() {
         blocks.push(segment.allocate(layout).unwrap());
         blocks.into_iter().for_each(|block| segment.deallocate(block).unwrap());
         assert!(segment.trim().unwrap() > 0, "the file system has it again");
+        let error = segment.prepare(32 << 20).unwrap_err();
+        says(error, &["file system", "is full", "free space"]);
+        segment.trim().unwrap();
         let report = segment.check().unwrap();
         assert!(report.is_clean(), "{:#?}", report.findings);
     }

@@ -7,7 +7,8 @@
 //!   that it kept;
 //! - every wrong free is told as what it is, and changes nothing;
 //! - with nothing left, an error; with something freed, memory again;
-//! - more threads than there are lanes: an error that says so.
+//! - more threads than there are lanes: an error that says so;
+//! - what was prepared ahead meets no page fault, also after it was given back, and is given back again.
 mod common;
 
 use common::{assert_like_fresh, at_rest};
@@ -569,4 +570,76 @@ fn what_threads_free_crosswise_is_all_there() {
     let units = segment.stats().unwrap().units;
     assert!(units.slabs < 400, "{units:?}");
     assert_like_fresh(&segment, &fresh);
+}
+
+/// Page faults of this thread.
+fn faults() -> i64 {
+    // SAFETY: all zero is a value, and the kernel writes one.
+    unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        assert_eq!(libc::getrusage(libc::RUSAGE_THREAD, &raw mut usage), 0);
+        usage.ru_minflt
+    }
+}
+
+/// Faults while so many bytes are allocated in small blocks, and written to.
+fn faults_of_use(segment: &Segment, all: usize) -> i64 {
+    let mut blocks = Vec::with_capacity(all / 64);
+    blocks.resize(all / 64, None); // its own pages are there before
+    let before = faults();
+    for place in &mut blocks {
+        let block = segment.allocate(layout(64)).unwrap();
+        bytes(segment, block)[0] = 1;
+        *place = Some(block);
+    }
+    let took = faults() - before;
+    blocks.into_iter().flatten().for_each(|block| segment.deallocate(block).unwrap());
+    took
+}
+
+#[test]
+fn what_is_prepared_ahead_meets_no_fault() {
+    const BYTES: usize = 8 << 20;
+    let pages = (BYTES / 4096) as i64;
+    let (segment, fresh) = new(64 << 20);
+    assert!(faults_of_use(&segment, BYTES) >= pages, "each page of what is new");
+    segment.trim().unwrap();
+    let room = segment.stats().unwrap().total;
+    for asked in [BYTES as u64 * 2, 0, 1 << 20, BYTES as u64 * 2] {
+        let there = segment.prepare(asked).unwrap();
+        assert!((BYTES as u64 * 2..room).contains(&there), "{there} at {asked}");
+        let took = faults_of_use(&segment, BYTES);
+        assert!(took < pages / 50, "{took} faults");
+        if asked == 0 {
+            // What was given back is there again.
+            assert!(segment.trim().unwrap() >= BYTES as u64);
+        }
+    }
+    assert_eq!(segment.prepare(u64::MAX).unwrap(), room, "there is no more");
+    assert!(segment.trim().unwrap() >= BYTES as u64 * 2);
+    assert_like_fresh(&segment, &fresh);
+}
+
+#[test]
+fn each_process_prepares_for_itself() {
+    const BYTES: usize = 8 << 20;
+    let (segment, _) = new(64 << 20);
+    segment.prepare(BYTES as u64 * 2).unwrap();
+    let in_child = |prepares: bool| {
+        // SAFETY: the child uses the segment, counts, and exits.
+        let pid = unsafe { libc::fork() };
+        if pid == 0 {
+            if prepares {
+                segment.prepare(0).unwrap();
+            }
+            let took = faults_of_use(&segment, BYTES);
+            // SAFETY: exits without running what is its parent's.
+            unsafe { libc::_exit(i32::from(took < (BYTES / 4096) as i64 / 10)) };
+        }
+        let mut status = 0;
+        // SAFETY: a place to write to.
+        unsafe { libc::waitpid(pid, &raw mut status, 0) };
+        status
+    };
+    assert_eq!((in_child(false), in_child(true)), (0, 1 << 8));
 }

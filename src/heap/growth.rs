@@ -6,6 +6,8 @@ use crate::layout::{FANOUT, SetId, ZONE_UNITS};
 use crate::process::pin;
 use crate::sync::{AcqRel, Acquire, Release};
 use core::ops::Range;
+use core::ptr;
+use rustix::io::Errno;
 
 /// Units that growth backs at once at most: half a millisecond where the file system zeroes.
 const STEP: u32 = 16;
@@ -203,11 +205,71 @@ impl Heap<'_> {
             Err(full) if ample == must => return Err(full),
             Err(_) => self.back_units(frontier, must).map(|()| must)?,
         };
+        self.show_units(frontier, more);
+        Ok(())
+    }
+
+    /// Moves the frontier over units that are backed, if it is still there.
+    fn show_units(&self, frontier: UnitIndex, more: u32) {
         // Release pairs with the Acquire of `Arena::frontier`: who sees it may touch the units.
         let (from, to) = (u64::from(frontier.0), u64::from(frontier.0 + more));
         if self.arena.header().frontier.compare_exchange(from, to, AcqRel, Acquire).is_ok() {
             let free = self.arena.set(SetId::Free);
             (0..more).for_each(|i| free.insert((frontier.0 + i) as usize));
+        }
+    }
+
+    /// Backs at least so many units ahead, if the segment has so many, those of them included that are in use; how many
+    /// there are below the frontier then.
+    ///
+    /// Lock-free, but for the kernel. Dead inside: as in growth and in claiming.
+    pub fn back_ahead(&self, units: u32) -> Result<u32, Exhausted> {
+        let first = self.arena.first_unit().0;
+        for unit in self.arena.units() {
+            // Claiming backs it; if it is another's by now, that one has backed it.
+            if self.arena.unit(unit) == Some(Unit::Decommitted)
+                && self.try_claim(unit, 0..1)?.is_ok()
+            {
+                self.give_unit(unit, Unit::Free);
+            }
+        }
+        let wanted = units.min(self.arena.layout().units as u32 - first);
+        loop {
+            let frontier = self.arena.frontier();
+            let missing = wanted.saturating_sub(frontier.0 - first);
+            if missing == 0 {
+                return Ok(frontier.0 - first);
+            }
+            self.back_units(frontier, missing.min(STEP))?;
+            self.show_units(frontier, missing.min(STEP));
+        }
+    }
+
+    /// Enters all units that are backed, and all tables, into this process' page tables.
+    pub fn populate(&self) -> Result<(), Errno> {
+        let (arena, mapping) = (self.arena, self.arena.mapping());
+        let (head, bytes) = arena.layout().head();
+        mapping.populate(head, bytes)?;
+        for (_, lane) in arena.lanes() {
+            mapping
+                .populate(arena.offset_of(ptr::from_ref(lane).cast()), size_of_val(lane) as u64)?;
+        }
+        let (first, frontier) = (arena.first_unit(), arena.frontier());
+        let zone = |unit: u32| u64::from(unit) / ZONE_UNITS as u64;
+        for zone in zone(first.0)..=zone(frontier.0.max(first.0 + 1) - 1) {
+            for (at, bytes) in arena.layout().tables_of_zone(zone) {
+                mapping.populate(at, bytes)?;
+            }
+        }
+        // What was given back would be backed by this, and nobody would give it back again.
+        let is_backed = |unit: &UnitIndex| arena.unit(*unit) != Some(Unit::Decommitted);
+        let mut units = arena.units().peekable();
+        while let Some(from) = units.by_ref().find(is_backed) {
+            let mut end = from.plus(1);
+            while let Some(unit) = units.next_if(is_backed) {
+                end = unit.plus(1);
+            }
+            mapping.populate(from.offset(), end.offset() - from.offset())?;
         }
         Ok(())
     }

@@ -335,7 +335,10 @@ impl Attached {
         }
         // SAFETY: so many bytes are in the block, which is pinned; they do not change.
         let bytes = unsafe {
-            core::slice::from_raw_parts(arena.at(pinned.object + first), pinned.life().count as usize)
+            core::slice::from_raw_parts(
+                arena.at(pinned.object + first),
+                pinned.life().count as usize,
+            )
         };
         String::from_utf8_lossy(bytes).into_owned()
     }
