@@ -382,6 +382,26 @@ mod tests {
     }
 
     #[test]
+    fn what_was_an_array_is_looked_at_anew_if_it_says_another_length() {
+        with_array(64, |arena, array| {
+            let last = LastArray::default();
+            let look = |len: u64| {
+                array.head.len.store(len, Relaxed);
+                last.look(arena, array.offset).map(|array| array.len())
+            };
+            for len in [64, 32, 64] {
+                assert_eq!(look(len), Some(len));
+            }
+            for none in [0, 63, 1 << 20, 1 << 44, 1 << 63] {
+                assert_eq!((look(64), look(none)), (Some(64), None), "{none}");
+            }
+            assert!(last.look(arena, 0).is_none() && last.look(arena, array.offset + 8).is_none());
+            last.forget();
+            assert_eq!((look(63), look(64)), (None, Some(64)));
+        });
+    }
+
+    #[test]
     fn three_of_four_slots_are_promised_and_none_when_closed() {
         with_array(64, |_, array| {
             assert_eq!((Array::limit(64), Array::limit(2)), (48, 2));

@@ -326,6 +326,15 @@ mod tests {
             // Of one hash, as may be.
             assert!(!entry.matches(&Key { name: b"nam3", ..key }));
             assert!(!entry.matches(&Key { name: b"names", ..key }));
+            let long = Key::new(arena, Space::Named, b"a name of two words and more");
+            let entry_of_it = Entry::write(arena, block, &long, Value::Absent);
+            assert!(entry_of_it.matches(&long));
+            for at in 0..long.name.len() {
+                let mut other = long.name.to_vec();
+                other[at] ^= 1;
+                assert!(!entry_of_it.matches(&Key { name: &other, ..long }), "at {at}");
+            }
+            let entry = Entry::write(arena, block, &key, Value::Absent);
             assert!(!entry.matches(&Key { hash: key.hash ^ 1 << 16, ..key }));
             for space in [Space::Unique, Space::Types, Space::Maps] {
                 assert!(!entry.matches(&Key { space, ..key }));

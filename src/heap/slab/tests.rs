@@ -1,7 +1,9 @@
 use super::*;
 use crate::attached::with_lane;
-use crate::heap::{PlaceKind, locate};
+use crate::heap::unit::UNIT;
+use crate::heap::{PlaceKind, locate, state_of};
 use crate::{Options, Segment};
+use core::alloc::Layout;
 
 #[test]
 fn eight_bytes_are_told_apart() {
@@ -420,4 +422,78 @@ fn nothing_is_freed_where_no_memory_was_claimed_yet() {
     .unwrap();
     // SAFETY: as above.
     assert_eq!(unsafe { (*state).load(Relaxed) }, State::Raw as u8);
+}
+
+#[test]
+fn a_block_starts_where_one_can_and_nowhere_else() {
+    let segment = with_used(1);
+    let arena = &segment.attached().arena;
+    let class = ClassId::of(48, 8).unwrap();
+    let cut = class.cut();
+    let block = segment.allocate(Layout::from_size_align(48, 8).unwrap()).unwrap().to_bits();
+    // What is behind it can be touched.
+    segment.allocate(Layout::from_size_align(4 * UNIT, 8).unwrap()).unwrap();
+    let (head, bytes) = (UnitIndex::containing(block), u64::from(cut.size));
+    assert!(arena.holds(head.plus(1).offset(), 1));
+    let first = head.offset() + u64::from(cut.start);
+    let behind = first + u64::from(cut.count) * bytes;
+    assert!(UnitIndex::containing(behind) == head, "there is a rest");
+    with_lane(segment.attached(), |lane| {
+        let heap = Heap { arena, lane };
+        let starts = |at| heap.starts_block(at, bytes);
+        assert!(starts(first) && starts(block) && starts(behind - bytes));
+        assert!(heap.starts_block(block, 1) && !heap.starts_block(block, bytes + 1));
+        for at in [head.offset(), first - bytes, first + 16, behind - 16, behind, 0, u64::MAX] {
+            assert!(!starts(at), "{at:#x}");
+        }
+        // Damage: beyond the frontier, a unit that nobody claimed says that it is a slab, too.
+        let beyond = arena.frontier();
+        let word = Unit::Slab { class, lane: LaneId(77), slot: 0 }.word();
+        arena.unit_word(beyond).store(word, Release);
+        assert!(!starts(beyond.offset() + u64::from(cut.start)));
+        // The last one below it says that it covers more than there is.
+        let last = UnitIndex(beyond.0 - 1);
+        let long = ClassId::all().find(|it| it.cut().span > 1 && it.cut().size as usize > UNIT);
+        let was = arena.unit_word(last).swap(
+            Unit::Slab { class: long.unwrap(), lane: LaneId(77), slot: 0 }.word(),
+            crate::sync::AcqRel,
+        );
+        assert!(!heap.starts_block(last.offset() + u64::from(long.unwrap().cut().start), 16));
+        arena.unit_word(last).store(was, Release);
+        arena.unit_word(beyond).store(0, Release);
+    })
+    .unwrap();
+}
+
+#[test]
+fn who_retires_its_own_block_notes_it_and_retires_nothing_else() {
+    let segment = with_used(1);
+    let arena = &segment.attached().arena;
+    with_lane(segment.attached(), |lane| {
+        let heap = Heap { arena, lane };
+        let class = ClassId::of(64, 8).unwrap();
+        let block = heap.take_or_refill(class).unwrap();
+        let place = locate(arena, block).unwrap();
+        let pending = || {
+            let word = arena.unit_word(UnitIndex::containing(block)).load(Relaxed);
+            let mut book = lane.book().borrow_mut();
+            let slab = &mut book.classes[class.index()].slots[slot_field(word) as usize];
+            core::mem::take(&mut slab.as_mut().unwrap().pending)
+        };
+        pending();
+        for state in [State::Private, State::Raw, State::Part, State::Limbo] {
+            Heap::set_state(arena, block, state);
+            heap.retire(block);
+            assert_eq!(state_of(arena, &place), Some(state), "it is not published");
+            assert_eq!(pending(), 0);
+        }
+        Heap::set_state(arena, block, State::Published);
+        heap.retire(block);
+        assert_eq!(state_of(arena, &place), Some(State::Limbo));
+        assert_eq!(pending().count_ones(), 1);
+        assert_eq!(arena.doorbell(UnitIndex::containing(block)).load(Relaxed), 0);
+        Heap::set_state(arena, block, State::Private);
+        heap.free_private(block);
+    })
+    .unwrap();
 }
