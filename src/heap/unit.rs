@@ -184,15 +184,17 @@ impl Unit {
         let lane = LaneId((word >> LANE_SHIFT) as u16);
         let middle = (word >> CLASS_SHIFT & 0xff) as usize;
         let rest = u32::try_from(word >> REST_SHIFT).ok()?;
+        // Fields that a kind does not have are 0.
         let unit = match word & KIND {
-            0 => Unit::Free,
-            1 => Unit::Decommitted,
-            2 => Unit::Claimed { lane },
+            1 if word == 1 => Unit::Decommitted,
+            2 if word >> CLASS_SHIFT == 0 => Unit::Claimed { lane },
             SLAB => Unit::Slab { class: ClassId::new(middle)?, lane, slot: rest },
-            4 => Unit::Orphan { class: ClassId::new(middle)? },
+            4 if lane == LaneId::NOBODY && rest == 0 => {
+                Unit::Orphan { class: ClassId::new(middle)? }
+            }
             5 => Unit::Run { len: rest, lane, state: *RUNS.get(middle)? },
-            6 => Unit::Freeing { len: rest, lane },
-            7 => Unit::Tail { back: rest, lane },
+            6 if middle == 0 => Unit::Freeing { len: rest, lane },
+            7 if middle == 0 => Unit::Tail { back: rest, lane },
             8 => {
                 let of =
                     LaneId(u16::try_from(rest).ok().filter(|of| usize::from(*of) < MAX_LANES)?);
@@ -200,7 +202,7 @@ impl Unit {
             }
             _ => return None,
         };
-        ((lane.0 as usize) < MAX_LANES && unit.word() == word).then_some(unit)
+        ((lane.0 as usize) < MAX_LANES).then_some(unit)
     }
 
     /// Units that this head covers, itself among them; 0 if it is no head.
@@ -235,6 +237,28 @@ mod tests {
         units.extend(RUNS.map(|state| Unit::Run { len: 1 << 28, lane, state }));
         for unit in units {
             assert_eq!(Unit::of(unit.word()), Some(unit));
+        }
+    }
+
+    #[test]
+    fn what_is_read_is_what_was_written_or_nothing() {
+        let mut random = 1u64;
+        for kind in 0..=KIND {
+            for _ in 0..20_000 {
+                // xorshift64 (Marsaglia, 2003)
+                random ^= random << 13;
+                random ^= random >> 7;
+                random ^= random << 17;
+                // Few bits, each in some field or between them.
+                for word in [random, random & random >> 9, random & random >> 9 & random << 21] {
+                    let word = word & !KIND | kind;
+                    assert!(Unit::of(word).is_none_or(|unit| unit.word() == word), "{word:#x}");
+                }
+            }
+            for bit in 4..64 {
+                let word = 1 << bit | kind;
+                assert!(Unit::of(word).is_none_or(|unit| unit.word() == word), "{word:#x}");
+            }
         }
     }
 

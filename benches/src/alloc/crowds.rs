@@ -34,6 +34,7 @@ pub fn all(scope: &mut Scope) -> Result<Vec<Named>> {
         ("private-tls", Rc::new(PrivateTlsIn(segment()?))),
         ("published", Rc::new(PublishedIn(segment()?))),
         ("published-tls", Rc::new(PublishedTlsIn(segment()?))),
+        ("published-prepared", Rc::new(PreparedIn(segment()?))),
     ];
     for (name, make) in PEERS {
         if scope.has(name) {
@@ -126,6 +127,25 @@ impl Crowd for PublishedIn {
 
     fn run(&self, what: &What) -> Result<Sample> {
         what.with_hand_on(|| Published::new(&self.0))
+    }
+}
+
+/// The same, of a segment that each member has prepared: to see what the first touch of memory and growth cost.
+struct PreparedIn(Segment);
+
+/// More than any member has in use.
+const PREPARED: u64 = 16 << 20;
+
+impl Crowd for PreparedIn {
+    fn can(&self, what: &What) -> bool {
+        what.is_timed_each()
+    }
+
+    fn run(&self, what: &What) -> Result<Sample> {
+        what.side_by_side(|| {
+            self.0.prepare(PREPARED)?;
+            Published::new(&self.0)
+        })
     }
 }
 

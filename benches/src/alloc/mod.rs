@@ -57,6 +57,11 @@ impl What {
         self.work != Work::Remote || self.members.is_multiple_of(2)
     }
 
+    /// Whether each operation is measured by itself.
+    fn is_timed_each(&self) -> bool {
+        self.work == Work::Latency
+    }
+
     /// Whether members free what others allocated.
     fn hands_on(&self) -> bool {
         matches!(self.work, Work::Remote | Work::Scratch)
@@ -64,7 +69,7 @@ impl What {
 
     /// All members do the same, each by itself.
     fn side_by_side<S: Subject>(&self, subject: impl Fn() -> Result<S> + Sync) -> Result<Sample> {
-        if self.work == Work::Latency {
+        if self.is_timed_each() {
             let one = |_, start: &Start<'_>| {
                 let subject = subject()?;
                 subject.begin(SMALL);

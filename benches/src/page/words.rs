@@ -62,14 +62,18 @@ pub fn work(name: &str, size: u64) -> String {
 
 /// `8 processes, 10,000 names`.
 pub fn case(key: &Key) -> String {
-    let crowd = match (key.members, &*key.kind) {
+    match key.size {
+        0 => crowd(key),
+        size => format!("{}, {}", crowd(key), Size::of(&key.work).long(size)),
+    }
+}
+
+/// `8 processes`.
+pub fn crowd(key: &Key) -> String {
+    match (key.members, &*key.kind) {
         (1, "processes") => "1 process".into(),
         (1, "threads") => "1 thread".into(),
         (members, kind) => format!("{members} {kind}"),
-    };
-    match key.size {
-        0 => crowd,
-        size => format!("{crowd}, {}", Size::of(&key.work).long(size)),
     }
 }
 
