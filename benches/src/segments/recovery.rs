@@ -1,7 +1,8 @@
 //! How long it takes to take back what a dead process owned, and whether others notice.
 //!
 //! A process takes blocks of one size and ends with all of them, as if it was killed: the kernel alone
-//! says so. Then this one, which never touched them, recovers.
+//! says so. Then this one, which never used them, recovers. It has [prepared](Segment::prepare), so that its page faults
+//! are not measured, of which there may be more or fewer.
 
 use super::sweep::{States, per_gib};
 use crate::alloc::subjects::{Published, Subject};
@@ -43,6 +44,8 @@ fn recover(segment: &Segment, bytes: usize) -> Result<Duration> {
 /// Beyond what sweeping the states of as many blocks takes.
 pub fn beyond_the_sweep(bytes: usize, block: usize) -> Result<Sample> {
     let segment = with_dead(bytes, block)?;
+    // The states that are swept have their pages as well.
+    segment.prepare(0)?;
     let recovery = recover(&segment, bytes)?;
     drop(segment);
     let sweep = States::new(bytes, block)?.sweep();
@@ -52,7 +55,8 @@ pub fn beyond_the_sweep(bytes: usize, block: usize) -> Result<Sample> {
 /// What pairs of another process take beside one that recovers.
 pub fn beside_recovery(bytes: usize, block: usize) -> Result<Sample> {
     let segment = with_dead(bytes, block)?;
-    beside(&segment, || Ok(()), |()| recover(&segment, bytes).map(|_| ()))
+    let prepare = || Ok(segment.prepare(0)?);
+    beside(&segment, prepare, |_| recover(&segment, bytes).map(|_| ()))
 }
 
 /// What they take beside one that sweeps as many states of its own: the control, which has as much of the

@@ -1,4 +1,4 @@
-//! What sweeping state bytes costs anyhow, page faults of a process that never touched them included.
+//! What sweeping state bytes costs anyhow.
 
 use super::mapped::Mapped;
 use crate::results::Sample;
@@ -23,7 +23,7 @@ pub struct States {
 }
 
 impl States {
-    /// All of them 1. The memory behind is there, but not yet in this process' page tables.
+    /// All of them 1.
     pub fn new(bytes: usize, block: usize) -> Result<States> {
         let of_unit = UNIT / block;
         let stride = if block < TABLED { UNIT } else { LINE };
@@ -36,11 +36,8 @@ impl States {
         // SAFETY: backs a file of ours, and touches no memory.
         let backed = unsafe { libc::fallocate(file.as_raw_fd(), 0, 0, len as i64) };
         ensure!(backed == 0, "not backed: {}", std::io::Error::last_os_error());
-        // By a mapping of its own, as the dead process had one.
-        let theirs = Mapped::new(&file, len)?;
-        let mut states = States { mapped: theirs, stride, of_unit };
+        let mut states = States { mapped: Mapped::new(&file, len)?, stride, of_unit };
         states.units().for_each(|unit| unit.fill(1));
-        states.mapped = Mapped::new(&file, len)?;
         Ok(states)
     }
 
