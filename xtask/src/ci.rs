@@ -265,7 +265,7 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "benchmarks, one round",
-        does: Task(&["bench", "--quick", "--rounds", "1"]),
+        does: Task(&["bench", "--quick", "--rounds", "1", "--members", "1", "--members", "2"]),
         advice: "run the work alone by --work; this step asks only that it runs",
     },
     Step {
@@ -324,6 +324,9 @@ impl Does {
             Task(args) => {
                 // This program itself, so that it is not built again meanwhile.
                 let mut command = Command::new(std::env::current_exe()?);
+                if matches!(args[0], "bench" | "soak") {
+                    command.envs([LINKED_QUICKLY]);
+                }
                 succeed(command.args(*args).current_dir(crate::root()?))
             }
             WriterAndReader => writer_and_reader(),
@@ -331,9 +334,13 @@ impl Does {
     }
 }
 
+/// The examples and the benchmarks are to run here, and not to be quick: optimizing each of them as a whole, when it is
+/// linked, takes minutes. What is killed at each of its instructions is built as users build it.
+const LINKED_QUICKLY: (&str, &str) = ("CARGO_PROFILE_RELEASE_LTO", "off");
+
 fn cargo(args: &[&str]) -> Result<Command> {
     let mut command = crate::cargo();
-    command.args(args).current_dir(crate::root()?);
+    command.args(args).envs([LINKED_QUICKLY]).current_dir(crate::root()?);
     Ok(command)
 }
 
