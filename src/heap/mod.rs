@@ -319,6 +319,10 @@ impl<'a> Heap<'a> {
     /// The block that starts there, as [`locate`] says, if it lies in the head of a slab that somebody owns.
     #[inline(always)]
     fn starts_in_owned_slab(&self, block: u64) -> Option<(SlabBlock, &'static Class)> {
+        // First: what is looked at beyond the frontier may have no memory.
+        if !self.arena.holds(block, 1) {
+            return None;
+        }
         // Acquire, as in `Arena::unit`.
         let word = self.lane.unit_word(block)?.load(Acquire);
         let class = class_field(word).filter(|_| is_owned_slab(word))?;

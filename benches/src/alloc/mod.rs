@@ -37,6 +37,9 @@ const TIMED_PAIRS: u32 = 200_000;
 /// So many at least, by however many parts: the slowest of ten thousand must be among them.
 const TIMED_PAIRS_AT_LEAST: u32 = 20_000;
 
+/// One of so many parts of a work is done in a round: enough to be measured, and all of them within the hour.
+const PARTS: u32 = 4;
+
 /// Before the clock runs, each member does one of so many parts: a process that is new has none of its memory mapped,
 /// which would weigh the more the smaller the part is that is measured.
 const WARM_UP: u32 = 20;
@@ -112,13 +115,11 @@ pub fn cases(scope: &mut Scope) -> Result<Vec<Case>> {
         return Ok(Vec::new());
     }
     let crowds = crowds::all(scope)?;
-    // A quick run does less of each.
-    let parts = if scope.is_quick() { 4 } else { 1 };
     let mut cases = Vec::new();
     for work in works {
         for kind in scope.kinds() {
             for members in scope.members() {
-                let what = What { work, kind, members: *members, parts };
+                let what = What { work, kind, members: *members, parts: PARTS };
                 if what.can_be() {
                     cases.push(case(what, &crowds));
                 }

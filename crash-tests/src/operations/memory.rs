@@ -94,6 +94,15 @@ pub const OPERATIONS: &[Operation] = &[
     .set_up(|stage| free_units(stage, true))
     .turns(NOTHING, raw_blocks(1))
     .of_steps(100),
+    Operation::new("prepare", |_, victim| {
+        let segment = victim.segment();
+        enter(segment);
+        Box::new(|| {
+            segment.prepare(40 * UNIT as u64).expect("there is room");
+        })
+    })
+    .set_up(|stage| free_units(stage, true))
+    .of_steps(40),
     Operation::new("allocate-wide", |_, victim| {
         let segment = victim.segment();
         enter(segment);
