@@ -91,6 +91,13 @@ impl<C: Crowd> Crowd for Slow<C> {
     }
 }
 
+/// The same segment, without the members of earlier rounds: they ended without a word, and each keeps its place until
+/// somebody recovers it.
+fn without_the_dead(segment: &Segment) -> Result<&Segment> {
+    segment.recover()?;
+    Ok(segment)
+}
+
 /// Blocks that their member alone can free.
 struct PrivateIn(Segment);
 
@@ -100,7 +107,8 @@ impl Crowd for PrivateIn {
     }
 
     fn run(&self, what: &What) -> Result<Sample> {
-        what.side_by_side(|| Private::new(&self.0))
+        let segment = without_the_dead(&self.0)?;
+        what.side_by_side(|| Private::new(segment))
     }
 }
 
@@ -126,7 +134,8 @@ impl Crowd for PublishedIn {
     }
 
     fn run(&self, what: &What) -> Result<Sample> {
-        what.with_hand_on(|| Published::new(&self.0))
+        let segment = without_the_dead(&self.0)?;
+        what.with_hand_on(|| Published::new(segment))
     }
 }
 
@@ -142,9 +151,10 @@ impl Crowd for PreparedIn {
     }
 
     fn run(&self, what: &What) -> Result<Sample> {
+        let segment = without_the_dead(&self.0)?;
         what.side_by_side(|| {
-            self.0.prepare(PREPARED)?;
-            Published::new(&self.0)
+            segment.prepare(PREPARED)?;
+            Published::new(segment)
         })
     }
 }
