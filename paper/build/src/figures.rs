@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn a_file_that_is_not_there_is_named() {
-        let error = read(Path::new("/nowhere/full.json")).unwrap_err();
-        assert!(format!("{error:#}").contains("/nowhere/full.json"), "{error:#}");
+        let error = read(Path::new("/nowhere/results.json")).unwrap_err();
+        assert!(format!("{error:#}").contains("/nowhere/results.json"), "{error:#}");
     }
 }

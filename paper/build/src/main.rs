@@ -31,7 +31,7 @@ use std::fs;
 use std::path::Path;
 
 /// What is kept of the measurements, from the project's folder.
-const RESULTS: &str = "benches/results/full.json";
+const RESULTS: &str = "benches/results/results.json";
 /// The paper, likewise.
 const OUT: &str = "paper/sharena.pdf";
 
