@@ -35,6 +35,8 @@ use core::ptr;
 use core::sync::atomic::{self, AtomicBool, AtomicPtr, AtomicU32, AtomicU64};
 use std::collections::HashSet;
 use std::sync::{Arc, RwLock, Weak};
+use std::thread;
+use std::time::Duration;
 
 /// A mapped segment of which this process is a participant.
 pub struct Attached {
@@ -67,6 +69,10 @@ pub struct Attached {
 
 /// The slot that is kept for recovering the dead when all others are taken.
 const RESCUER: usize = MAX_PARTICIPANTS - 1;
+
+/// How often it is looked whether another process, which recovers the dead, has made room.
+const LOOKS_FOR_ROOM: u32 = 1000;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(1);
 
 /// The attachments of this process by birth number, so that a block needs no pointer to its own.
 ///
@@ -183,28 +189,40 @@ impl Attached {
     }
 
     /// Becomes a participant, once per process. If no slot is free, but some are of the dead, these
-    /// are recovered first.
+    /// are recovered first; where another process is at that, it has a second for it.
     fn join(&self) -> Result<(), Error> {
-        match self.try_join()? {
-            Ok(()) => Ok(()),
-            Err(full) if self.slots.contains(&RESCUER) => Err(full),
-            Err(full) => {
-                if !self.recover_from_outside() {
-                    return Err(full);
-                }
-                self.try_join()?
+        let mut full = match self.try_join()? {
+            Ok(()) => return Ok(()),
+            Err(full) if self.slots.contains(&RESCUER) => return Err(full),
+            Err(full) => full,
+        };
+        for _ in 0..LOOKS_FOR_ROOM {
+            let is_hopeless = !self.has_dead();
+            if !is_hopeless && !self.recover_from_outside() {
+                thread::sleep(BETWEEN_LOOKS);
+            }
+            // Also where nobody is dead: another may have recovered them a moment ago.
+            match self.try_join()? {
+                Ok(()) => return Ok(()),
+                Err(still) => full = still,
+            }
+            if is_hopeless {
+                break;
             }
         }
+        Err(full)
+    }
+
+    fn has_dead(&self) -> bool {
+        let records = &self.arena.participants()[self.slots.clone()];
+        Judge::visitor(self.arena.mapping().file())
+            .is_ok_and(|judge| judge.count_dead(records) != 0)
     }
 
     /// Recovers by way of a short second attachment, in the slot that is kept for this; whether it
-    /// could. It can not if nobody is dead, or another process has the slot: then that one recovers.
+    /// could. It can not if another process has the slot: then that one recovers.
     fn recover_from_outside(&self) -> bool {
         let file = self.arena.mapping().file();
-        let records = &self.arena.participants()[self.slots.clone()];
-        if Judge::visitor(file).map_or(0, |judge| judge.count_dead(records)) == 0 {
-            return false;
-        }
         let layout = *self.arena.layout();
         let rescuer = file
             .reopen()

@@ -579,3 +579,36 @@ fn a_stopped_process_hinders_nobody() {
     assert!(!other.ended().success());
     assert!(segment.check().unwrap().damages().next().is_none());
 }
+
+#[test]
+fn all_who_come_at_once_find_room_where_the_dead_have_every_place() {
+    const PLACES: usize = 511;
+    let name = Name::new("crowded");
+    let segment = Segment::create(&name, 256 << 20).unwrap();
+    for round in 0..4 {
+        while segment.stats().unwrap().participants.len() < PLACES {
+            // Dead without a word, each with a place.
+            forked(|| {
+                segment.allocate(layout(8)).unwrap();
+            });
+        }
+        let child = || {
+            // SAFETY: the child uses the segment and ends.
+            let pid = unsafe { libc::fork() };
+            if pid == 0 {
+                let came =
+                    segment.allocate(layout(64)).inspect_err(|error| eprintln!("{error}")).is_ok();
+                // SAFETY: ends the child, and nothing of its parent's.
+                unsafe { libc::_exit(i32::from(!came)) };
+            }
+            pid
+        };
+        let children: Vec<_> = (0..12).map(|_| child()).collect();
+        for pid in children {
+            let mut status = 0;
+            // SAFETY: a place to write to.
+            unsafe { libc::waitpid(pid, &raw mut status, 0) };
+            assert_eq!(status, 0, "round {round}");
+        }
+    }
+}
