@@ -103,6 +103,7 @@ impl Arena {
     #[cold]
     fn holds_by_now(&self, at: u64, bytes: u64) -> bool {
         let seen = self.frontier().offset().saturating_sub(self.first);
+        // Release pairs with the Acquire in `holds`.
         self.seen.fetch_max(seen, atomic::Ordering::Release);
         at <= seen && bytes <= seen - at
     }

@@ -36,7 +36,7 @@ use core::sync::atomic::{self, AtomicBool, AtomicPtr, AtomicU32, AtomicU64};
 use std::collections::HashSet;
 use std::sync::{Arc, RwLock, Weak};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A mapped segment of which this process is a participant.
 pub struct Attached {
@@ -70,8 +70,8 @@ pub struct Attached {
 /// The slot that is kept for recovering the dead when all others are taken.
 const RESCUER: usize = MAX_PARTICIPANTS - 1;
 
-/// How often it is looked whether another process, which recovers the dead, has made room.
-const LOOKS_FOR_ROOM: u32 = 1000;
+/// How long it is looked whether another process, which recovers the dead, has made room.
+const PATIENCE_FOR_ROOM: Duration = Duration::from_secs(1);
 const BETWEEN_LOOKS: Duration = Duration::from_millis(1);
 
 /// The attachments of this process by birth number, so that a block needs no pointer to its own.
@@ -191,26 +191,24 @@ impl Attached {
     /// Becomes a participant, once per process. If no slot is free, but some are of the dead, these
     /// are recovered first; where another process is at that, it has a second for it.
     fn join(&self) -> Result<(), Error> {
-        let mut full = match self.try_join()? {
+        match self.try_join()? {
             Ok(()) => return Ok(()),
             Err(full) if self.slots.contains(&RESCUER) => return Err(full),
-            Err(full) => full,
-        };
-        for _ in 0..LOOKS_FOR_ROOM {
-            let is_hopeless = !self.has_dead();
-            if !is_hopeless && !self.recover_from_outside() {
-                thread::sleep(BETWEEN_LOOKS);
+            Err(_) => {}
+        }
+        let begin = Instant::now();
+        loop {
+            let is_hopeless = !self.has_dead() || begin.elapsed() > PATIENCE_FOR_ROOM;
+            if !is_hopeless {
+                self.recover_from_outside();
             }
             // Also where nobody is dead: another may have recovered them a moment ago.
             match self.try_join()? {
                 Ok(()) => return Ok(()),
-                Err(still) => full = still,
-            }
-            if is_hopeless {
-                break;
+                Err(full) if is_hopeless => return Err(full),
+                Err(_) => thread::sleep(BETWEEN_LOOKS),
             }
         }
-        Err(full)
     }
 
     fn has_dead(&self) -> bool {
@@ -219,9 +217,9 @@ impl Attached {
             .is_ok_and(|judge| judge.count_dead(records) != 0)
     }
 
-    /// Recovers by way of a short second attachment, in the slot that is kept for this; whether it
-    /// could. It can not if another process has the slot: then that one recovers.
-    fn recover_from_outside(&self) -> bool {
+    /// Recovers by way of a short second attachment, in the slot that is kept for this. If another process has the
+    /// slot, that one recovers.
+    fn recover_from_outside(&self) {
         let file = self.arena.mapping().file();
         let layout = *self.arena.layout();
         let rescuer = file
@@ -233,10 +231,9 @@ impl Attached {
                 let arena = unsafe { Arena::new(mapping, layout) };
                 Self::in_slots(arena, RESCUER..MAX_PARTICIPANTS, false).ok()
             });
-        if let Some(rescuer) = &rescuer {
+        if let Some(rescuer) = rescuer {
             rescuer.recover_at_attach();
         }
-        rescuer.is_some()
     }
 
     /// `Ok(Err)`: no slot is free.

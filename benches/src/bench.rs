@@ -5,7 +5,6 @@ use crate::machine::Machine;
 use crate::measure::{Case, Scope, measure};
 use crate::names;
 use crate::page::contest::OURS;
-use crate::page::words;
 use crate::results::{Results, Row};
 use crate::{alloc, segments, space};
 use anyhow::{Result, ensure};
@@ -58,7 +57,7 @@ fn table(rows: &[Row]) -> Table {
         let ours = rows.iter().find(|it| it.key == *key && OURS.contains(&&*it.subject));
         table.add_row([
             work,
-            words::crowd(key),
+            key.crowd(),
             row.subject.clone(),
             row.unit.show(row.median()),
             row.unit.show(row.min()),

@@ -285,8 +285,9 @@ impl<'r> Gate<'r> {
             let says = match worst {
                 Some((key, _)) => {
                     format!(
-                        "published by {peer} where it does worst: {}, {} {}",
-                        key.work, key.members, key.kind
+                        "published by {peer} where it does worst: {}, {}",
+                        key.work,
+                        key.crowd()
                     )
                 }
                 None => format!("published by {peer}"),

@@ -54,6 +54,15 @@ impl Key {
     pub fn of_size(self, size: u64) -> Key {
         Key { size, ..self }
     }
+
+    /// `1 thread`, `8 processes`.
+    pub fn crowd(&self) -> String {
+        match (self.members, &*self.kind) {
+            (1, "processes") => "1 process".into(),
+            (1, "threads") => "1 thread".into(),
+            (members, kind) => format!("{members} {kind}"),
+        }
+    }
 }
 
 /// What a figure is in. Of each, less is better.

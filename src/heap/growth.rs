@@ -236,16 +236,19 @@ impl Heap<'_> {
         let wanted = units.min(self.arena.layout().units as u32 - first);
         loop {
             let frontier = self.arena.frontier();
-            let missing = wanted.saturating_sub(frontier.0 - first);
+            // Below the first unit it is in a damaged file alone.
+            let there = frontier.0.saturating_sub(first);
+            let missing = wanted.saturating_sub(there);
             if missing == 0 {
-                return Ok(frontier.0 - first);
+                return Ok(there);
             }
             self.back_units(frontier, missing.min(STEP))?;
             self.show_units(frontier, missing.min(STEP));
         }
     }
 
-    /// Enters all units that are backed, and all tables, into this process' page tables.
+    /// Enters all units that are backed, and all tables, into this process' page tables. What another gives back
+    /// meanwhile may be backed again by that, until somebody claims it or gives it back.
     pub fn populate(&self) -> Result<(), Errno> {
         let (arena, mapping) = (self.arena, self.arena.mapping());
         let (head, bytes) = arena.layout().head();

@@ -564,9 +564,9 @@ impl ClassBook {
         None
     }
 
-    /// Adds to a slab's pending groups.
+    /// Adds to a slab's pending groups; a slot that no slab has is that of a damaged unit word.
     pub fn announce(&mut self, slot: u32, groups: u64) {
-        let Some(notes) = &mut self.slots[slot as usize] else { return };
+        let Some(Some(notes)) = self.slots.get_mut(slot as usize) else { return };
         notes.pending |= groups;
         if notes.pending != 0 && !core::mem::replace(&mut self.listed[slot as usize], true) {
             self.ready.push(slot);
@@ -621,6 +621,13 @@ mod tests {
             }
         })
         .unwrap();
+    }
+
+    #[test]
+    fn a_slot_of_no_slab_is_not_announced() {
+        let mut book = ClassBook::default();
+        book.announce(3, 1);
+        assert_eq!(book.next_ready(), None);
     }
 
     #[test]

@@ -63,17 +63,8 @@ pub fn work(name: &str, size: u64) -> String {
 /// `8 processes, 10,000 names`.
 pub fn case(key: &Key) -> String {
     match key.size {
-        0 => crowd(key),
-        size => format!("{}, {}", crowd(key), Size::of(&key.work).long(size)),
-    }
-}
-
-/// `8 processes`.
-pub fn crowd(key: &Key) -> String {
-    match (key.members, &*key.kind) {
-        (1, "processes") => "1 process".into(),
-        (1, "threads") => "1 thread".into(),
-        (members, kind) => format!("{members} {kind}"),
+        0 => key.crowd(),
+        size => format!("{}, {}", key.crowd(), Size::of(&key.work).long(size)),
     }
 }
 
