@@ -48,6 +48,19 @@ pub fn fence_behind_rmw() {
     fence(SeqCst);
 }
 
+/// Has the line at `at` come to the cache, as it will be read soon. A hint: any address will do.
+#[inline(always)]
+pub fn prefetch<T>(at: *const T) {
+    #[cfg(all(target_arch = "x86_64", not(loom), not(miri)))]
+    // SAFETY: a prefetch touches nothing, and never faults.
+    unsafe {
+        use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(at.cast());
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(loom), not(miri))))]
+    let _ = at;
+}
+
 /// Lets the processor rest so many times, some 10 to 50 ns each. In models time does not pass.
 #[inline]
 pub fn pause(times: u32) {

@@ -106,7 +106,7 @@ pub enum Work {
     Create,
     /// Opens one.
     Attach,
-    /// Takes back what a killed process owned, beyond what it costs to sweep the states of its blocks.
+    /// Takes back what a killed process owned; `noop` reads the states of as many blocks, and no more.
     Recovery,
     /// As latency, beside a process that recovers what a killed one owned.
     RecoveryBeside,

@@ -316,7 +316,7 @@ impl<'r> Gate<'r> {
         let says = "create, 1024 GiB of capacity".into();
         bars.push(bar(Work::Create, 1 << 40, says, Unit::Microseconds, 1000.0));
         bars.extend([64, 1024, 16 << 10, 1 << 20].map(|block| {
-            let says = format!("recovery beyond the sweep, blocks of {block} B");
+            let says = format!("recovery, blocks of {block} B");
             bar(Work::Recovery, block, says, Unit::MillisecondsPerGib, 1.0)
         }));
         bars

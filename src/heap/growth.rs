@@ -2,6 +2,8 @@
 
 use super::Heap;
 use super::unit::{LaneId, State, Unit, UnitIndex};
+use crate::arena::Arena;
+use crate::index_set::IndexSet;
 use crate::layout::{FANOUT, SetId, ZONE_UNITS};
 use crate::process::pin;
 use crate::sync::{AcqRel, Acquire, Release};
@@ -25,6 +27,43 @@ pub enum Exhausted {
 
 fn is_claimable(unit: Option<Unit>) -> bool {
     matches!(unit, Some(Unit::Free | Unit::Decommitted))
+}
+
+/// Free units, side by side as they lie, on their way into their set: a word of it at a time.
+///
+/// Dead with some of them: hints are missing, which recovery makes again.
+pub struct FreeRow {
+    set: IndexSet,
+    word: usize,
+    bits: u64,
+}
+
+impl FreeRow {
+    pub fn new(arena: &Arena) -> FreeRow {
+        FreeRow { set: arena.set(SetId::Free), word: 0, bits: 0 }
+    }
+
+    /// `unit` says by now that it is free.
+    pub fn add(&mut self, unit: UnitIndex) {
+        let (word, bit) = (unit.0 as usize / FANOUT, unit.0 as usize % FANOUT);
+        if word != self.word {
+            self.show();
+            self.word = word;
+        }
+        self.bits |= 1 << bit;
+    }
+
+    fn show(&mut self) {
+        if self.bits != 0 {
+            self.set.insert_all(self.word, core::mem::take(&mut self.bits));
+        }
+    }
+}
+
+impl Drop for FreeRow {
+    fn drop(&mut self) {
+        self.show();
+    }
 }
 
 impl Heap<'_> {
@@ -311,17 +350,11 @@ impl Heap<'_> {
     /// Makes every hint again from the truth, beside live users, any number of times: of who died or
     /// was stopped between a unit's word and its set, or between two levels of a set.
     pub fn remake_hints(&self) {
-        let free = self.arena.set(SetId::Free);
-        // Free units lie side by side: a word of their set at a time.
-        let (mut word, mut bits) = (0, 0);
+        let mut free = FreeRow::new(self.arena);
         for unit in self.arena.units() {
             let item = unit.0 as usize;
-            if item / FANOUT != word && bits != 0 {
-                free.insert_all(word, core::mem::take(&mut bits));
-            }
-            word = item / FANOUT;
             match self.arena.unit(unit) {
-                Some(Unit::Free | Unit::Decommitted) => bits |= 1 << (item % FANOUT),
+                Some(Unit::Free | Unit::Decommitted) => free.add(unit),
                 Some(Unit::Orphan { class }) => {
                     self.arena.set(SetId::Orphans(class)).insert(item);
                 }
@@ -331,9 +364,7 @@ impl Heap<'_> {
                 _ => {}
             }
         }
-        if bits != 0 {
-            free.insert_all(word, bits);
-        }
+        drop(free);
         for set in SetId::all() {
             self.arena
                 .set(set)

@@ -1,6 +1,8 @@
 //! The memory of a dead process: its slabs are swept, its runs and claims given back.
 //!
 //! ```text
+//! s0  one unit, each block of it FREE or PRIVATE, no part of what was linked, no lease: CAS unit: Slab(dead) → Free,
+//!     and that is all; lost: another helper saw the same
 //! s1  CAS unit: Slab(dead) → Sweep(me, of dead)       lost: another helper has it
 //! s2  doorbell.swap(0)
 //! s3  each PRIVATE block, and each that a journal of the dead names but nothing leads to: FREE; of leases
@@ -21,7 +23,8 @@
 use super::Recovered;
 use crate::arena::Arena;
 use crate::heap::Heap;
-use crate::heap::size_class::ClassId;
+use crate::heap::growth::FreeRow;
+use crate::heap::size_class::{ClassId, LINE};
 use crate::heap::slab::SlabBlock;
 use crate::heap::unit::{LaneId, State, UNIT, Unit, UnitIndex};
 use crate::layout::SetId;
@@ -30,7 +33,7 @@ use crate::process::journal::Intent;
 use crate::process::lane::LaneOwner;
 use crate::process::participant::Tenure;
 use crate::process::pin::HazardIndex;
-use crate::sync::{AcqRel, Acquire, Relaxed, Release, fence, load_eight, store_eight};
+use crate::sync::{AcqRel, Acquire, Relaxed, Release, fence, load_eight, prefetch, store_eight};
 use crate::trace::lease::Left;
 
 /// Lanes of one dead process, and what their journals say.
@@ -115,11 +118,21 @@ impl Heap<'_> {
     ///
     /// Lock-free: a CAS that is lost was won by another helper.
     pub fn recover_units(&self, dead: &Dead, found: &mut Recovered) -> Result<(), Refused> {
+        let mut free = FreeRow::new(self.arena);
         for unit in self.arena.units() {
             let word = self.arena.unit_word(unit).load(Acquire);
             let Some(is) = Unit::of(word) else { continue };
             match is {
                 Unit::Slab { class, lane, .. } if dead.has(lane) => {
+                    if let Some(private) = self.count_unused(unit, class, dead) {
+                        // Lost: another helper saw the same.
+                        if self.exchange(unit, word, Unit::Free) {
+                            free.add(unit);
+                            found.slabs += 1;
+                            found.count_blocks(class, private);
+                        }
+                        continue;
+                    }
                     let mine = Unit::Sweep { class, lane: self.lane.id(), of: lane };
                     let leases = self.look_at_leases(unit, class, dead, None)?;
                     if self.exchange(unit, word, mine) {
@@ -185,6 +198,37 @@ impl Heap<'_> {
             Some(Unit::Tail { back, lane }) => dead.has(lane) && !self.is_covered(unit, back),
             _ => false,
         })
+    }
+
+    /// How many blocks of a slab of the dead are PRIVATE, if it is one unit in which nothing outlives them: each block
+    /// is FREE, or PRIVATE and no part of what they had linked. `None`: it must be swept.
+    ///
+    /// While its word names their lane nobody takes a block of it, so that all helpers find the same, and it may go
+    /// at once, as it is: who cuts a slab makes its states and its doorbell anew.
+    fn count_unused(&self, head: UnitIndex, class: ClassId, dead: &Dead) -> Option<u64> {
+        let cut = class.cut();
+        let has_parts = || !dead.parts_in(head.offset()..head.plus(1).offset()).is_empty();
+        if cut.span != 1 || class == ClassId::LEASES || has_parts() {
+            return None;
+        }
+        let states = self.arena.states(head, class);
+        // The next unit is probably a slab of the same class: most of the time is that of its lines to come.
+        let next = states.wrapping_add(if cut.dense { LINE } else { UNIT });
+        (0..cut.count as usize).step_by(64).for_each(|line| prefetch(next.wrapping_add(line)));
+        let mut private = 0;
+        for at in (0..cut.count).step_by(8) {
+            // SAFETY: a slab's state bytes are aligned to eight and padded to a multiple of it.
+            let bytes = unsafe { load_eight(states.add(at as usize)) };
+            let bytes = bytes & (valid_flags(cut.count - at) * 0xff);
+            // FREE is 0 and PRIVATE is 1.
+            if bytes & !ALL != 0 {
+                return None;
+            }
+            private += sum(bytes);
+        }
+        // Behind the relaxed looks: pairs with f1, as in `sweep`.
+        fence(Acquire);
+        Some(private)
     }
 
     /// AcqRel: what the dead one did to the unit is before, what is done by the new label after.
@@ -273,7 +317,7 @@ impl Heap<'_> {
             let valid = valid_flags(cut.count - at);
             // SAFETY: a slab's state bytes are aligned to eight and padded to a multiple of it.
             let private = private_flags(unsafe { load_eight(states.add(at as usize)) }) & valid;
-            freed += u64::from(private.count_ones());
+            freed += sum(private);
             if private == ALL {
                 fence(Release); // as below, for a relaxed store
                 // SAFETY: PRIVATE blocks of the dead, which nobody else writes.
@@ -289,21 +333,20 @@ impl Heap<'_> {
             }
         }
         freed += self.free_never_linked(head, mine, helped, found);
-        found.blocks += freed;
-        found.bytes += freed * u64::from(cut.size);
+        found.count_blocks(class, freed);
 
         let (mut free, mut limbo) = (0, 0);
         for at in (0..cut.count).step_by(8) {
             let valid = valid_flags(cut.count - at);
             // SAFETY: as above.
             let bytes = unsafe { load_eight(states.add(at as usize)) };
-            free += (!(bytes | bytes >> 1) & valid).count_ones();
-            limbo += (bytes & (bytes >> 1) & valid).count_ones();
+            free += sum(!(bytes | bytes >> 1) & valid);
+            limbo += sum(bytes & (bytes >> 1) & valid);
         }
         // Behind the relaxed looks: pairs with f1, so that the use of who freed a block is over before
         // the units are given to others.
         fence(Acquire);
-        if free == cut.count {
+        if free == u64::from(cut.count) {
             self.free_units(head, span);
             return;
         }
@@ -462,6 +505,11 @@ const ALL: u64 = 0x0101_0101_0101_0101;
 /// Of the first `count` of eight state bytes: their lowest bits.
 fn valid_flags(count: u32) -> u64 {
     ALL >> (64 - 8 * count.min(8))
+}
+
+/// Of eight bytes, which are 0 or 1 each.
+fn sum(flags: u64) -> u64 {
+    flags.wrapping_mul(ALL) >> 56
 }
 
 /// Of eight state bytes: the lowest bit of each that is PRIVATE.

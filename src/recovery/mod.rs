@@ -23,6 +23,7 @@ mod memory;
 mod names;
 
 use crate::heap::Heap;
+use crate::heap::size_class::ClassId;
 use crate::layout::MAX_PARTICIPANTS;
 use crate::lock::party::announce;
 use crate::names::{Names, Refused};
@@ -60,6 +61,11 @@ pub struct Recovered {
 }
 
 impl Recovered {
+    fn count_blocks(&mut self, class: ClassId, blocks: u64) {
+        self.blocks += blocks;
+        self.bytes += blocks * u64::from(class.cut().size);
+    }
+
     /// Whether no dead process was found.
     pub fn is_nothing(&self) -> bool {
         *self == Recovered::default()

@@ -4,7 +4,7 @@ pub mod growth;
 mod mapped;
 mod opening;
 mod recovery;
-mod sweep;
+mod states;
 
 use crate::args::{Kind, Work};
 use crate::fresh;
@@ -62,8 +62,8 @@ fn recovery(scope: &Scope) -> Vec<Case> {
             let key = Key::new(Work::Recovery, Kind::Threads, 1).of_size(block as u64);
             let mut case = Case::new(key, Unit::MillisecondsPerGib);
             case.at_most = at_most;
-            case.add("sharena", move || recovery::beyond_the_sweep(bytes, block));
-            case.add("noop", move || sweep::alone(bytes, block));
+            case.add("sharena", move || recovery::whole(bytes, block));
+            case.add("noop", move || states::alone(bytes, block));
             cases.push(case);
         }
     }
@@ -73,7 +73,7 @@ fn recovery(scope: &Scope) -> Vec<Case> {
         let key = Key::new(Work::RecoveryBeside, Kind::Processes, 2).of_size(block as u64);
         let mut case = Case::new(key, Unit::Nanoseconds);
         case.at_most = at_most;
-        case.add("quiet", move || recovery::beside_a_sweep(bytes, block));
+        case.add("quiet", move || recovery::beside_a_reader(bytes, block));
         case.add("recovering", move || recovery::beside_recovery(bytes, block));
         cases.push(case);
     }

@@ -4,7 +4,7 @@
 //! says so. Then this one, which never used them, recovers. It has [prepared](Segment::prepare), so that its page faults
 //! are not measured, of which there may be more or fewer.
 
-use super::sweep::{States, per_gib};
+use super::states::{States, per_gib};
 use crate::alloc::subjects::{Published, Subject};
 use crate::alloc::works::{SMALL, layout};
 use crate::args::Kind;
@@ -41,15 +41,11 @@ fn recover(segment: &Segment, bytes: usize) -> Result<Duration> {
     Ok(took)
 }
 
-/// Beyond what sweeping the states of as many blocks takes.
-pub fn beyond_the_sweep(bytes: usize, block: usize) -> Result<Sample> {
+/// All of it.
+pub fn whole(bytes: usize, block: usize) -> Result<Sample> {
     let segment = with_dead(bytes, block)?;
-    // The states that are swept have their pages as well.
     segment.prepare(0)?;
-    let recovery = recover(&segment, bytes)?;
-    drop(segment);
-    let sweep = States::new(bytes, block)?.sweep();
-    Ok(Sample::Figure(per_gib(recovery, bytes) - per_gib(sweep, bytes)))
+    Ok(Sample::Figure(per_gib(recover(&segment, bytes)?, bytes)))
 }
 
 /// What pairs of another process take beside one that recovers.
@@ -59,15 +55,15 @@ pub fn beside_recovery(bytes: usize, block: usize) -> Result<Sample> {
     beside(&segment, prepare, |_| recover(&segment, bytes).map(|_| ()))
 }
 
-/// What they take beside one that sweeps as many states of its own: the control, which has as much of the
+/// What they take beside one that reads as many states of its own: the control, which has as much of the
 /// machine, but nothing of the segment.
-pub fn beside_a_sweep(bytes: usize, block: usize) -> Result<Sample> {
+pub fn beside_a_reader(bytes: usize, block: usize) -> Result<Sample> {
     let segment = with_dead(bytes, block)?;
-    let sweep = |mut states: States| {
-        states.sweep();
+    let read = |states: States| {
+        states.read();
         Ok(())
     };
-    beside(&segment, || States::new(bytes, block), sweep)
+    beside(&segment, || States::new(bytes, block), read)
 }
 
 /// One process acts when it has prepared itself; pairs of another, all the while.
