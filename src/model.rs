@@ -851,6 +851,21 @@ impl Worker {
         }
     }
 
+    /// Begins to move the names, and leaves it to whoever helps.
+    pub fn begin_migration(&self) {
+        let names = self.names();
+        let _entered = names.enter();
+        let current = names.current().expect("there is a table");
+        names.begin_migration(current, current.len()).expect("memory for an array");
+    }
+
+    /// Moves all names, if they are on their way.
+    pub fn help_migration(&self) {
+        let names = self.names();
+        let _entered = names.enter();
+        names.help_migration(u64::MAX).expect("the table is sound");
+    }
+
     /// Gives back arrays that nobody has pinned.
     pub fn reap(&self) {
         self.names().reap();

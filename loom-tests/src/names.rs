@@ -73,6 +73,14 @@ pub fn models() -> Vec<Model> {
             check: migration_known,
         },
         Model {
+            name: "names/migration-dead",
+            law: "a name that one leaves behind while another copies it goes with the last array in which it stands",
+            threads: 2,
+            bound: Some(2),
+            long: None,
+            check: migration_dead,
+        },
+        Model {
             name: "names/migration-find",
             law: "a name that is there is found throughout a migration, and arrays are not given back under the finder",
             threads: 2,
@@ -314,6 +322,28 @@ fn migration_known(builder: Builder) {
             "constructed, and left behind by the migration"
         );
         assert_eq!(names_of(&worker), ["a"]);
+    });
+}
+
+fn migration_dead(builder: Builder) {
+    explore(builder, || {
+        let (world, cells, worker) = table(3);
+        assert!(worker.construct("a", object(&worker, &cells, 1)));
+        worker.begin_migration();
+        let other = world.worker(2);
+        let other = spawn(move || {
+            assert!(other.destroy("a"), "nobody else destroys it");
+            other.help_migration();
+            other
+        });
+        worker.help_migration();
+        let other = other.join().unwrap();
+        worker.reap();
+        // It may stand in this table as well.
+        worker.shed();
+        let published = world.census().blocks[2];
+        assert_eq!(published, 1, "the array is all that is left, and the entry is given back");
+        drop(other);
     });
 }
 

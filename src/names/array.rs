@@ -68,7 +68,9 @@ struct ArrayHead {
     copied: AtomicU64,
     /// How many copies may still come, counted when this became a successor. Never changes.
     expected: AtomicU64,
-    _spare: [AtomicU64; 3],
+    /// Not 0: dead entries may stand in its slots.
+    leaves: AtomicU64,
+    _spare: [AtomicU64; 2],
 }
 
 /// In `fresh`: no new names any more; the bound on the copies is final.
@@ -203,6 +205,20 @@ impl<'a> Array<'a> {
 
     pub fn take_back_copy(&self) {
         self.head.copied.fetch_sub(1, Relaxed);
+    }
+
+    /// An entry in a slot is about to be declared dead, or may be already.
+    pub fn note_dead(&self) {
+        // Relaxed: who asks has seen the end of the pins of all who could say so (Release in `Entered::drop`, Acquire
+        // in `reap`), and the root name this array as the oldest, by who gave back its predecessor.
+        if self.head.leaves.load(Relaxed) == 0 {
+            self.head.leaves.store(1, Relaxed);
+        }
+    }
+
+    /// Whether dead entries may stand in its slots.
+    pub fn may_have_dead(&self) -> bool {
+        self.head.leaves.load(Relaxed) != 0
     }
 
     pub fn chunks(&self) -> u64 {

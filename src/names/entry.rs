@@ -178,6 +178,11 @@ impl<'a> Entry<'a> {
         (key.meta() == self.meta()).then_some(key)
     }
 
+    /// The top 48 bits of the hash, as the entry says; zeros below.
+    pub fn most_of_hash(&self) -> u64 {
+        self.meta() & !0xffff
+    }
+
     /// The value word.
     #[inline]
     pub fn word(&self) -> &'a AtomicU64 {

@@ -16,7 +16,12 @@ use crate::heap::{Exhausted, Heap};
 use crate::layout::{oldest_of, oldest_word};
 use crate::process::journal::Intent;
 use crate::process::pin::HazardIndex;
-use crate::sync::{AcqRel, Acquire, Release, SeqCst, fence};
+use crate::sync::{AcqRel, Acquire, Relaxed, Release, SeqCst, fence, prefetch};
+
+/// Slots between two stages of a move: as many misses as a processor has under way.
+const AHEAD: u64 = 8;
+/// Slots of a table that is more than caches hold.
+const LARGE: u64 = 1 << 16;
 
 impl<'a> Names<'a> {
     /// The first array of a segment that nobody else can see yet.
@@ -70,7 +75,7 @@ impl<'a> Names<'a> {
     ///
     /// Dead before the CAS: the new array is taken back by the journal. Dead after it: it is there,
     /// and whoever comes by helps.
-    fn begin_migration(&self, array: Array<'a>, len: u64) -> Result<(), Refused> {
+    pub(crate) fn begin_migration(&self, array: Array<'a>, len: u64) -> Result<(), Refused> {
         // Of the promises that led to no name some may still do so, one of each lane at most; the others
         // are of lanes that died.
         let (promised, lanes) = (array.close(), self.heap.arena.header().lanes_high.load(Acquire));
@@ -100,13 +105,14 @@ impl<'a> Names<'a> {
 
     /// Moves up to `chunks` chunks out of the current array, if a migration is under way; true: it
     /// ended by this. The caller has entered.
-    pub(super) fn help_migration(&self, chunks: u64) -> Result<bool, Refused> {
+    pub(crate) fn help_migration(&self, chunks: u64) -> Result<bool, Refused> {
         let current = self.current()?;
         let next = current.next().load(Acquire);
         if next == 0 {
             return Ok(false);
         }
         let to = self.array(next)?;
+        let is_large = current.len() >= LARGE;
         // Helpers begin at places of their own.
         let begin = u64::from(self.heap.lane.id().0).wrapping_mul(0x9e37_79b9) % current.chunks();
         let mut left = chunks;
@@ -120,6 +126,9 @@ impl<'a> Names<'a> {
                 continue;
             }
             for slot in chunk * CHUNK..((chunk + 1) * CHUNK).min(current.len()) {
+                if is_large {
+                    self.fetch_ahead(current, slot, to);
+                }
                 self.move_slot(current, slot, to)?;
             }
             // Release pairs with `all_done`. A bit per chunk: one moved twice is not counted twice.
@@ -139,6 +148,24 @@ impl<'a> Names<'a> {
         Ok(true)
     }
 
+    /// Has the entries come to the cache that are moved soon, and a little later the places where they go.
+    fn fetch_ahead(&self, from: Array<'a>, slot: u64, to: Array<'a>) {
+        let arena = self.heap.arena;
+        // Relaxed: hints.
+        let entry_in = |slot| match Slot::of(from.slot(slot).load(Relaxed)) {
+            Slot::Entry { entry, .. } if arena.holds(entry, 1) => Some(entry),
+            _ => None,
+        };
+        if let Some(entry) = entry_in(slot + 2 * AHEAD) {
+            prefetch(arena.at(entry));
+        }
+        if let Some(entry) = entry_in(slot + AHEAD).and_then(|entry| Entry::at(arena, entry)) {
+            // It stands near where its path begins, and what lies above those bits its entry says.
+            let low = from.len() - 1;
+            prefetch(to.slot((entry.most_of_hash() & !low) | ((slot + AHEAD) & low)));
+        }
+    }
+
     fn move_slot(&self, from: Array<'a>, slot: u64, to: Array<'a>) -> Result<(), Refused> {
         let word = match from.slot(slot).load(Acquire) {
             0 => match from.slot(slot).compare_exchange(0, Slot::Frozen.word(), AcqRel, Acquire) {
@@ -155,6 +182,7 @@ impl<'a> Names<'a> {
                 Value::Absent => {
                     // Left behind. Release pairs with the Acquire of who finds it dead: he sees `next`.
                     // Lost: it has an object again and must be copied.
+                    from.note_dead();
                     if entry.word().compare_exchange(0, Value::Dead.word(), AcqRel, Acquire).is_ok()
                     {
                         return Ok(());
@@ -243,6 +271,9 @@ impl<'a> Names<'a> {
     }
 
     fn reap_dead_entries(&self, array: Array<'a>, next: Array<'a>, hazard: HazardIndex) {
+        if !array.may_have_dead() {
+            return;
+        }
         let arena: &Arena = self.heap.arena;
         let journal = &self.record().journal;
         for slot in 0..array.len() {
@@ -255,6 +286,7 @@ impl<'a> Names<'a> {
             };
             // Final: no helper from this array to the next is left, as they all pin this one.
             if dead.key(arena).is_none_or(|key| next.has(key.hash, entry)) {
+                next.note_dead();
                 continue;
             }
             // The hazard keeps the block from being taken before the journal forgets it.

@@ -120,7 +120,7 @@ impl<'a> Names<'a> {
     }
 
     #[inline(always)]
-    fn current(&self) -> Result<Array<'a>, Refused> {
+    pub(crate) fn current(&self) -> Result<Array<'a>, Refused> {
         // Acquire pairs with the CAS that made it current: all copies are in.
         self.array(self.heap.arena.header().names_current.load(Acquire))
     }
