@@ -5,7 +5,8 @@
 //! oldest and no lane has it pinned: only the oldest, so that one pin protects all that follow.
 //!
 //! A **Dead** entry goes with the last array in which it stands: a slow helper may have copied it
-//! into the successor after another declared it dead.
+//! into the successor after another declared it dead. An array says whether there may be any in it: who is about to
+//! declare one says so first, and who finds one that stands in the successor as well says so there.
 
 use super::array::{Array, CHUNK, SMALLEST, Slot};
 use super::entry::{Entry, Value};
