@@ -68,8 +68,8 @@ struct ArrayHead {
     copied: AtomicU64,
     /// How many copies may still come, counted when this became a successor. Never changes.
     expected: AtomicU64,
-    /// Not 0: dead entries may stand in its slots.
-    leaves: AtomicU64,
+    /// 1: no entry in its slots is dead. Else some may be.
+    none_dead: AtomicU64,
     _spare: [AtomicU64; 2],
 }
 
@@ -110,6 +110,7 @@ impl<'a> Array<'a> {
         let head = unsafe { &*at.cast::<ArrayHead>() };
         head.len.store(len, Relaxed);
         head.expected.store(expected, Relaxed);
+        head.none_dead.store(1, Relaxed);
         Self::at(arena, block).expect("a block that was just allocated lies in the segment")
     }
 
@@ -211,14 +212,15 @@ impl<'a> Array<'a> {
     pub fn note_dead(&self) {
         // Relaxed: who asks has seen the end of the pins of all who could say so (Release in `Entered::drop`, Acquire
         // in `reap`), and the root name this array as the oldest, by who gave back its predecessor.
-        if self.head.leaves.load(Relaxed) == 0 {
-            self.head.leaves.store(1, Relaxed);
+        if self.may_have_dead() {
+            return;
         }
+        self.head.none_dead.store(0, Relaxed);
     }
 
     /// Whether dead entries may stand in its slots.
     pub fn may_have_dead(&self) -> bool {
-        self.head.leaves.load(Relaxed) != 0
+        self.head.none_dead.load(Relaxed) != 1
     }
 
     pub fn chunks(&self) -> u64 {
