@@ -220,6 +220,7 @@ impl<'a> Array<'a> {
 
     /// Whether dead entries may stand in its slots.
     pub fn may_have_dead(&self) -> bool {
+        // Relaxed: see `note_dead`.
         self.head.none_dead.load(Relaxed) != 1
     }
 

@@ -349,6 +349,7 @@ impl<'a> Names<'a> {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
+    use super::LARGE;
     use crate::layout::oldest_of;
     use crate::names::Names;
     use crate::names::array::{Array, SMALLEST, Slot};
@@ -401,6 +402,19 @@ mod tests {
             assert_eq!(successor_of(half + 8, half + 6), SMALLEST, "most have no object");
             assert_eq!(successor_of(half + 8, 8), 2 * SMALLEST, "some have none");
             assert_eq!(successor_of(half + 8, 20), 2 * SMALLEST, "two of three have none");
+        }
+    }
+
+    #[test]
+    fn what_is_fetched_ahead_of_a_large_table_is_moved_all_the_same() {
+        let count = Array::limit(LARGE) as usize + 1;
+        let segment = Options::new().capacity(64 << 20).create_anonymous().unwrap();
+        let name = |i: usize| format!("name {i}");
+        (0..count).for_each(|i| drop(segment.construct(&name(i), i as u64).unwrap()));
+        segment.trim().unwrap(); // which ends the move
+        assert_eq!(segment.stats().unwrap().names.slots, 2 * LARGE);
+        for i in (0..count).step_by(7) {
+            assert_eq!(segment.find::<u64>(&name(i)).unwrap().as_deref(), Some(&(i as u64)));
         }
     }
 

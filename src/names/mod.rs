@@ -97,7 +97,8 @@ impl Drop for Entered<'_> {
         let pins = &self.lane.pins;
         pins.depth.set(pins.depth.get() - 1);
         if pins.depth.get() == 0 {
-            // Release, partner: the reaper's scan. Our reads of slots and entries end before it.
+            // Release, partner: the reaper's scan. Our reads of slots and entries end before it, and what we said of
+            // dead ones is there.
             self.record.array.store(0, Release);
         }
     }

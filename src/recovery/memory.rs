@@ -507,7 +507,7 @@ fn valid_flags(count: u32) -> u64 {
     ALL >> (64 - 8 * count.min(8))
 }
 
-/// Of eight bytes, which are 0 or 1 each.
+/// How many of eight bytes, which are 0 or 1 each, are 1.
 fn sum(flags: u64) -> u64 {
     flags.wrapping_mul(ALL) >> 56
 }

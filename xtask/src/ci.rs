@@ -325,7 +325,7 @@ impl Does {
                 // This program itself, so that it is not built again meanwhile.
                 let mut command = Command::new(std::env::current_exe()?);
                 if matches!(args[0], "bench" | "soak") {
-                    command.envs(BUILT_QUICKLY);
+                    command.envs([LINKED_QUICKLY]);
                 }
                 succeed(command.args(*args).current_dir(crate::root()?))
             }
@@ -335,14 +335,12 @@ impl Does {
 }
 
 /// The examples and the benchmarks are to run here, and not to be quick: optimizing each of them as a whole, when it is
-/// linked, takes minutes. What is killed at each of its instructions is built as users build it. And nobody debugs here:
-/// of debugging information the lines are enough, for who reads where a test failed.
-const BUILT_QUICKLY: [(&str, &str); 2] =
-    [("CARGO_PROFILE_RELEASE_LTO", "off"), ("CARGO_PROFILE_DEV_DEBUG", "line-tables-only")];
+/// linked, takes minutes. What is killed at each of its instructions is built as users build it.
+const LINKED_QUICKLY: (&str, &str) = ("CARGO_PROFILE_RELEASE_LTO", "off");
 
 fn cargo(args: &[&str]) -> Result<Command> {
     let mut command = crate::cargo();
-    command.args(args).envs(BUILT_QUICKLY).current_dir(crate::root()?);
+    command.args(args).envs([LINKED_QUICKLY]).current_dir(crate::root()?);
     Ok(command)
 }
 

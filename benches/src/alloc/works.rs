@@ -140,7 +140,7 @@ fn threadtest<S: Subject>(subject: &S, parts: u32, start: impl FnOnce()) -> Done
 
 #[inline(never)]
 fn larson<S: Subject>(subject: &S, parts: u32, start: impl FnOnce()) -> Done {
-    let pairs = 8_000_000 / parts;
+    let pairs = 8_000_000 / parts; // so many that members take turns often in a round
     subject.begin(SLOTS * SIZES.end());
     let mut random = fastrand::Rng::with_seed(1);
     let mut fill = || {
