@@ -355,6 +355,8 @@ struct Pass<'a> {
     announced: HashMap<u64, LaneId>,
     arrays: HashSet<u64>,
     entries: HashSet<u64>,
+    /// Blocks in which an entry stands behind an object, and where.
+    homes: HashMap<u64, u64>,
     /// Objects that a name leads to, and its entry; or a cell of a queue, and that.
     objects: HashMap<u64, u64>,
     /// Words of queues that lead to objects, or to none, and in which object they are.
@@ -403,6 +405,7 @@ impl<'a> Pass<'a> {
             announced: HashMap::new(),
             arrays: HashSet::new(),
             entries: HashSet::new(),
+            homes: HashMap::new(),
             objects: HashMap::new(),
             led: HashMap::new(),
             to_enter: Vec::new(),

@@ -31,7 +31,7 @@ use crate::lock::raw_rwlock::{Mended, RawRwLock};
 use crate::lock::read_slot::ReadSlot;
 use crate::mapping::Mapping;
 use crate::names::entry::{Key, Life, ObjectHeader, Space, Value};
-use crate::names::{Names, Pinned, Refused};
+use crate::names::{Names, Newcomer, Pinned, Refused};
 use crate::process::lane::{self, LaneOwner};
 use crate::process::participant::{HeldBy, ParticipantId, ParticipantRecord, ParticipantWord};
 use crate::process::registration::{self, Locks, Taken};
@@ -819,6 +819,18 @@ impl Worker {
             Ok(()) => Some(true),
             Err(Refused::Taken) => Some(false),
             Err(Refused::Exhausted(..)) => None,
+            Err(other) => panic!("{name} was refused: {other:?}"),
+        }
+    }
+
+    /// The same of a name whose entry is to stand behind the object, if it gets one by this.
+    pub fn construct_with_entry(&self, name: &str, object: u64) -> bool {
+        let life = Life { with_entry: true, ..Life::new(1, true) };
+        ObjectHeader::write(&self.world.arena, object, 1, life);
+        let entry = Some(object + VALUE + size_of::<AtomicU64>() as u64);
+        match self.names().construct_new(&self.key(name), Newcomer { object, parts: &[], entry }) {
+            Ok(()) => true,
+            Err(Refused::Taken) => false,
             Err(other) => panic!("{name} was refused: {other:?}"),
         }
     }

@@ -25,6 +25,38 @@ pub fn models() -> Vec<Model> {
             check: known_name,
         },
         Model {
+            name: "names/with-entry",
+            law: "of two that construct a new name one does; its entry stands behind the object",
+            threads: 2,
+            bound: Some(3),
+            long: None,
+            check: with_entry,
+        },
+        Model {
+            name: "names/with-entry-known",
+            law: "the same for a name whose entry stands behind an object that is destroyed: it stays there",
+            threads: 2,
+            bound: Some(3),
+            long: None,
+            check: with_entry_known,
+        },
+        Model {
+            name: "names/with-entry-find",
+            law: "what a finder has pinned is not taken, though its name is forgotten whose entry stands behind it",
+            threads: 2,
+            bound: Some(2),
+            long: None,
+            check: with_entry_find,
+        },
+        Model {
+            name: "names/with-entry-dead",
+            law: "a block goes when its object is destroyed and its entry is in no array any more",
+            threads: 2,
+            bound: Some(2),
+            long: None,
+            check: with_entry_dead,
+        },
+        Model {
             name: "names/find-and-destroy",
             law: "what a finder has pinned is not taken: it reads the value, or finds nothing",
             threads: 2,
@@ -140,18 +172,27 @@ pub fn names_of(worker: &Worker) -> Vec<String> {
 
 /// Each of two lanes constructs "a"; then it must be there, with the winner's value.
 fn construct_by_both(world: &Rc<World>, cells: &Cells, worker: &Worker) {
+    construct_by_both_as(world, cells, worker, Worker::construct);
+}
+
+fn construct_by_both_as(
+    world: &Rc<World>,
+    cells: &Cells,
+    worker: &Worker,
+    construct: fn(&Worker, &str, u64) -> bool,
+) {
     let (other, c) = (world.worker(2), cells.clone());
     let theirs = object(&other, cells, 2);
     let mine = object(worker, cells, 1);
     let other = spawn(move || {
-        let won = other.construct("a", theirs);
+        let won = construct(&other, "a", theirs);
         assert!(
             matches!(value_of(&other, &c, "a"), Some(1 | 2)),
             "the name is taken, and its value must be whole"
         );
         (other, won)
     });
-    let won = worker.construct("a", mine);
+    let won = construct(worker, "a", mine);
     let value = value_of(worker, cells, "a");
     let (other, other_won) = other.join().unwrap();
     assert!(won != other_won, "of two that construct one name one does: {won}, {other_won}");
@@ -177,6 +218,53 @@ fn known_name(builder: Builder) {
         assert!(worker.construct("a", object(&worker, &cells, 0)));
         assert!(worker.destroy("a"));
         construct_by_both(&world, &cells, &worker);
+    });
+}
+
+fn with_entry(builder: Builder) {
+    explore(builder, || {
+        let (world, cells, worker) = table(2);
+        construct_by_both_as(&world, &cells, &worker, Worker::construct_with_entry);
+    });
+}
+
+fn with_entry_known(builder: Builder) {
+    explore(builder, || {
+        let (world, cells, worker) = table(2);
+        assert!(worker.construct_with_entry("a", object(&worker, &cells, 0)));
+        assert!(worker.destroy("a"));
+        construct_by_both_as(&world, &cells, &worker, Worker::construct_with_entry);
+        assert!(worker.destroy("a"), "one constructed it");
+        worker.shed();
+        worker.reap();
+        assert_eq!(world.census().blocks[2], 1, "the array is all that is left");
+    });
+}
+
+fn with_entry_find(builder: Builder) {
+    explore(builder, || {
+        let (world, cells, worker) = table(1);
+        assert!(worker.construct_with_entry("a", object(&worker, &cells, 1)));
+        let (finder, c) = (world.worker(2), cells.clone());
+        let finder = spawn(move || {
+            let value = value_of(&finder, &c, "a");
+            assert!(
+                matches!(value, None | Some(1)),
+                "a finder read {value:?} in a block that was taken again"
+            );
+        });
+        assert!(worker.destroy("a"), "nobody else destroys it");
+        worker.shed();
+        while take_and_write(&worker, &cells).is_some() {}
+        finder.join().unwrap();
+        worker.reap();
+        assert_eq!(world.census().blocks[2], 1, "the array is all that is left");
+    });
+}
+
+fn with_entry_dead(builder: Builder) {
+    explore(builder, || {
+        dead_as(Worker::construct_with_entry);
     });
 }
 
@@ -327,24 +415,29 @@ fn migration_known(builder: Builder) {
 
 fn migration_dead(builder: Builder) {
     explore(builder, || {
-        let (world, cells, worker) = table(3);
-        assert!(worker.construct("a", object(&worker, &cells, 1)));
-        worker.begin_migration();
-        let other = world.worker(2);
-        let other = spawn(move || {
-            assert!(other.destroy("a"), "nobody else destroys it");
-            other.help_migration();
-            other
-        });
-        worker.help_migration();
-        let other = other.join().unwrap();
-        worker.reap();
-        // It may stand in this table as well.
-        worker.shed();
-        let published = world.census().blocks[2];
-        assert_eq!(published, 1, "the array is all that is left, and the entry is given back");
-        drop(other);
+        dead_as(Worker::construct);
     });
+}
+
+/// One destroys "a" and helps a table to move that another moves.
+fn dead_as(construct: fn(&Worker, &str, u64) -> bool) {
+    let (world, cells, worker) = table(3);
+    assert!(construct(&worker, "a", object(&worker, &cells, 1)));
+    worker.begin_migration();
+    let other = world.worker(2);
+    let other = spawn(move || {
+        assert!(other.destroy("a"), "nobody else destroys it");
+        other.help_migration();
+        other
+    });
+    worker.help_migration();
+    let other = other.join().unwrap();
+    worker.reap();
+    // It may stand in this table as well.
+    worker.shed();
+    let published = world.census().blocks[2];
+    assert_eq!(published, 1, "the array is all that is left, and the entry is given back");
+    drop(other);
 }
 
 fn migration_find(builder: Builder) {

@@ -207,7 +207,7 @@ fn a_journal_takes_no_blocks_of_other_lanes() {
     // What the dead one has is of a lane of its own.
     let [slab, head] = [small, run].map(UnitIndex::containing);
     let lane = LaneId(10);
-    let class = ClassId::of(24, 16).unwrap();
+    let Some(Unit::Orphan { class }) = arena.unit(slab) else { panic!("its thread has ended") };
     arena.unit_word(slab).store(Unit::Slab { class, lane, slot: 0 }.word(), Relaxed);
     let len = arena.unit(head).unwrap().length();
     let published = Unit::Run { len, lane, state: State::Published };

@@ -37,7 +37,7 @@ impl Pass<'_> {
             let stands = || record.journal.read() == Some(Ok(intent));
             self.looker.hold(match intent {
                 Intent::Destroy { object, .. } | Intent::Fall { object, .. } => object,
-                Intent::Reap { entry, .. } => entry,
+                Intent::Reap { entry, .. } => self.names.block_around(entry),
                 Intent::Change { draft, .. } => draft,
                 Intent::Link { .. } | Intent::Intern { .. } | Intent::Grow { .. } => 0,
             });
@@ -323,7 +323,10 @@ impl Pass<'_> {
         };
         is_there
             && dead.value() == Value::Dead
-            && matches!(self.state(entry), Some(State::Published | State::Limbo))
+            && matches!(
+                self.state(self.names.block_around(entry)),
+                Some(State::Published | State::Limbo)
+            )
             && !stands_on()
     }
 

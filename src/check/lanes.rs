@@ -310,12 +310,19 @@ impl Pass<'_> {
         {
             self.sharing.push((object, lane));
         }
+        if let Intent::Reap { entry, .. } = intent {
+            self.announced.insert(self.names.block_around(entry), lane);
+        }
         for offset in offsets.into_iter().filter(|offset| *offset != 0) {
             self.announced.insert(offset, lane);
-            // Blocks begin at multiples of 16; a word that leads to an object may be one of a queue in such.
+            // Blocks begin at multiples of 16; a word that leads to an object may be one of a queue in such, and an
+            // entry may stand behind an object.
             let is_word = matches!(
                 intent,
-                Intent::Link { entry, .. } | Intent::Destroy { entry, .. } if entry == offset
+                Intent::Link { entry, .. }
+                | Intent::Destroy { entry, .. }
+                | Intent::Intern { entry, .. }
+                | Intent::Reap { entry, .. } if entry == offset
             );
             let (bytes, step) = if is_word { (8, 8) } else { (16, 16) };
             if !offset.is_multiple_of(step) || !self.arena.holds(offset, bytes) {

@@ -1,6 +1,7 @@
 //! Checks of the table of names: arrays, slots, entries, and the objects that they lead to.
 
 use super::{FindingKind, FindingPlace, Pass};
+use crate::arena::Arena;
 use crate::heap::unit::State;
 use crate::heap::{Place, locate, state_of};
 use crate::layout::MAX_LANES;
@@ -171,11 +172,13 @@ impl<'a> Pass<'a> {
             return;
         };
         let place = FindingPlace::Offset(offset);
-        let block = locate(arena, offset).filter(|place| place.start == offset);
+        let block = locate(arena, offset).filter(|place| may_hold_entry(arena, place, offset));
         let is_published =
             block.as_ref().and_then(|block| state_of(arena, block)) == Some(State::Published);
+        let home = block.as_ref().map(|block| block.start);
         let entry = Entry::at(arena, offset).filter(|entry| {
-            block.is_some_and(|block| Entry::bytes(entry.name()) as u64 <= block.bytes)
+            let end = offset + Entry::bytes(entry.name()) as u64;
+            block.is_some_and(|block| end <= block.start + block.bytes)
         });
         // A reaper freezes the slot before it gives the entry back.
         if array.slot(slot).load(Acquire) != word {
@@ -190,6 +193,12 @@ impl<'a> Pass<'a> {
             return;
         };
         self.entries.insert(offset);
+        if let Some(home) = home.filter(|home| *home != offset)
+            && self.homes.insert(home, offset).is_some_and(|other| other != offset)
+        {
+            let text = format!("two entries stand behind the object at {home:#x}");
+            self.damage(FindingKind::Slot, place.clone(), text);
+        }
         if !walk.here.insert(offset) {
             let text = format!(
                 "a second slot, {slot}, of the array at {:#x} leads to the same entry",
@@ -304,7 +313,15 @@ impl<'a> Pass<'a> {
             return false;
         }
         self.looked.objects += 1;
-        if let Err(what) = fits(life, fingerprint, &block) {
+        let home = self.homes.get(&object);
+        if life.with_entry && home.is_none() {
+            let text =
+                format!("no entry stands behind the object at {object:#x}, though it says so");
+            self.damage(FindingKind::Object, place, text);
+            return false;
+        }
+        let room = home.map_or(block.bytes, |entry| entry - object);
+        if let Err(what) = fits(life, fingerprint, room) {
             self.damage(FindingKind::Object, place, format!("the object at {object:#x} {what}"));
             return false;
         }
@@ -360,7 +377,9 @@ impl<'a> Pass<'a> {
             return;
         }
         let place = FindingPlace::Offset(offset);
-        if let Some(lane) = self.announced.get(&offset).copied() {
+        if self.homes.contains_key(&offset) && !life.is_whole() {
+            // What is left is the entry's.
+        } else if let Some(lane) = self.announced.get(&offset).copied() {
             self.unfinished(FindingKind::Block, place, lane, "publishing or destroying this block");
             // Of one that is not linked yet the parts are private, and free again when it is recovered. What has
             // just been given its first lease is looked at behind all units.
@@ -368,7 +387,7 @@ impl<'a> Pass<'a> {
             if matches!(intent, Some(Ok(Intent::Destroy { object, .. })) if object == offset) {
                 self.check_tree(offset, false, is_still);
             }
-        } else if let Err(what) = fits(life, fingerprint, block) {
+        } else if let Err(what) = fits(life, fingerprint, block.bytes) {
             self.damage(FindingKind::Block, place, format!("a published block {what}"));
         } else if let Some(lane) = self.gives_up_last(offset).filter(|_| !life.is_whole()) {
             self.unfinished(FindingKind::Block, place, lane, "giving up the last lease of this");
@@ -393,6 +412,16 @@ impl<'a> Pass<'a> {
     }
 }
 
+/// Whether an entry may stand at `offset` of a block: at its start, or behind an object that says so.
+fn may_hold_entry(arena: &Arena, block: &Place, offset: u64) -> bool {
+    let is_behind = || {
+        let life = ObjectHeader::at(arena, block.start).map(ObjectHeader::life);
+        life.is_some_and(|life| life.with_entry)
+            && offset >= block.start + size_of::<ObjectHeader>() as u64
+    };
+    block.start == offset || is_behind()
+}
+
 /// Whether the crate gives such names: for users' objects text, for types a number.
 fn is_nameable(key: &Key<'_>) -> bool {
     match key.space {
@@ -411,9 +440,9 @@ fn shown(key: &Key<'_>) -> String {
     }
 }
 
-/// Whether an object can have this header, in this block; `Err`: what is wrong with it. How large a
+/// Whether an object can have this header, in so many bytes; `Err`: what is wrong with it. How large a
 /// value is, is known of the types without parts alone.
-fn fits(life: Life, fingerprint: u64, block: &Place) -> Result<(), String> {
+fn fits(life: Life, fingerprint: u64, room: u64) -> Result<(), String> {
     const KNOWN: [(u64, u64); 14] = [
         (u8::FINGERPRINT, 1),
         (u16::FINGERPRINT, 2),
@@ -439,10 +468,10 @@ fn fits(life: Life, fingerprint: u64, block: &Place) -> Result<(), String> {
         .count
         .checked_mul(value)
         .and_then(|bytes| bytes.checked_add(size_of::<ObjectHeader>() as u64));
-    if bytes.is_none_or(|bytes| bytes > block.bytes) {
+    if bytes.is_none_or(|bytes| bytes > room) {
         return Err(format!(
-            "has {} values of {value} bytes, which do not fit its {} bytes",
-            life.count, block.bytes
+            "has {} values of {value} bytes, which do not fit its {room} bytes",
+            life.count
         ));
     }
     Ok(())

@@ -415,7 +415,7 @@ fn plants(busy: &Busy) -> Vec<(FindingKind, Vec<Plant<'_>>)> {
         ),
         (K::Value, vec![set(busy.word_at(one), busy.object("n001") + 8)]),
         (K::Value, vec![set(busy.word_at(one), u64::MAX)]),
-        (K::Value, vec![set_byte(busy.state(busy.object("n001")), State::Raw as u8)]),
+        (K::Value, vec![set_byte(busy.state(busy.object("slice")), State::Raw as u8)]),
         (K::Object, vec![busy.life(busy.object("n003"), |life| Life { named: false, ..life })]),
         (
             K::Object,
@@ -426,6 +426,15 @@ fn plants(busy: &Busy) -> Vec<(FindingKind, Vec<Plant<'_>>)> {
             vec![busy.life(busy.object("n003"), |life| Life { retired_by: LaneId(9999), ..life })],
         ),
         (K::Object, vec![u64_count(5)]),
+        // Its entry stands there.
+        (K::Object, vec![u64_count(2)]),
+        (
+            K::Object,
+            vec![busy.life(busy.object("slice"), |life| Life { with_entry: true, ..life })],
+        ),
+        (K::Slot, vec![busy.life(busy.object("n003"), |life| Life { with_entry: false, ..life })]),
+        // Of its object nothing is left but the block, which is the entry's.
+        (K::Block, vec![set(busy.slot_of("n255"), 1)]),
         (K::Object, vec![u64_count((1 << 47) - 1)]),
         (K::TwoNames, vec![set(busy.word_at(other), busy.object("n001"))]),
         (K::Block, vec![set(busy.word_at(one), 0)]),

@@ -316,6 +316,19 @@ impl<'a> Heap<'a> {
         locate(self.arena, block).is_some_and(|place| place.start == block && bytes <= place.bytes)
     }
 
+    /// Where the block starts that holds the byte at `offset`, as [`locate`] says; without it where that lies in the
+    /// head of a slab that somebody owns.
+    pub fn block_around(&self, offset: u64) -> Option<u64> {
+        if !self.arena.holds(offset, 1) {
+            return None;
+        }
+        let Some((block, cut, at)) = self.in_owned_slab(offset) else {
+            return locate(self.arena, offset).map(|place| place.start);
+        };
+        let start = offset - u64::from(at - block.index * cut.size);
+        self.arena.holds(start, u64::from(cut.size)).then_some(start)
+    }
+
     /// The block that starts there, as [`locate`] says, if it lies in the head of a slab that somebody owns.
     #[inline(always)]
     fn starts_in_owned_slab(&self, block: u64) -> Option<(SlabBlock, &'static Class)> {
@@ -323,17 +336,24 @@ impl<'a> Heap<'a> {
         if !self.arena.holds(block, 1) {
             return None;
         }
+        let (found, cut, at) = self.in_owned_slab(block)?;
+        // As in `locate`: a head near the frontier may say that it covers more than there is.
+        let starts = found.index * cut.size == at && self.arena.holds(block, u64::from(cut.size));
+        starts.then_some((found, cut))
+    }
+
+    /// The block that holds the byte there, below the frontier, if that is in the head of a slab that somebody owns; and
+    /// the byte's number from the first block on.
+    #[inline(always)]
+    fn in_owned_slab(&self, offset: u64) -> Option<(SlabBlock, &'static Class, u32)> {
         // Acquire, as in `Arena::unit`.
-        let word = self.lane.unit_word(block)?.load(Acquire);
+        let word = self.lane.unit_word(offset)?.load(Acquire);
         let class = class_field(word).filter(|_| is_owned_slab(word))?;
         let cut = class.cut();
-        let at = (block as u32 & (UNIT as u32 - 1)).checked_sub(cut.start)?;
+        let at = (offset as u32 & (UNIT as u32 - 1)).checked_sub(cut.start)?;
         let index = cut.index_of(at);
-        let starts = index < cut.count
-            && index * cut.size == at
-            // As in `locate`: a head near the frontier may say that it covers more than there is.
-            && self.arena.holds(block, u64::from(cut.size));
-        starts.then_some((SlabBlock { head: UnitIndex::containing(block), class, index }, cut))
+        let block = SlabBlock { head: UnitIndex::containing(offset), class, index };
+        (index < cut.count).then_some((block, cut, at))
     }
 
     /// The block that starts there, if this is its state.

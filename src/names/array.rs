@@ -15,7 +15,8 @@ pub const SMALLEST: u64 = if cfg!(loom) { 2 } else { 64 };
 pub const CHUNK: u64 = if cfg!(loom) { 1 } else { 256 };
 
 const OFFSET_BITS: u32 = 44;
-const TAG_SHIFT: u32 = OFFSET_BITS;
+/// Bits of a hash below those that a slot shows.
+pub const TAG_SHIFT: u32 = OFFSET_BITS;
 
 /// What a slot holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -164,9 +165,9 @@ impl<'a> Array<'a> {
         &self.head.next
     }
 
-    /// Entries that an array of `len` slots takes: three of four.
+    /// Entries that an array of `len` slots takes: thirteen of sixteen.
     pub fn limit(len: u64) -> u64 {
-        len - len / 4
+        len - 3 * len / 16
     }
 
     /// Promises a slot to a new name; false: there is room for none. `is_current`: all copies are in.
@@ -421,15 +422,15 @@ mod tests {
     }
 
     #[test]
-    fn three_of_four_slots_are_promised_and_none_when_closed() {
+    fn thirteen_of_sixteen_slots_are_promised_and_none_when_closed() {
         with_array(64, |_, array| {
-            assert_eq!((Array::limit(64), Array::limit(2)), (48, 2));
+            assert_eq!((Array::limit(64), Array::limit(2)), (52, 2));
             // Five copies may still come.
             let mut promised = 0;
             while array.promise(false) {
                 promised += 1;
             }
-            assert_eq!(promised, 48 - 5);
+            assert_eq!(promised, 52 - 5);
             assert!(array.promise(true), "all copies are in, and there was none");
             array.take_back_promise();
             array.promise_copy();

@@ -1,9 +1,14 @@
-//! Entries (names) and object headers: the words in blocks of their own that tell what exists.
+//! Entries (names) and object headers: the words that tell what exists.
 //!
 //! An **entry** is interned: once it stands in a slot it keeps its name for good. Its `value` word
 //! is `Absent` ⇄ `Live(object)`, and `Absent` → `Dead` once, by a migration that leaves it behind.
 //! An **object** begins with a header whose `life` word goes `Whole` → `Retired(lane)` once.
+//!
+//! Each has a block of its own, but an entry that is interned with a small object: it stands behind that, in one block
+//! and mostly in one cache line. The object is destroyed as any other is; its block is the entry's then, and goes when
+//! that one goes. An object that the name is given later has a block of its own.
 
+use super::array::TAG_SHIFT;
 use crate::arena::Arena;
 use crate::heap::unit::LaneId;
 use crate::layout::MAX_LANES;
@@ -44,10 +49,11 @@ impl<'a> Key<'a> {
         Key { space, name, hash: xxhash_rust::xxh3::xxh3_64_with_seed(name, seed) }
     }
 
-    /// What an entry of this name says beside its value: 48 bits of the hash, space, length.
+    /// What an entry of this name says beside its value: the low bits of the hash, space, length. The others a slot
+    /// says that leads to it.
     #[inline]
     pub fn meta(&self) -> u64 {
-        self.hash & !0xffff | (self.space as u64) << 14 | self.name.len() as u64
+        self.hash << META_BITS | (self.space as u64) << 14 | self.name.len() as u64
     }
 }
 
@@ -61,6 +67,10 @@ fn is_same(one: &[u8], other: &[u8]) -> bool {
         _ => one == other,
     }
 }
+
+/// Bits of an entry's second word that say no hash.
+const META_BITS: u32 = 16;
+const _: () = assert!(u64::BITS - META_BITS >= TAG_SHIFT, "entry and slot say all of a hash");
 
 /// The value word of an entry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -113,10 +123,10 @@ impl<'a> Entry<'a> {
         size_of::<EntryHead>() + name.len()
     }
 
-    /// Writes an entry into a block that the caller holds PRIVATE.
-    pub fn write(arena: &'a Arena, block: u64, key: &Key<'_>, value: Value) -> Entry<'a> {
-        let at = arena.at(block);
-        // SAFETY: the block is the caller's alone and has `bytes(name)` bytes, aligned to 16.
+    /// Writes an entry to where it is to stand, in a block that the caller holds PRIVATE.
+    pub fn write(arena: &'a Arena, offset: u64, key: &Key<'_>, value: Value) -> Entry<'a> {
+        let at = arena.at(offset);
+        // SAFETY: the block is the caller's alone and has `bytes(name)` bytes from there on, aligned to eight.
         unsafe {
             at.cast::<EntryHead>().write(EntryHead {
                 value: AtomicU64::new(value.word()),
@@ -125,7 +135,7 @@ impl<'a> Entry<'a> {
             at.add(size_of::<EntryHead>())
                 .copy_from_nonoverlapping(key.name.as_ptr(), key.name.len());
         }
-        Self::at(arena, block).expect("a block that was just allocated lies in the segment")
+        Self::at(arena, offset).expect("a block that was just allocated lies in the segment")
     }
 
     /// The entry at `offset`; `None`: the segment is corrupt, none can be there.
@@ -133,7 +143,8 @@ impl<'a> Entry<'a> {
     /// The caller has pinned the array in whose slot it found the entry (or holds the block).
     #[inline(always)]
     pub fn at(arena: &'a Arena, offset: u64) -> Option<Entry<'a>> {
-        if !offset.is_multiple_of(16) || !arena.holds(offset, size_of::<EntryHead>() as u64) {
+        let is_aligned = offset.is_multiple_of(align_of::<EntryHead>() as u64);
+        if !is_aligned || !arena.holds(offset, size_of::<EntryHead>() as u64) {
             return None;
         }
         // SAFETY: inside units that may be touched, aligned; the words are atomics.
@@ -178,9 +189,11 @@ impl<'a> Entry<'a> {
         (key.meta() == self.meta()).then_some(key)
     }
 
-    /// The top 48 bits of the hash, as the entry says; zeros below.
-    pub fn most_of_hash(&self) -> u64 {
-        self.meta() & !0xffff
+    /// The hash, as the entry says and a slot that leads to it and shows this tag.
+    #[inline]
+    pub fn hash(&self, tag: u64) -> u64 {
+        let low = self.meta() >> META_BITS;
+        low | tag << TAG_SHIFT & !(u64::MAX >> META_BITS)
     }
 
     /// The value word.
@@ -211,11 +224,17 @@ pub struct Life {
     pub is_falling: bool,
     /// Whether it is destroyed with its last [lease](crate::trace::lease), and not by an offset.
     pub counted: bool,
+    /// Whether the entry of its name stands behind its value, in the same block, which goes with the entry.
+    pub with_entry: bool,
 }
+
+/// The bit of [`Life::with_entry`]; the count ends below it.
+const WITH_ENTRY: u32 = 63;
 
 impl Life {
     pub fn word(self) -> u64 {
-        self.count << 17
+        u64::from(self.with_entry) << WITH_ENTRY
+            | self.count << 17
             | u64::from(self.named) << 16
             | u64::from(self.has_parts) << 15
             | u64::from(self.is_falling) << 14
@@ -226,18 +245,26 @@ impl Life {
     pub fn of(word: u64) -> Life {
         let flag = |bit: u32| word >> bit & 1 == 1;
         Life {
-            count: word >> 17,
+            count: (word & !(1 << WITH_ENTRY)) >> 17,
             named: flag(16),
             has_parts: flag(15),
             is_falling: flag(14),
             counted: flag(13),
+            with_entry: flag(WITH_ENTRY),
             retired_by: LaneId(word as u16 & 0x1fff),
         }
     }
     /// A whole object without parts.
     pub fn new(count: u64, named: bool) -> Life {
-        let retired_by = LaneId::NOBODY;
-        Life { count, named, has_parts: false, retired_by, is_falling: false, counted: false }
+        Life {
+            count,
+            named,
+            has_parts: false,
+            retired_by: LaneId::NOBODY,
+            is_falling: false,
+            counted: false,
+            with_entry: false,
+        }
     }
     #[inline]
     pub fn is_whole(self) -> bool {
@@ -303,9 +330,17 @@ mod tests {
             for named in [false, true] {
                 for retired_by in [LaneId::NOBODY, LaneId(4095)] {
                     for (has_parts, is_falling) in [(false, false), (true, false), (true, true)] {
-                        for counted in [false, true] {
-                            let life =
-                                Life { count, named, has_parts, retired_by, is_falling, counted };
+                        for (counted, with_entry) in [(false, false), (true, false), (false, true)]
+                        {
+                            let life = Life {
+                                count,
+                                named,
+                                has_parts,
+                                retired_by,
+                                is_falling,
+                                counted,
+                                with_entry,
+                            };
                             assert_eq!(Life::of(life.word()), life);
                         }
                     }
@@ -328,6 +363,7 @@ mod tests {
             assert!(entry.matches(&key) && entry.value() == Value::Absent);
             assert_eq!((entry.name(), entry.space()), (key.name, Some(Space::Named)));
             assert_eq!(entry.key(arena).map(|key| key.hash), Some(key.hash));
+            assert_eq!(entry.hash(super::super::array::tag(key.hash)), key.hash, "all of it");
             // Of one hash, as may be.
             assert!(!entry.matches(&Key { name: b"nam3", ..key }));
             assert!(!entry.matches(&Key { name: b"names", ..key }));
@@ -377,7 +413,8 @@ mod tests {
             assert_eq!(entry_at(block, 48), Some(48));
             assert_eq!(entry_at(block, MAX_NAME as u64), Some(MAX_NAME));
             assert_eq!(entry_at(block, MAX_NAME as u64 + 1), None, "no name is so long");
-            assert_eq!(entry_at(block + 8, 1), None, "entries lie at multiples of 16");
+            assert_eq!(entry_at(block + 8, 1), Some(1), "behind an object");
+            assert!(Entry::at(arena, block + 4).is_none(), "entries lie at multiples of eight");
             assert_eq!(entry_at(end - 32, 16), Some(16));
             assert_eq!(entry_at(end - 32, 17), None, "the name ends beyond the frontier");
             assert!(Entry::at(arena, end - 8).is_none() && Entry::at(arena, end).is_none());

@@ -10,7 +10,7 @@
 //! construct  value: Absent → Live(o) of a known name, or slot: Empty → entry of a new one; one CAS
 //! destroy    life: Whole → Retired(me): the linearization point; then value: Live(o) → Absent, which
 //!            anybody may do; then the block is LIMBO, and its slab's owner takes it when no hazard
-//!            names it
+//!            names it; a block in which the entry stands, too, is that only when the entry goes
 //! ```
 //!
 //! Every loop here ends or has met another's success: a lost CAS of a slot, value or life means that
@@ -73,9 +73,25 @@ pub struct Names<'a> {
 
 /// What readers of the table must agree on.
 pub fn layout_facts() -> impl Iterator<Item = u64> {
-    let life = Life { retired_by: crate::heap::unit::LaneId(1), ..Life::new(1, true) };
+    let retired_by = crate::heap::unit::LaneId(1);
+    let life = Life { retired_by, with_entry: true, ..Life::new(1, true) };
+    let key = Key { space: entry::Space::Unique, name: b"name", hash: 1 };
     let slot = Slot::Entry { tag: 1, entry: 16 };
-    array::facts().into_iter().chain([size_of::<ObjectHeader>() as u64, life.word(), slot.word()])
+    array::facts().into_iter().chain([
+        size_of::<ObjectHeader>() as u64,
+        life.word(),
+        slot.word(),
+        key.meta(),
+    ])
+}
+
+/// An object that is to get a name: a PRIVATE block of a slab of this lane, or a run.
+pub struct Newcomer<'n> {
+    pub object: u64,
+    /// The blocks that hang on it.
+    pub parts: &'n [u64],
+    /// Where in its block there is room for its entry, of which its life says that it stands there.
+    pub entry: Option<u64>,
 }
 
 enum Spot<'a> {
@@ -292,9 +308,14 @@ impl<'a> Names<'a> {
     /// `parts` are the blocks that hang on it, PRIVATE ones of this process; they are marked once it is
     /// linked. The caller has the object pinned if there are any.
     pub fn construct(&self, key: &Key<'_>, object: u64, parts: &[u64]) -> Result<(), Refused> {
+        self.construct_new(key, Newcomer { object, parts, entry: None })
+    }
+
+    /// The same, of an object behind which there may be room for its entry.
+    pub fn construct_new(&self, key: &Key<'_>, mut new: Newcomer<'_>) -> Result<(), Refused> {
         let entered = self.enter();
         let mut spare = None;
-        let made = self.construct_entered(key, object, parts, &mut spare);
+        let made = self.construct_entered(key, &mut new, &mut spare);
         if let Some(entry) = spare {
             self.heap.free_private(entry);
         }
@@ -315,15 +336,14 @@ impl<'a> Names<'a> {
     fn construct_entered(
         &self,
         key: &Key<'_>,
-        object: u64,
-        parts: &[u64],
+        new: &mut Newcomer<'_>,
         spare: &mut Option<u64>,
     ) -> Result<(), Refused> {
         loop {
             match self.locate(key, true)? {
                 Spot::Found(entry) => match entry.value() {
                     Value::Absent => {
-                        if self.link(&entry, object, parts) {
+                        if self.link(&entry, new) {
                             return Ok(());
                         }
                     }
@@ -331,7 +351,7 @@ impl<'a> Names<'a> {
                     Value::Live(other) => self.displace_retired(&entry, other)?,
                 },
                 Spot::Vacant(array, Some(slot)) => {
-                    if self.intern(key, object, parts, (array, slot), spare)? {
+                    if self.intern(key, new, (array, slot), spare)? {
                         return Ok(());
                     }
                 }
@@ -342,7 +362,16 @@ impl<'a> Names<'a> {
     }
 
     /// A known name without object: value Absent → Live.
-    fn link(&self, entry: &Entry<'a>, object: u64, parts: &[u64]) -> bool {
+    fn link(&self, entry: &Entry<'a>, new: &mut Newcomer<'_>) -> bool {
+        let object = new.object;
+        if new.entry.take().is_some()
+            && let Some(header) = ObjectHeader::at(self.heap.arena, object)
+        {
+            // Another was quicker to intern the name: no entry stands behind the object, whose block goes with it.
+            // Relaxed: it is PRIVATE.
+            let life = Life { with_entry: false, ..header.life() };
+            header.life.store(life.word(), crate::sync::Relaxed);
+        }
         let journal = &self.record().journal;
         journal.open(Intent::Link { entry: entry.offset, object });
         Heap::set_state(self.heap.arena, object, State::Published);
@@ -350,7 +379,7 @@ impl<'a> Names<'a> {
         let linked =
             entry.word().compare_exchange(Value::Absent.word(), object, AcqRel, Acquire).is_ok();
         if linked {
-            self.mark(parts);
+            self.mark(new.parts);
         } else {
             Heap::set_state(self.heap.arena, object, State::Private);
         }
@@ -411,47 +440,50 @@ impl<'a> Names<'a> {
     fn intern(
         &self,
         key: &Key<'_>,
-        object: u64,
-        parts: &[u64],
+        &Newcomer { object, parts, entry: beside }: &Newcomer<'_>,
         (array, slot): (Array<'a>, u64),
         spare: &mut Option<u64>,
     ) -> Result<bool, Refused> {
         let arena = self.heap.arena;
-        let block = match *spare {
-            Some(block) => block,
-            None => {
-                let bytes = Entry::bytes(key.name);
-                self.heap.allocate(bytes, 16).map_err(|reason| Refused::Exhausted(reason, bytes))?
-            }
-        };
-        *spare = Some(block);
+        // A block of its own, if it does not stand in the object's.
+        if beside.is_none() && spare.is_none() {
+            let bytes = Entry::bytes(key.name);
+            let block = self.heap.allocate(bytes, 16);
+            *spare = Some(block.map_err(|reason| Refused::Exhausted(reason, bytes))?);
+        }
+        let own = spare.filter(|_| beside.is_none());
+        let Some(place) = beside.or(own) else { unreachable!("it has a block, or stands in one") };
         if !array.promise(arena.header().names_current.load(Acquire) == array.offset) {
             self.make_room(array)?;
             return Ok(false);
         }
-        let entry = Entry::write(arena, block, key, Value::Live(object));
+        Entry::write(arena, place, key, Value::Live(object));
         let journal = &self.record().journal;
         journal.open(Intent::Intern {
-            entry: block,
+            entry: place,
             object,
             array: array.offset,
             slot: slot & (array.len() - 1),
         });
-        Heap::set_state(arena, block, State::Published);
-        Heap::set_state(arena, object, State::Published);
-        let word = Slot::entry(key.hash, entry.offset).word();
+        let set_states = |state| {
+            if let Some(block) = own {
+                Heap::set_state(arena, block, state);
+            }
+            Heap::set_state(arena, object, state);
+        };
+        set_states(State::Published);
+        let word = Slot::entry(key.hash, place).word();
         // Release: partner of every Acquire of the slot; entry and object are whole.
         let interned =
             array.slot(slot).compare_exchange(Slot::Empty.word(), word, AcqRel, Acquire).is_ok();
         if interned {
             self.mark(parts);
         } else {
-            Heap::set_state(arena, block, State::Private);
-            Heap::set_state(arena, object, State::Private);
+            set_states(State::Private);
         }
         journal.close();
         if interned {
-            *spare = None;
+            *spare = spare.filter(|_| own.is_none());
         } else {
             array.take_back_promise();
         }
@@ -522,9 +554,19 @@ impl<'a> Names<'a> {
         won
     }
 
-    /// Leaves the block of an object that is retired and unlinked to whoever finds it unpinned.
+    /// Leaves the block of an object that is retired and unlinked to whoever finds it unpinned, or to the entry that
+    /// stands in it.
     pub(crate) fn leave(&self, object: u64, life: Life) {
+        if life.with_entry {
+            return;
+        }
         if life.has_parts { self.heap.doom(object) } else { self.heap.retire(object) }
+    }
+
+    /// The block that a word lies in: an array begins with what is looked at, an entry may stand behind an object, a
+    /// lock or a cell anywhere in its object.
+    pub(crate) fn block_around(&self, word: u64) -> u64 {
+        self.heap.block_around(word).unwrap_or(0)
     }
 
     /// What has parts, and a retired run, is given back at once if nobody else has it pinned.

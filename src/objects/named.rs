@@ -1,12 +1,13 @@
 //! Named objects and unique instances.
 
 use super::Ref;
-use super::typed::{Found, Recipe, Shape, unknown};
+use super::typed::{Found, Recipe, Shape, make_with_entry, stands_with_entry, unknown};
+use crate::attached::Attached;
 use crate::lock::party::Party;
 use crate::lock::place::Place;
 use crate::names::entry::{Key, Life, MAX_NAME, ObjectHeader, Space};
 use crate::names::error::ObjectError;
-use crate::names::{Names, Pinned, Refused};
+use crate::names::{Names, Newcomer, Pinned, Refused};
 use crate::segment::Segment;
 use crate::shareable::{Shareable, type_name};
 use crate::trace::fresh::Own;
@@ -28,7 +29,7 @@ pub struct ObjectInfo {
     pub fingerprint: u64,
     /// How many values it has; 1 for a single one.
     pub count: u64,
-    /// Bytes of its block, header and rounding included.
+    /// Bytes of its block, header and rounding included; of a small object also its name, if that stands there.
     pub bytes: u64,
     /// Where its first byte stands.
     pub offset: u64,
@@ -47,7 +48,7 @@ impl Segment {
     pub fn construct<T: Shareable>(&self, name: &str, value: T) -> Result<Ref<'_, T>, ObjectError> {
         let mut value = Some(value);
         let write = move |_| value.take().expect("called once");
-        self.construct_in(Space::Named, name, 1, write).map(|found| found.single())
+        self.construct_in(Space::Named, name, 1, write, Found::single)
     }
 
     /// Constructs the slice `name`, whose value `i` is `value(i)`; `count` may be 0.
@@ -60,7 +61,7 @@ impl Segment {
         count: usize,
         value: impl FnMut(usize) -> T,
     ) -> Result<Ref<'_, [T]>, ObjectError> {
-        self.construct_in(Space::Named, name, count, value).map(|found| found.slice())
+        self.construct_in(Space::Named, name, count, value, Found::slice)
     }
 
     /// Constructs the slice `name` of `count` default values.
@@ -87,17 +88,23 @@ impl Segment {
         self.construct_slice(name, values.len(), |i| values[i])
     }
 
-    fn construct_in<T: Shareable>(
-        &self,
+    /// `give`: what is made of it once it is there, at once, so that it is not moved about.
+    #[inline(always)]
+    fn construct_in<'s, T: Shareable, R>(
+        &'s self,
         space: Space,
         name: &str,
         count: usize,
-        write: impl FnMut(usize) -> T,
-    ) -> Result<Found<'_, T>, ObjectError> {
+        mut write: impl FnMut(usize) -> T,
+        give: impl FnOnce(Found<'s, T>) -> R,
+    ) -> Result<R, ObjectError> {
         check_name(name)?;
         self.trusts::<T>()?;
         let attached = self.attached();
         attached.describe_type::<T>()?;
+        if count == 1 && const { stands_with_entry::<T>() } {
+            return self.construct_with_entry(space, name, write(0), give);
+        }
         let map = match T::HAS_BLOCKS {
             true => {
                 attached.tag()?;
@@ -136,8 +143,47 @@ impl Segment {
                 own.give(&attached.arena, me());
             }
             match made {
-                Ok(hazard) => Ok(Found::new(attached, lane, block, count as u64, hazard)),
+                Ok(hazard) => Ok(give(Found::new(attached, lane, block, count as u64, hazard))),
                 Err(refused) => Err(unmake(attached.explain(refused, name))),
+            }
+        })
+    }
+
+    /// Constructs a single small object; of a new name in one block with its entry.
+    #[inline(always)]
+    fn construct_with_entry<'s, T: Shareable, R>(
+        &'s self,
+        space: Space,
+        name: &str,
+        value: T,
+        give: impl FnOnce(Found<'s, T>) -> R,
+    ) -> Result<R, ObjectError> {
+        let attached = self.attached();
+        self.with_names(|names| {
+            let key = Key::new(names.heap.arena, space, name.as_bytes());
+            let lane = names.heap.lane;
+            let record = names.heap.arena.lane(lane.id());
+            let kind = Life { with_entry: true, ..Life::new(0, true) };
+            let (block, entry) = make_with_entry(attached, lane, kind, value, name.as_bytes())?;
+            // Pinned before anybody else can see it, and so destroy it: no second look is needed.
+            let pinned = lane.pins.pin(record, block).ok_or(Refused::TooManyPins);
+            let made = pinned.and_then(|hazard| {
+                match names
+                    .construct_new(&key, Newcomer { object: block, parts: &[], entry: Some(entry) })
+                {
+                    Ok(()) => Ok(hazard),
+                    Err(refused) => {
+                        names.unpin(hazard);
+                        Err(refused)
+                    }
+                }
+            });
+            match made {
+                Ok(hazard) => Ok(give(Found::new(attached, lane, block, 1, hazard))),
+                Err(refused) => {
+                    names.heap.free_private(block);
+                    Err(attached.explain(refused, name))
+                }
             }
         })
     }
@@ -211,8 +257,8 @@ impl Segment {
             if let Some(found) = self.find_in(space, name, Shape::Single)? {
                 return Ok((found.single(), false));
             }
-            match self.construct_in(space, name, 1, |_| value()) {
-                Ok(made) => return Ok((made.single(), true)),
+            match self.construct_in(space, name, 1, |_| value(), Found::single) {
+                Ok(made) => return Ok((made, true)),
                 // Another constructed it since we looked; if it is gone again, we try again.
                 Err(ObjectError::AlreadyExists { .. }) => {}
                 Err(error) => return Err(error),
@@ -240,7 +286,9 @@ impl Segment {
     /// Destroys the object `name`, a single one or a slice; whether there was one, which this call
     /// destroyed. Of several callers at once exactly one does.
     ///
-    /// Whoever holds a [`Ref`] to it keeps seeing it; its memory is free when the last one is dropped.
+    /// Whoever holds a [`Ref`] to it keeps seeing it; its memory is free when the last one is dropped. But a single value
+    /// of up to 48 bytes without blocks and locks shares a block with its name if it was the first of that: the block is
+    /// free once the name is forgotten, by the table's next growth or by [`trim`](Self::trim).
     /// Dead inside: it is destroyed, or still there whole.
     ///
     /// # Errors
@@ -254,14 +302,9 @@ impl Segment {
         self.with_names(|names| {
             let key = Key::new(names.heap.arena, space, name.as_bytes());
             let checked = names.destroy(&key, |pinned| {
-                self.attached()
-                    .check_type::<T>(names, pinned, Shape::Slice, || name.into())
-                    .map_err(Stopped::ByType)
+                Ok(self.attached().check_type::<T>(names, pinned, Shape::Slice, || name.into())?)
             });
-            checked.map_err(|stopped| match stopped {
-                Stopped::ByType(error) => error,
-                Stopped::By(refused) => self.attached().explain(refused, name),
-            })
+            checked.map_err(|stopped: Stopped| stopped.into_error(self.attached(), name))
         })
     }
 
@@ -343,7 +386,7 @@ impl Segment {
     pub fn construct_unique<T: Shareable>(&self, value: T) -> Result<Ref<'_, T>, ObjectError> {
         let mut value = Some(value);
         let write = move |_| value.take().expect("called once");
-        self.construct_in(Space::Unique, &unique_name::<T>(), 1, write).map(|found| found.single())
+        self.construct_in(Space::Unique, &unique_name::<T>(), 1, write, Found::single)
     }
 
     /// The unique instance of `T`; `None`: there is none.
@@ -451,10 +494,25 @@ fn check_name(name: &str) -> Result<(), ObjectError> {
     Ok(())
 }
 
-/// Why a destroy stopped.
+/// Why an operation stopped.
 enum Stopped {
     By(Refused),
-    ByType(ObjectError),
+    With(ObjectError),
+}
+
+impl Stopped {
+    fn into_error(self, attached: &Attached, name: &str) -> ObjectError {
+        match self {
+            Stopped::By(refused) => attached.explain(refused, name),
+            Stopped::With(error) => error,
+        }
+    }
+}
+
+impl From<ObjectError> for Stopped {
+    fn from(error: ObjectError) -> Stopped {
+        Stopped::With(error)
+    }
 }
 
 impl From<Refused> for Stopped {

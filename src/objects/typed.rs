@@ -7,7 +7,7 @@ use crate::heap::lane::Lane;
 use crate::heap::unit::{State, Unit};
 use crate::heap::{Place, PlaceKind};
 use crate::memory::{Block, take};
-use crate::names::entry::{Key, Life, ObjectHeader, Space};
+use crate::names::entry::{Entry, Key, Life, ObjectHeader, Space};
 use crate::names::error::ObjectError;
 use crate::names::{Names, Pinned, Refused};
 use crate::process::lane::LaneRecord;
@@ -65,6 +65,38 @@ impl<F> Recipe<F> {
         mem::forget(guard);
         Ok(block)
     }
+}
+
+/// Bytes of the largest object, header included, behind which an entry stands: what is destroyed keeps them until its
+/// name is forgotten.
+const WITH_ENTRY: usize = 64;
+
+/// Whether an object of one such value stands in one block with its entry.
+pub(super) const fn stands_with_entry<T: Shareable>() -> bool {
+    let is_plain = !T::HAS_BLOCKS && !T::HAS_LOCKS && !mem::needs_drop::<T>();
+    is_plain && align_of::<T>() <= 16 && size_of::<ObjectHeader>() + size_of::<T>() <= WITH_ENTRY
+}
+
+/// Makes an object of one such value, with room for the entry of a name behind it if `kind` says that it stands there;
+/// its block, which is PRIVATE, and where the room is.
+#[inline(always)]
+pub(super) fn make_with_entry<T: Shareable>(
+    attached: &Attached,
+    lane: &Lane,
+    kind: Life,
+    value: T,
+    name: &[u8],
+) -> Result<(u64, u64), ObjectError> {
+    let bytes = size_of::<ObjectHeader>() + size_of::<T>();
+    let behind = bytes.next_multiple_of(align_of::<ObjectHeader>());
+    let bytes = if kind.with_entry { behind + Entry::bytes(name) } else { bytes };
+    let layout =
+        Layout::from_size_align(bytes, 16).map_err(|_| ObjectError::TooLarge { count: 1 })?;
+    let block = take(attached, lane, layout)?;
+    ObjectHeader::write(&attached.arena, block, T::FINGERPRINT, Life { count: 1, ..kind });
+    // SAFETY: the block is ours alone and was laid out for the value.
+    unsafe { value_of::<T>(attached, block).write(value) };
+    Ok((block, block + behind as u64))
 }
 
 /// A block in which values are being written.

@@ -82,9 +82,10 @@ impl Names<'_> {
         let (arena, pins, record) = (self.heap.arena, &self.heap.lane.pins, self.record());
         // No slot is known to lead to it, so nothing keeps its memory but this. Without a pin to spare it is
         // as the journal says.
-        let Some(hazard) = pins.pin(record, entry) else { return false };
+        let block = self.block_around(entry);
+        let Some(hazard) = pins.pin(record, block) else { return false };
         // Behind the pin's fence: in use still, and so backed until it is let go.
-        let place = crate::heap::locate(arena, entry).filter(|place| place.start == entry);
+        let place = crate::heap::locate(arena, entry).filter(|place| place.start == block);
         let state = place.and_then(|place| crate::heap::state_of(arena, &place));
         let key = || Entry::at(arena, entry)?.key(arena).map(|key| key.hash);
         let stands =
@@ -106,7 +107,7 @@ impl Names<'_> {
                 })
             }
             Intent::Reap { entry, array, slot } => {
-                self.while_it_stands(of, intent, [entry, array], || {
+                self.while_it_stands(of, intent, [self.block_around(entry), array], || {
                     Ok(self.finish_reap(of, entry, array, slot))
                 })
             }
@@ -168,12 +169,6 @@ impl Names<'_> {
         done
     }
 
-    /// The block that a word lies in: an entry or an array begins with what is looked at, a lock or a cell lies
-    /// anywhere in its object.
-    pub(super) fn block_around(&self, word: u64) -> u64 {
-        crate::heap::locate(self.heap.arena, word).map_or(0, |place| place.start)
-    }
-
     fn finish_destroy(&self, of: LaneId, entry: u64, object: u64) -> bool {
         let Some(header) = ObjectHeader::at(self.heap.arena, object) else { return false };
         let Life { retired_by, .. } = header.life();
@@ -215,7 +210,7 @@ impl Names<'_> {
         }
         let Some(view) = Array::at(arena, array) else { return false };
         view.slot(slot).store(Slot::Frozen.word(), Release);
-        self.heap.retire(entry);
+        self.heap.retire(self.block_around(entry));
         true
     }
 

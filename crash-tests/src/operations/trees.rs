@@ -251,7 +251,7 @@ pub const OPERATIONS: &[Operation] = &[
     .turns(named(2), NOTHING)
     .in_parts()
     .takes_all_names()
-    .of_steps(60),
+    .of_steps(55),
 ];
 
 const _: () = assert!(MADE_TREE.len() > MADE.len());

@@ -35,6 +35,27 @@ pub fn models() -> Vec<Model> {
             known_name,
         ),
         model(
+            "death/with-entry-construct",
+            "one dies as it constructs an object and its entry in one block, beside another: one has the name",
+            3,
+            1,
+            with_entry_construct,
+        ),
+        model(
+            "death/with-entry-known",
+            "the same for a name whose entry stands behind an object that is destroyed",
+            3,
+            1,
+            with_entry_known,
+        ),
+        model(
+            "death/with-entry-shed",
+            "one dies as it destroys an object and forgets its name, both in one block: that comes back once",
+            3,
+            1,
+            with_entry_shed,
+        ),
+        model(
             "death/destroy-and-find",
             "one dies as it destroys: a finder reads the value or finds nothing; its block comes back once",
             3,
@@ -164,12 +185,22 @@ fn construct_by_both(
     cells: &Cells,
     workers: [Worker; 3],
 ) -> Worker {
+    construct_by_both_as(death, world, cells, workers, Worker::construct)
+}
+
+fn construct_by_both_as(
+    death: &Death,
+    world: Rc<World>,
+    cells: &Cells,
+    workers: [Worker; 3],
+    construct: fn(&Worker, &str, u64) -> bool,
+) -> Worker {
     let [mortal, witness, heir] = workers;
     let (c, w, death) = (cells.clone(), world.clone(), death.clone());
     let (mine, theirs) = (object(&mortal, cells, 1), object(&witness, cells, 2));
-    let dying = spawn(move || _ = death.of(MORTAL, &w, || mortal.construct("a", mine)));
+    let dying = spawn(move || _ = death.of(MORTAL, &w, || construct(&mortal, "a", mine)));
     let witness = spawn(move || {
-        let won = witness.construct("a", theirs);
+        let won = construct(&witness, "a", theirs);
         let value = value_of(&witness, &c, "a");
         assert_eq!(value, Some(if won { 2 } else { 1 }), "the name has the winner's value");
         if !won {
@@ -200,6 +231,55 @@ fn known_name(builder: Builder) {
         assert!(workers[2].destroy("a"));
         let heir = construct_by_both(death, world, &cells, workers);
         assert_eq!(names_of(&heir), ["a"]);
+        only_the_table_is_left(&heir, &cells);
+    });
+}
+
+fn with_entry_construct(builder: Builder) {
+    each_death(builder, |death: &Death| {
+        let (world, cells, workers) = table(3);
+        let construct = Worker::construct_with_entry;
+        let heir = construct_by_both_as(death, world, &cells, workers, construct);
+        assert_eq!(names_of(&heir), ["a"]);
+        only_the_table_is_left(&heir, &cells);
+    });
+}
+
+fn with_entry_known(builder: Builder) {
+    each_death(builder, |death: &Death| {
+        let (world, cells, workers) = table(3);
+        let construct = Worker::construct_with_entry;
+        assert!(construct(&workers[2], "a", object(&workers[2], &cells, 0)));
+        assert!(workers[2].destroy("a"));
+        let heir = construct_by_both_as(death, world, &cells, workers, construct);
+        assert_eq!(names_of(&heir), ["a"]);
+        only_the_table_is_left(&heir, &cells);
+    });
+}
+
+fn with_entry_shed(builder: Builder) {
+    each_death(builder, |death: &Death| {
+        let (world, cells, [mortal, witness, heir]) = table(1);
+        assert!(heir.construct_with_entry("a", object(&heir, &cells, 1)));
+        assert!(heir.give_away_slabs(), "it holds nothing");
+        let (c, w, death) = (cells.clone(), world.clone(), death.clone());
+        let dying = spawn(move || {
+            death.of(MORTAL, &w, || {
+                assert!(mortal.destroy("a"), "nobody else destroys it");
+                mortal.shed();
+                take_and_write(&mortal, &c);
+            });
+        });
+        let c = cells.clone();
+        let witness = spawn(move || {
+            let value = value_of(&witness, &c, "a");
+            assert!(matches!(value, None | Some(1)), "a finder read {value:?}");
+            value.is_none()
+        });
+        let (_, was_gone, ()) = inherit(&heir, dying, witness, || ());
+        let there = value_of(&heir, &cells, "a");
+        assert!(matches!(there, None | Some(1)), "the heir read {there:?}");
+        assert!(!(was_gone && there.is_some()), "what was gone is there again");
         only_the_table_is_left(&heir, &cells);
     });
 }
