@@ -7,7 +7,7 @@ use crate::Options;
 use crate::heap::size_class::ClassId;
 use crate::heap::unit::{State, UNIT, Unit};
 use crate::layout::SetId;
-use crate::names::entry::Value;
+use crate::names::entry::{ObjectHeader, Value};
 use crate::sync::Relaxed;
 use core::alloc::Layout;
 
@@ -227,6 +227,26 @@ fn a_journal_takes_no_blocks_of_other_lanes() {
     assert!(run.iter().enumerate().all(|(i, byte)| *byte == long(i)));
     let report = segment.check().unwrap();
     assert!(report.is_clean(), "{report}");
+}
+
+#[test]
+fn a_value_that_must_be_valid_is_not_read_where_an_entry_may_overlap_it() {
+    use crate::names::error::ObjectError;
+    use crate::shareable::Shareable;
+    let segment = Options::new().capacity(1 << 20).create_anonymous().unwrap();
+    let object = segment.construct("flag", 1u8).unwrap().offset().to_bits() - 16;
+    let header = ObjectHeader::at(&segment.attached().arena, object).unwrap();
+    assert!(header.life().with_entry);
+    header.fingerprint.store(bool::FINGERPRINT, Relaxed);
+    for found in [
+        segment.find::<bool>("flag").map(|found| found.is_some()),
+        segment.find_slice::<bool>("flag").map(|found| found.is_some()),
+    ] {
+        assert!(matches!(found, Err(ObjectError::Corrupt { .. })), "{found:?}");
+    }
+    // As it is when it was constructed as that.
+    segment.construct("true", true).unwrap();
+    assert_eq!(segment.find::<bool>("true").unwrap().as_deref(), Some(&true));
 }
 
 #[test]

@@ -287,8 +287,9 @@ impl Segment {
     /// destroyed. Of several callers at once exactly one does.
     ///
     /// Whoever holds a [`Ref`] to it keeps seeing it; its memory is free when the last one is dropped. But a single value
-    /// of up to 48 bytes without blocks and locks shares a block with its name if it was the first of that: the block is
-    /// free once the name is forgotten, by the table's next growth or by [`trim`](Self::trim).
+    /// of up to 48 bytes, all of which are values ([`ANY_BITS`](Shareable::ANY_BITS)), shares a block with its name if it was
+    /// the first of that: the block is free once the name is forgotten, by the table's next growth or by
+    /// [`trim`](Self::trim).
     /// Dead inside: it is destroyed, or still there whole.
     ///
     /// # Errors

@@ -71,9 +71,10 @@ impl<F> Recipe<F> {
 /// name is forgotten.
 const WITH_ENTRY: usize = 64;
 
-/// Whether an object of one such value stands in one block with its entry.
+/// Whether an object of one such value stands in one block with its entry. Of a type of which not all bytes are values none
+/// does: how long a value is nobody knows but its type, so in a damaged segment the two could overlap.
 pub(super) const fn stands_with_entry<T: Shareable>() -> bool {
-    let is_plain = !T::HAS_BLOCKS && !T::HAS_LOCKS && !mem::needs_drop::<T>();
+    let is_plain = T::ANY_BITS && !T::HAS_BLOCKS && !T::HAS_LOCKS && !mem::needs_drop::<T>();
     is_plain && align_of::<T>() <= 16 && size_of::<ObjectHeader>() + size_of::<T>() <= WITH_ENTRY
 }
 
@@ -212,6 +213,10 @@ impl Attached {
         name: impl Fn() -> String,
     ) -> Result<Found<'s, T>, ObjectError> {
         let checked = self.check_type::<T>(names, &pinned, shape, &name).and_then(|()| {
+            if pinned.life().with_entry && !const { stands_with_entry::<T>() } {
+                let what = "an object of such a type has no entry behind it";
+                return Err(ObjectError::Corrupt { what });
+            }
             if T::HAS_BLOCKS {
                 return self.check_parts::<T>(names, &pinned, &name);
             }
