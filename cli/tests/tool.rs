@@ -135,9 +135,9 @@ fn check_says_whether_it_is_whole() {
     assert!(text(&run(&["check", &name.0])).contains("clean"));
     let path = name.file();
     let (objects, _) = json(&["objects", "--path", path.to_str().unwrap()]);
-    // The header of an object: so many values that they do not fit.
+    // The header of an object, behind which its name stands: so many values that they do not fit.
     let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
-    let life = 5u64 << 17 | 1 << 16;
+    let life = 1 << 63 | 5u64 << 17 | 1 << 16;
     file.write_all_at(&life.to_ne_bytes(), objects[0]["offset"].as_u64().unwrap()).unwrap();
     let (report, code) = json(&["check", "--path", path.to_str().unwrap()]);
     assert_eq!((&report["clean"], code), (&false.into(), 1), "{report}");
