@@ -2,7 +2,7 @@
 
 use crate::harness::{Cells, Model, explore};
 use loom::model::Builder;
-use loom::thread::spawn;
+use loom::thread::{JoinHandle, spawn};
 use sharena::model::{BLOCK, Worker, World};
 use std::rc::Rc;
 
@@ -245,14 +245,7 @@ fn with_entry_find(builder: Builder) {
     explore(builder, || {
         let (world, cells, worker) = table(1);
         assert!(worker.construct_with_entry("a", object(&worker, &cells, 1)));
-        let (finder, c) = (world.worker(2), cells.clone());
-        let finder = spawn(move || {
-            let value = value_of(&finder, &c, "a");
-            assert!(
-                matches!(value, None | Some(1)),
-                "a finder read {value:?} in a block that was taken again"
-            );
-        });
+        let finder = find_meanwhile(&world, &cells);
         assert!(worker.destroy("a"), "nobody else destroys it");
         worker.shed();
         while take_and_write(&worker, &cells).is_some() {}
@@ -277,17 +270,22 @@ fn one_name() -> (Rc<World>, Cells, Worker) {
     (world, cells, worker)
 }
 
+/// A lane looks for "a", of value 1, which another destroys.
+fn find_meanwhile(world: &Rc<World>, cells: &Cells) -> JoinHandle<()> {
+    let (finder, c) = (world.worker(2), cells.clone());
+    spawn(move || {
+        let value = value_of(&finder, &c, "a");
+        assert!(
+            matches!(value, None | Some(1)),
+            "a finder read {value:?} in a block that was taken again"
+        );
+    })
+}
+
 fn find_and_destroy(builder: Builder) {
     explore(builder, || {
         let (world, cells, worker) = one_name();
-        let (finder, c) = (world.worker(2), cells.clone());
-        let finder = spawn(move || {
-            let value = value_of(&finder, &c, "a");
-            assert!(
-                matches!(value, None | Some(1)),
-                "a finder read {value:?} in a block that was taken again"
-            );
-        });
+        let finder = find_meanwhile(&world, &cells);
         assert!(worker.destroy("a"), "nobody else destroys it");
         let taken = take_and_write(&worker, &cells);
         finder.join().unwrap();

@@ -376,10 +376,11 @@ impl<'a> Pass<'a> {
         if !is_still() {
             return;
         }
-        let place = FindingPlace::Offset(offset);
         if self.homes.contains_key(&offset) && !life.is_whole() {
-            // What is left is the entry's.
-        } else if let Some(lane) = self.announced.get(&offset).copied() {
+            return; // what is left is the entry's
+        }
+        let place = FindingPlace::Offset(offset);
+        if let Some(lane) = self.announced.get(&offset).copied() {
             self.unfinished(FindingKind::Block, place, lane, "publishing or destroying this block");
             // Of one that is not linked yet the parts are private, and free again when it is recovered. What has
             // just been given its first lease is looked at behind all units.

@@ -229,11 +229,11 @@ pub struct Life {
 }
 
 /// The bit of [`Life::with_entry`]; the count ends below it.
-const WITH_ENTRY: u32 = 63;
+const WITH_ENTRY_BIT: u32 = 63;
 
 impl Life {
     pub fn word(self) -> u64 {
-        u64::from(self.with_entry) << WITH_ENTRY
+        u64::from(self.with_entry) << WITH_ENTRY_BIT
             | self.count << 17
             | u64::from(self.named) << 16
             | u64::from(self.has_parts) << 15
@@ -245,12 +245,12 @@ impl Life {
     pub fn of(word: u64) -> Life {
         let flag = |bit: u32| word >> bit & 1 == 1;
         Life {
-            count: (word & !(1 << WITH_ENTRY)) >> 17,
+            count: (word & !(1 << WITH_ENTRY_BIT)) >> 17,
             named: flag(16),
             has_parts: flag(15),
             is_falling: flag(14),
             counted: flag(13),
-            with_entry: flag(WITH_ENTRY),
+            with_entry: flag(WITH_ENTRY_BIT),
             retired_by: LaneId(word as u16 & 0x1fff),
         }
     }

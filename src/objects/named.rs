@@ -2,12 +2,12 @@
 
 use super::Ref;
 use super::typed::{Found, Recipe, Shape, make_with_entry, stands_with_entry, unknown};
-use crate::attached::Attached;
 use crate::lock::party::Party;
 use crate::lock::place::Place;
 use crate::names::entry::{Key, Life, MAX_NAME, ObjectHeader, Space};
 use crate::names::error::ObjectError;
 use crate::names::{Names, Newcomer, Pinned, Refused};
+use crate::process::pin::HazardIndex;
 use crate::segment::Segment;
 use crate::shareable::{Shareable, type_name};
 use crate::trace::fresh::Own;
@@ -128,22 +128,16 @@ impl Segment {
             if !own.locks.is_empty() {
                 own.take(&attached.arena, me());
             }
-            // Pinned before anybody else can see it, and so destroy it: no second look is needed.
-            let lane = names.heap.lane;
-            let record = names.heap.arena.lane(lane.id());
-            let pinned = lane.pins.pin(record, block).ok_or(Refused::TooManyPins);
-            let made = pinned.and_then(|hazard| match names.construct(&key, block, &own.parts) {
-                Ok(()) => Ok(hazard),
-                Err(refused) => {
-                    names.unpin(hazard);
-                    Err(refused)
-                }
-            });
+            let new = Newcomer { object: block, parts: &own.parts, entry: None };
+            let made = construct_pinned(names, &key, new);
             if made.is_ok() && !own.locks.is_empty() {
                 own.give(&attached.arena, me());
             }
             match made {
-                Ok(hazard) => Ok(give(Found::new(attached, lane, block, count as u64, hazard))),
+                Ok(hazard) => {
+                    let lane = names.heap.lane;
+                    Ok(give(Found::new(attached, lane, block, count as u64, hazard)))
+                }
                 Err(refused) => Err(unmake(attached.explain(refused, name))),
             }
         })
@@ -162,23 +156,9 @@ impl Segment {
         self.with_names(|names| {
             let key = Key::new(names.heap.arena, space, name.as_bytes());
             let lane = names.heap.lane;
-            let record = names.heap.arena.lane(lane.id());
-            let kind = Life { with_entry: true, ..Life::new(0, true) };
-            let (block, entry) = make_with_entry(attached, lane, kind, value, name.as_bytes())?;
-            // Pinned before anybody else can see it, and so destroy it: no second look is needed.
-            let pinned = lane.pins.pin(record, block).ok_or(Refused::TooManyPins);
-            let made = pinned.and_then(|hazard| {
-                match names
-                    .construct_new(&key, Newcomer { object: block, parts: &[], entry: Some(entry) })
-                {
-                    Ok(()) => Ok(hazard),
-                    Err(refused) => {
-                        names.unpin(hazard);
-                        Err(refused)
-                    }
-                }
-            });
-            match made {
+            let (block, entry) = make_with_entry(attached, lane, value, name.as_bytes())?;
+            let new = Newcomer { object: block, parts: &[], entry: Some(entry) };
+            match construct_pinned(names, &key, new) {
                 Ok(hazard) => Ok(give(Found::new(attached, lane, block, 1, hazard))),
                 Err(refused) => {
                     names.heap.free_private(block);
@@ -303,9 +283,14 @@ impl Segment {
         self.with_names(|names| {
             let key = Key::new(names.heap.arena, space, name.as_bytes());
             let checked = names.destroy(&key, |pinned| {
-                Ok(self.attached().check_type::<T>(names, pinned, Shape::Slice, || name.into())?)
+                self.attached()
+                    .check_type::<T>(names, pinned, Shape::Slice, || name.into())
+                    .map_err(Stopped::ByType)
             });
-            checked.map_err(|stopped: Stopped| stopped.into_error(self.attached(), name))
+            checked.map_err(|stopped| match stopped {
+                Stopped::ByType(error) => error,
+                Stopped::By(refused) => self.attached().explain(refused, name),
+            })
         })
     }
 
@@ -455,6 +440,23 @@ impl Segment {
     }
 }
 
+/// Gives an object a name, and pins it before anybody else can see it, and so destroy it: no second look is needed.
+#[inline(always)]
+fn construct_pinned(
+    names: Names<'_>,
+    key: &Key<'_>,
+    new: Newcomer<'_>,
+) -> Result<HazardIndex, Refused> {
+    let hazard = names.pinned(new.object)?;
+    match names.construct_new(key, new) {
+        Ok(()) => Ok(hazard),
+        Err(refused) => {
+            names.unpin(hazard);
+            Err(refused)
+        }
+    }
+}
+
 /// What hangs on values that are this process' own, in a block that is.
 pub(super) fn own_parts(
     names: Names<'_>,
@@ -495,25 +497,10 @@ fn check_name(name: &str) -> Result<(), ObjectError> {
     Ok(())
 }
 
-/// Why an operation stopped.
+/// Why a destroy stopped.
 enum Stopped {
     By(Refused),
-    With(ObjectError),
-}
-
-impl Stopped {
-    fn into_error(self, attached: &Attached, name: &str) -> ObjectError {
-        match self {
-            Stopped::By(refused) => attached.explain(refused, name),
-            Stopped::With(error) => error,
-        }
-    }
-}
-
-impl From<ObjectError> for Stopped {
-    fn from(error: ObjectError) -> Stopped {
-        Stopped::With(error)
-    }
+    ByType(ObjectError),
 }
 
 impl From<Refused> for Stopped {

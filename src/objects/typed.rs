@@ -69,32 +69,32 @@ impl<F> Recipe<F> {
 
 /// Bytes of the largest object, header included, behind which an entry stands: what is destroyed keeps them until its
 /// name is forgotten.
-const WITH_ENTRY: usize = 64;
+const LARGEST_WITH_ENTRY: usize = 64;
 
 /// Whether an object of one such value stands in one block with its entry. Of a type of which not all bytes are values none
 /// does: how long a value is nobody knows but its type, so in a damaged segment the two could overlap.
 pub(super) const fn stands_with_entry<T: Shareable>() -> bool {
     let is_plain = T::ANY_BITS && !T::HAS_BLOCKS && !T::HAS_LOCKS && !mem::needs_drop::<T>();
-    is_plain && align_of::<T>() <= 16 && size_of::<ObjectHeader>() + size_of::<T>() <= WITH_ENTRY
+    let bytes = size_of::<ObjectHeader>() + size_of::<T>();
+    is_plain && align_of::<T>() <= 16 && bytes <= LARGEST_WITH_ENTRY
 }
 
-/// Makes an object of one such value, with room for the entry of a name behind it if `kind` says that it stands there;
-/// its block, which is PRIVATE, and where the room is.
+/// Makes an object of one such value that says that the entry of its name stands behind it, with room for that; its
+/// block, which is PRIVATE, and where the room is.
 #[inline(always)]
 pub(super) fn make_with_entry<T: Shareable>(
     attached: &Attached,
     lane: &Lane,
-    kind: Life,
     value: T,
     name: &[u8],
 ) -> Result<(u64, u64), ObjectError> {
     let bytes = size_of::<ObjectHeader>() + size_of::<T>();
     let behind = bytes.next_multiple_of(align_of::<ObjectHeader>());
-    let bytes = if kind.with_entry { behind + Entry::bytes(name) } else { bytes };
-    let layout =
-        Layout::from_size_align(bytes, 16).map_err(|_| ObjectError::TooLarge { count: 1 })?;
+    let layout = Layout::from_size_align(behind + Entry::bytes(name), 16)
+        .map_err(|_| ObjectError::TooLarge { count: 1 })?;
     let block = take(attached, lane, layout)?;
-    ObjectHeader::write(&attached.arena, block, T::FINGERPRINT, Life { count: 1, ..kind });
+    let life = Life { with_entry: true, ..Life::new(1, true) };
+    ObjectHeader::write(&attached.arena, block, T::FINGERPRINT, life);
     // SAFETY: the block is ours alone and was laid out for the value.
     unsafe { value_of::<T>(attached, block).write(value) };
     Ok((block, block + behind as u64))

@@ -27,7 +27,8 @@ pub enum Intent {
 }
 
 impl Intent {
-    /// The blocks that it would link, which its lane holds until then; 0: none.
+    /// The blocks that it would link, which its lane holds until then; 0: none. An entry that stands behind its object
+    /// begins no block, and goes with that.
     pub fn to_link(self) -> [u64; 2] {
         match self {
             Intent::Link { object, .. } => [object, 0],

@@ -258,30 +258,7 @@ fn with_entry_known(builder: Builder) {
 }
 
 fn with_entry_shed(builder: Builder) {
-    each_death(builder, |death: &Death| {
-        let (world, cells, [mortal, witness, heir]) = table(1);
-        assert!(heir.construct_with_entry("a", object(&heir, &cells, 1)));
-        assert!(heir.give_away_slabs(), "it holds nothing");
-        let (c, w, death) = (cells.clone(), world.clone(), death.clone());
-        let dying = spawn(move || {
-            death.of(MORTAL, &w, || {
-                assert!(mortal.destroy("a"), "nobody else destroys it");
-                mortal.shed();
-                take_and_write(&mortal, &c);
-            });
-        });
-        let c = cells.clone();
-        let witness = spawn(move || {
-            let value = value_of(&witness, &c, "a");
-            assert!(matches!(value, None | Some(1)), "a finder read {value:?}");
-            value.is_none()
-        });
-        let (_, was_gone, ()) = inherit(&heir, dying, witness, || ());
-        let there = value_of(&heir, &cells, "a");
-        assert!(matches!(there, None | Some(1)), "the heir read {there:?}");
-        assert!(!(was_gone && there.is_some()), "what was gone is there again");
-        only_the_table_is_left(&heir, &cells);
-    });
+    find_while_destroyed(builder, Worker::construct_with_entry, Worker::shed);
 }
 
 fn growth(builder: Builder) {
@@ -296,14 +273,24 @@ fn growth(builder: Builder) {
 }
 
 fn destroy_and_find(builder: Builder) {
-    each_death(builder, |death: &Death| {
+    find_while_destroyed(builder, Worker::construct, |_| ());
+}
+
+/// The mortal destroys "a", does something `then`, and takes what is free, while the witness looks for it.
+fn find_while_destroyed(
+    builder: Builder,
+    construct: fn(&Worker, &str, u64) -> bool,
+    then: fn(&Worker),
+) {
+    each_death(builder, move |death: &Death| {
         let (world, cells, [mortal, witness, heir]) = table(1);
-        assert!(heir.construct("a", object(&heir, &cells, 1)));
+        assert!(construct(&heir, "a", object(&heir, &cells, 1)));
         assert!(heir.give_away_slabs(), "it holds nothing");
         let (c, w, death) = (cells.clone(), world.clone(), death.clone());
         let dying = spawn(move || {
             death.of(MORTAL, &w, || {
                 assert!(mortal.destroy("a"), "nobody else destroys it");
+                then(&mortal);
                 take_and_write(&mortal, &c);
             });
         });
