@@ -295,7 +295,7 @@ impl<'a> Names<'a> {
             }
             // The hazard keeps the block from being taken before the journal forgets it.
             let block = self.block_around(entry);
-            self.heap.lane.pins.repin_own(self.record(), hazard, block);
+            self.heap.lane.pins.repin(self.record(), hazard, block);
             journal.open(Intent::Reap { entry, array: array.offset, slot });
             array.slot(slot).store(Slot::Frozen.word(), Release);
             self.heap.retire(block);

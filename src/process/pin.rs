@@ -63,15 +63,8 @@ impl PinBook {
 
     /// Points a hazard word that is in use at something else; the fence is behind it.
     pub fn repin(&self, lane: &LaneRecord, index: HazardIndex, offset: u64) {
-        self.repin_own(lane, index, offset);
-        fence(SeqCst); // as in `pin`
-    }
-
-    /// The same without the fence, at a block that this thread alone is about to leave in Limbo: by the Release of that
-    /// the owner of its slab sees the hazard, or what came after it.
-    #[inline]
-    pub fn repin_own(&self, lane: &LaneRecord, index: HazardIndex, offset: u64) {
         lane.hazards[index.0 as usize].store(offset, Release);
+        fence(SeqCst); // as in `pin`
     }
 
     /// Hazard words in use.
