@@ -10,6 +10,7 @@ use crate::offset::Offset;
 use crate::segment::Segment;
 use core::alloc::Layout;
 use core::fmt;
+use core::hint::cold_path;
 use core::marker::PhantomData;
 use core::mem;
 use core::num::NonZeroU64;
@@ -142,12 +143,16 @@ impl fmt::Debug for Block<'_> {
 /// A PRIVATE block for `layout` on `lane`.
 #[inline(always)]
 pub(crate) fn take(attached: &Attached, lane: &Lane, layout: Layout) -> Result<u64, AllocError> {
-    if let Some(class) = ClassId::of_small(layout.size(), layout.align())
-        && let Some(block) = Heap::take(lane, class)
-    {
-        return Ok(block);
+    match at_hand(lane, layout) {
+        Some(block) => Ok(block),
+        None => take_slow(attached, lane, layout),
     }
-    take_slow(attached, lane, layout)
+}
+
+/// The same, if one is at hand.
+#[inline(always)]
+fn at_hand(lane: &Lane, layout: Layout) -> Option<u64> {
+    Heap::take(lane, ClassId::of_small(layout.size(), layout.align())?)
 }
 
 #[cold]
@@ -158,25 +163,23 @@ fn take_slow(attached: &Attached, lane: &Lane, layout: Layout) -> Result<u64, Al
 }
 
 #[inline(always)]
-fn allocate_on(attached: &Attached, lane: &Lane, layout: Layout) -> Result<Offset<u8>, AllocError> {
-    if let Some(class) = ClassId::of_small(layout.size(), layout.align())
-        && let Some(block) = Heap::take_raw(lane, class)
-    {
-        return Ok(offset_of_block(block));
-    }
-    allocate_slow(attached, lane, layout)
+fn allocate_on(segment: &Segment, lane: &Lane, layout: Layout) -> Result<Offset<u8>, AllocError> {
+    let class = ClassId::of_small(layout.size(), layout.align());
+    let block = match class.and_then(|class| Heap::take_raw(lane, class)) {
+        Some(block) => block,
+        None => allocate_slow(segment, lane, layout)?,
+    };
+    // SAFETY: a block of the lane's segment starts there, so the lane is live.
+    unsafe { lane.promise(block) };
+    Ok(offset_of_block(block))
 }
 
 #[cold]
 #[inline(never)]
-fn allocate_slow(
-    attached: &Attached,
-    lane: &Lane,
-    layout: Layout,
-) -> Result<Offset<u8>, AllocError> {
-    let block = take_slow(attached, lane, layout)?;
-    Heap::set_state(&attached.arena, block, State::Raw);
-    Ok(offset_of_block(block))
+fn allocate_slow(segment: &Segment, lane: &Lane, layout: Layout) -> Result<u64, AllocError> {
+    let block = take_slow(segment.attached(), lane, layout)?;
+    Heap::set_state(&segment.attached().arena, block, State::Raw);
+    Ok(block)
 }
 
 #[inline(always)]
@@ -186,10 +189,18 @@ fn offset_of_block(block: u64) -> Offset<u8> {
 }
 
 #[inline(always)]
-fn deallocate_on(attached: &Attached, lane: &Lane, offset: u64) -> Result<(), FreeError> {
-    if Heap::free_own(lane, offset, State::Raw)
-        || (Heap { arena: &attached.arena, lane }).free_raw_elsewhere(offset)
-    {
+fn deallocate_on(segment: &Segment, lane: &Lane, offset: u64) -> Result<(), FreeError> {
+    if Heap::free_own(lane, offset, State::Raw) {
+        return Ok(());
+    }
+    cold_path(); // for the compiler alone, so that the way of an owner goes straight on
+    deallocate_elsewhere(segment, lane, offset)
+}
+
+#[inline(never)]
+fn deallocate_elsewhere(segment: &Segment, lane: &Lane, offset: u64) -> Result<(), FreeError> {
+    let attached = segment.attached();
+    if (Heap { arena: &attached.arena, lane }).free_raw_elsewhere(offset) {
         return Ok(());
     }
     deallocate_slow(attached, lane, offset)
@@ -227,7 +238,7 @@ impl Segment {
     /// have that links it into a structure of his own by way of an object.
     #[inline]
     pub fn allocate(&self, layout: Layout) -> Result<Offset<u8>, AllocError> {
-        with_lane(self.attached(), |lane| allocate_on(self.attached(), lane, layout))?
+        with_lane(self.attached(), |lane| allocate_on(self, lane, layout))?
     }
 
     /// As [`allocate`](Self::allocate), all bytes zero.
@@ -250,7 +261,7 @@ impl Segment {
     /// [`FreeError`]; nothing was freed.
     #[inline]
     pub fn deallocate(&self, offset: Offset<u8>) -> Result<(), FreeError> {
-        with_lane(self.attached(), |lane| deallocate_on(self.attached(), lane, offset.to_bits()))
+        with_lane(self.attached(), |lane| deallocate_on(self, lane, offset.to_bits()))
             .map_err(FreeError::NoLane)?
     }
 
@@ -346,7 +357,10 @@ impl<'s> Handle<'s> {
     /// See [`Segment::allocate_block`].
     #[inline(always)]
     pub fn allocate_block(&self, layout: Layout) -> Result<Block<'s>, AllocError> {
-        let block = take(self.segment.attached(), self.lane(), layout)?;
+        let block = match at_hand(self.lane(), layout) {
+            Some(block) => block,
+            None => take_slow(self.segment.attached(), self.lane(), layout)?,
+        };
         Ok(Block::new(self.segment.attached(), self.lane(), block))
     }
 
@@ -362,7 +376,7 @@ impl<'s> Handle<'s> {
     /// See [`Segment::allocate`].
     #[inline(always)]
     pub fn allocate(&self, layout: Layout) -> Result<Offset<u8>, AllocError> {
-        allocate_on(self.segment.attached(), self.lane(), layout)
+        allocate_on(self.segment, self.lane(), layout)
     }
 
     /// The address in this process of the byte at `offset`; `None`: it lies outside the segment.
@@ -377,7 +391,7 @@ impl<'s> Handle<'s> {
     /// See [`Segment::deallocate`].
     #[inline(always)]
     pub fn deallocate(&self, offset: Offset<u8>) -> Result<(), FreeError> {
-        deallocate_on(self.segment.attached(), self.lane(), offset.to_bits())
+        deallocate_on(self.segment, self.lane(), offset.to_bits())
     }
 }
 

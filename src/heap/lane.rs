@@ -14,6 +14,7 @@ use crate::trace::map::Map;
 use core::any::TypeId;
 use core::cell::{Cell, RefCell};
 use core::hash::{BuildHasherDefault, Hasher};
+use core::hint::assert_unchecked;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::AtomicU32;
 use std::collections::{HashMap, HashSet};
@@ -22,28 +23,30 @@ use std::rc::Rc;
 /// Blocks that a lane has at hand for one class, all PRIVATE: a stack, the last one in the first one
 /// out, and below it a row of neighbours that have not been out since the last refill.
 ///
-/// Beside them, what the hot paths need to know of the class, so that they touch one cache line.
+/// Beside them, what the hot paths need to know of the class, so that they touch one cache line, and a second one for
+/// the row.
 #[repr(C, align(64))]
 pub struct Magazine {
     /// The stack: one past its last block, its first, one past its room.
     top: Cell<*mut u64>,
     bottom: Cell<*mut u64>,
     limit: Cell<*mut u64>,
+    /// Where the state bytes are: those of unit u begin `u * stride` bytes behind.
+    states: Cell<*mut u8>,
+    stride: Cell<u64>,
+    /// Of the class, if its slabs are single units: where blocks start, how many there are (else none), and the
+    /// [divisor](Class::divisor).
+    start: Cell<u32>,
+    count: Cell<u32>,
+    divisor: Cell<u32>,
     /// The row: its next block, and from bit 48 on that one's index in its slab; what follows its
     /// last block, likewise.
     row: Cell<u64>,
     row_end: Cell<u64>,
-    /// Where the state bytes are: those of unit u begin at `states + (u << states_shift)`.
-    states: Cell<u64>,
-    states_shift: Cell<u32>,
-    /// Of the class, if its slabs are single units: where blocks start, their size, ⌈2³² / size⌉.
-    start: Cell<u32>,
-    size: Cell<u32>,
-    reciprocal: Cell<u32>,
     /// From one block of the row to the next.
     row_step: Cell<u64>,
     /// The state byte of the block with index 0 of the row's slab.
-    row_states: Cell<u64>,
+    row_states: Cell<*mut u8>,
 }
 
 /// Where a row's word has the index, above the offset.
@@ -54,27 +57,18 @@ const _: () = assert!(crate::layout::MAX_CAPACITY <= 1 << ROW_INDEX);
 /// What a state byte takes: a byte, but for loom's.
 const STATE_SHIFT: u32 = size_of::<AtomicU8>().ilog2();
 
-/// In `start`: slabs have more units. No position in a unit is so far from it that it looks like a
-/// block's, as `size` is 0 then.
-const LONG: u32 = u32::MAX;
-
 impl Magazine {
     fn begin(&self, arena: &Arena, cut: &Class, blocks: *mut u64) {
         self.top.set(blocks);
         self.bottom.set(blocks);
         self.limit.set(blocks.wrapping_add(cut.magazine as usize));
-        let (start, size, reciprocal) =
-            if cut.span > 1 { (LONG, 0, 0) } else { (cut.start, cut.size, cut.short_reciprocal()) };
-        let (states, shift) = if cut.dense {
-            (arena.layout().state_lines, LINE.ilog2() + STATE_SHIFT)
-        } else {
-            (0, UNIT_SHIFT)
-        };
-        self.states.set(states);
-        self.states_shift.set(shift);
-        self.start.set(start);
-        self.size.set(size);
-        self.reciprocal.set(reciprocal);
+        let (states, stride) =
+            if cut.dense { (arena.layout().state_lines, LINE << STATE_SHIFT) } else { (0, UNIT) };
+        self.states.set(arena.at(states));
+        self.stride.set(stride as u64);
+        self.start.set(cut.start);
+        self.count.set(if cut.span > 1 { 0 } else { cut.count });
+        self.divisor.set(cut.divisor());
         self.row_step.set(u64::from(cut.size) | 1 << ROW_INDEX);
         self.row.set(0);
         self.row_end.set(0);
@@ -117,25 +111,23 @@ impl Magazine {
         true
     }
 
-    /// A block that is RAW, if one is at hand and its slab is a single unit. `at` is what
-    /// [`Lane::at`] does.
+    /// A block that is RAW, if one is at hand, of a class whose slabs are single units.
     #[inline(always)]
-    pub fn pop_raw(&self, at: impl Fn(u64) -> *mut u8) -> Option<u64> {
+    pub fn pop_raw(&self) -> Option<u64> {
         // SAFETY: the state byte of a block that this lane holds, of a segment that is mapped.
         // Release: whoever sees the block by this state sees that its last holder is done with it.
-        let mark = |state: u64| unsafe {
-            (*at(state).cast::<AtomicU8>()).store(State::Raw as u8, Release)
+        let mark = |state: *mut u8| unsafe {
+            (*state.cast::<AtomicU8>()).store(State::Raw as u8, Release)
         };
-        if self.size.get() == 0 {
-            return None;
-        }
         if self.top.get() == self.bottom.get() {
             let row = self.pop_row()?;
-            mark(self.row_states.get() + ((row >> ROW_INDEX) << STATE_SHIFT));
+            let index = (row >> ROW_INDEX) as usize;
+            mark(self.row_states.get().wrapping_add(index << STATE_SHIFT));
             return Some(row & ROW_OFFSET);
         }
         let block = self.pop()?;
-        mark(self.state_at(block).1);
+        debug_assert!(self.index_of(block) < self.count.get());
+        mark(self.state_at(block, self.index_of(block)));
         Some(block)
     }
 
@@ -159,7 +151,7 @@ impl Magazine {
             return false;
         }
         self.row_end.set(row + u64::from(count) * self.row_step.get());
-        self.row_states.set(self.states.get() + ((first >> UNIT_SHIFT) << self.states_shift.get()));
+        self.row_states.set(self.state_at(first, 0));
         true
     }
 
@@ -182,37 +174,29 @@ impl Magazine {
         self.len() + ((self.row_end.get() - self.row.get()) >> ROW_INDEX) as u32
     }
 
-    /// Where the state byte of the block at `offset` stands, counted from the segment's start; `None`:
-    /// its slab has more units, or no block of the class starts there. May be one past the last
-    /// block's, which is FREE.
+    /// The index in its slab of the block at `offset`, and its state byte; `None`: its slab has more units, or no block
+    /// of the class starts there.
     #[inline(always)]
-    pub fn state_of(&self, offset: u64) -> Option<u64> {
-        let (exact, state) = self.state_at(offset);
-        exact.then_some(state)
+    pub fn place_of(&self, offset: u64) -> Option<(u32, *mut u8)> {
+        let index = self.index_of(offset);
+        (index < self.count.get()).then(|| (index, self.state_at(offset, index)))
     }
 
+    /// The index of the block at `offset`; where none starts, a number beyond them, see [`Class::divisor`].
     #[inline(always)]
-    fn state_at(&self, offset: u64) -> (bool, u64) {
-        let (exact, _, state) = self.index_at(offset);
-        (exact, state)
-    }
-
-    /// The index in its slab of the block at `offset`, if one of the class starts there, and where its state byte
-    /// stands; see [`state_of`](Self::state_of).
-    #[inline(always)]
-    pub fn place_of(&self, offset: u64) -> Option<(u32, u64)> {
-        let (exact, index, state) = self.index_at(offset);
-        exact.then_some((index as u32, state))
-    }
-
-    #[inline(always)]
-    fn index_at(&self, offset: u64) -> (bool, u64, u64) {
+    fn index_of(&self, offset: u64) -> u32 {
         let at = (offset as u32 & (UNIT as u32 - 1)).wrapping_sub(self.start.get());
-        let index = (u64::from(at) * u64::from(self.reciprocal.get())) >> 32;
-        // Compared in 64 bits, where a position before the first block is negative: no block's.
-        let exact = index * u64::from(self.size.get()) == i64::from(at as i32) as u64;
-        let states = self.states.get() + ((offset >> UNIT_SHIFT) << self.states_shift.get());
-        (exact, index, states + (index << STATE_SHIFT))
+        Class::divide(at, self.divisor.get())
+    }
+
+    /// The state byte of the block with this index in the slab of `offset`.
+    #[inline(always)]
+    fn state_at(&self, offset: u64, index: u32) -> *mut u8 {
+        let of_unit = (offset >> UNIT_SHIFT) * self.stride.get();
+        self.states
+            .get()
+            .wrapping_add(of_unit as usize)
+            .wrapping_add((index as usize) << STATE_SHIFT)
     }
 
     fn len(&self) -> u32 {
@@ -267,6 +251,9 @@ const STORAGE: ([usize; CLASS_COUNT], usize) = {
 /// One thread's end of the segment: process memory, used by one thread at a time (`busy`).
 #[repr(C)]
 pub struct Lane {
+    /// By class; those behind the last class stay empty and have no blocks, so that six bits need no check. At the
+    /// front, as each is found by adding to the lane's address.
+    magazines: [Magazine; ClassId::CODES],
     /// What the unit words of its slabs have in their owner bits; 0: no lane (or wiped by fork).
     tag: Cell<u64>,
     /// Bytes of its segment, where that lies, and where its unit words do: for the hot paths.
@@ -277,8 +264,6 @@ pub struct Lane {
     /// it tells a process from its forked ancestors, whose blocks and pins are not ours.
     tagged_base: Cell<u64>,
     id: Cell<u16>,
-    /// By class; those behind the last class stay empty and have no blocks, so that six bits need no check.
-    magazines: [Magazine; ClassId::CODES],
     pub pins: PinBook,
     pub last_array: LastArray,
     book: Cell<*const RefCell<Book>>,
@@ -379,9 +364,6 @@ impl Lane {
                 self.storage[STORAGE.0[class.index()]].as_ptr(),
             );
         }
-        for none in &self.magazines[CLASS_COUNT..] {
-            none.start.set(LONG);
-        }
         self.book.set(Box::into_raw(Box::new(RefCell::new(Book::default()))));
         self.types.set(Box::into_raw(Box::default()));
         self.limit.set(arena.layout().bytes());
@@ -458,6 +440,16 @@ impl Lane {
     pub fn address(&self, offset: u64) -> Option<NonNull<u8>> {
         // SAFETY: a segment does not lie at 0.
         (offset < self.limit.get()).then(|| unsafe { NonNull::new_unchecked(self.at(offset)) })
+    }
+
+    /// Tells the compiler that [`address`](Self::address) need not ask.
+    ///
+    /// # Safety
+    /// The offset is one of the segment, and the lane is live.
+    #[inline(always)]
+    pub unsafe fn promise(&self, offset: u64) {
+        // SAFETY: the caller's promise.
+        unsafe { assert_unchecked(offset < self.limit.get()) };
     }
 
     /// The address of a byte of the live lane's segment.

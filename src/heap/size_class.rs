@@ -6,7 +6,7 @@
 //! [`LINE`] blocks keep theirs in the dense table of state lines, so that blocks of a power of two
 //! fill their units exactly and are aligned to their size.
 
-use super::unit::UNIT;
+use super::unit::{UNIT, UNIT_SHIFT};
 
 /// State bytes in the dense table per unit; eight in loom's world, whose atomics are made anew for
 /// each execution.
@@ -137,6 +137,8 @@ static SMALL_CLASSES: [u8; SMALL / 16 + 1] = {
     table
 };
 
+const _: () = assert!(cut(compute(SMALL)).span == 1, "the short way to free asks for it");
+
 const fn compute(size: usize) -> usize {
     let mut class = 0;
     while class < SIZES - 1 && size_of_class(class) < size {
@@ -163,7 +165,7 @@ impl ClassId {
     /// ask [`of`](Self::of).
     #[inline(always)]
     pub fn of_small(size: usize, align: usize) -> Option<ClassId> {
-        (size <= SMALL && align <= 16).then(|| ClassId(SMALL_CLASSES[size.div_ceil(16)]))
+        (size <= SMALL && align <= 16).then(|| ClassId(SMALL_CLASSES[(size + 15) >> 4]))
     }
 
     /// The class of blocks for `size` bytes at a multiple of `align`; `None`: no slab has such.
@@ -236,11 +238,29 @@ impl Class {
         ((u64::from(at) * self.reciprocal) >> 40) as u32
     }
 
-    /// ⌈2³² / size⌉, which does the same with a shift of 32 in a slab of one unit: the error stays
-    /// below 2³², too.
-    pub fn short_reciprocal(&self) -> u32 {
-        debug_assert!(self.span == 1);
-        (1u64 << 32).div_ceil(u64::from(self.size)) as u32
+    /// The number with which [`divide`](Self::divide) divides by the size, of a class whose slabs are single units.
+    ///
+    /// Of the size odd · 2ᵗ it is odd⁻¹ · 2¹⁶⁻ᵗ modulo 2³², by the inverse of the odd part as in Granlund and
+    /// Montgomery, PLDI'94, section 9.
+    pub fn divisor(&self) -> u32 {
+        let twos = self.size.trailing_zeros();
+        let odd = self.size >> twos;
+        // Each step doubles the bits that are right, of which any odd number has three (Newton).
+        let inverse = (0..4).fold(odd, |inverse, _| {
+            inverse.wrapping_mul(2u32.wrapping_sub(odd.wrapping_mul(inverse)))
+        });
+        inverse.wrapping_shl(UNIT_SHIFT.saturating_sub(twos))
+    }
+
+    /// The index of the block that starts `at` bytes from the first one. Where none starts, also before the first one,
+    /// as a number below 0 that wrapped: a number that is no block's.
+    ///
+    /// q · size becomes q · 2¹⁶, so that q is in the upper half and the lower one is 0. Of what is no multiple of 2ᵗ
+    /// the lower half is not 0; of what is none of the odd part the upper half is no quotient, as all of these are
+    /// taken: to multiply by an odd number is to permute. Turned by half, either is too much.
+    #[inline(always)]
+    pub fn divide(at: u32, divisor: u32) -> u32 {
+        at.wrapping_mul(divisor).rotate_right(UNIT_SHIFT)
     }
 
     /// The doorbell bits that stand for blocks of this class.
@@ -331,12 +351,20 @@ mod tests {
             for at in 0..cut.count * cut.size {
                 assert_eq!(cut.index_of(at), at / cut.size, "{class} at {at}");
             }
-            if cut.span == 1 {
-                let short = u64::from(cut.short_reciprocal());
-                assert!(
-                    (0..UNIT as u64).all(|at| (at * short) >> 32 == at / u64::from(cut.size)),
-                    "{class}"
-                );
+        }
+    }
+
+    #[test]
+    fn the_divisor_divides_multiples_and_takes_all_else_beyond_the_blocks() {
+        for class in ClassId::all().filter(|class| class.cut().span == 1) {
+            let cut = class.cut();
+            for at in -i64::from(cut.start)..UNIT as i64 {
+                let index = Class::divide(at as u32, cut.divisor());
+                if at >= 0 && at % i64::from(cut.size) == 0 {
+                    assert_eq!(i64::from(index), at / i64::from(cut.size), "{class} at {at}");
+                } else {
+                    assert!(index >= cut.count, "{class} at {at}");
+                }
             }
         }
     }

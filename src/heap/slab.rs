@@ -550,7 +550,7 @@ impl Heap<'_> {
     /// What [`locate`](super::locate) and [`raw_place`](super::raw_place) ask, at less cost: of memory that may be
     /// touched, a block's first byte, in that state. Wait-free. Dead after the store: see
     /// [`remote_free`](Self::remote_free).
-    #[inline(never)]
+    #[inline]
     pub fn free_raw_elsewhere(self, offset: u64) -> bool {
         // Acquire pairs with the Release of who cut the slab, or took it over: its states are there. That of the
         // state, below, with `set_state`, as in `state_of`.
@@ -568,7 +568,7 @@ impl Heap<'_> {
         }
         // SAFETY: the word says that this unit is a slab of the class, so the states that the class has for a block
         // of it lie there, and are backed, as the unit is below the frontier.
-        let state = unsafe { &*self.lane.at(state).cast::<AtomicU8>() };
+        let state = unsafe { &*state.cast::<AtomicU8>() };
         if state.load(Acquire) != State::Raw as u8 {
             return false;
         }
