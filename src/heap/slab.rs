@@ -29,7 +29,7 @@
 //! doorbell, where it is harmless whatever became of the unit.
 
 use super::lane::{ClassBook, Notes};
-use super::size_class::{ClassId, GROUP, LINE};
+use super::size_class::{Class, ClassId, GROUP, LINE};
 use super::unit::{
     LaneId, OWNER, State, UNIT, Unit, UnitIndex, class_code, is_owned_slab, slot_field,
 };
@@ -75,6 +75,23 @@ fn in_a_row<const N: usize>(blocks: &[u64], index: usize, size: u64) -> Option<u
     });
     let in_a_row = differing == 0;
     in_a_row.then_some(lowest)
+}
+
+/// How many blocks at the end begin a group, up or down, without ending it.
+fn begun_group(cut: &Class, blocks: &[u64]) -> usize {
+    let [.., before, last] = *blocks else { return 0 };
+    let at =
+        cut.index_of((last as u32 & (UNIT as u32 - 1)).wrapping_sub(cut.start)) as usize % GROUP;
+    let size = u64::from(cut.size);
+    let (begun, first) = if before == last.wrapping_sub(size) {
+        (at + 1, last.wrapping_sub(at as u64 * size))
+    } else if before == last.wrapping_add(size) {
+        (GROUP - at, last.wrapping_add((GROUP - 1 - at) as u64 * size))
+    } else {
+        return 0;
+    };
+    let is_all_there = blocks.len() >= begun && blocks[blocks.len() - begun] == first;
+    if is_all_there { begun % GROUP } else { 0 }
 }
 
 /// The announced group to take from first. Where that is depends on the unit: the state bytes of all
@@ -256,11 +273,11 @@ impl Heap<'_> {
         let first = group * GROUP;
         let states = self.arena.states(slab.unit, class);
         // A group of which every block is known to be FREE needs no look: only we change that.
-        let (free, limbo) = if usize::from(slab.known_free[group]) == GROUP {
-            (u64::MAX, 0)
-        } else {
-            self.look_at_group(class, slab.unit, group)
-        };
+        if usize::from(slab.known_free[group]) == GROUP && self.take_whole_group(class, slab, group)
+        {
+            return;
+        }
+        let (free, limbo) = self.look_at_group(class, slab.unit, group);
         if free | limbo == 0 {
             slab.pending &= !(1 << group);
             return;
@@ -313,15 +330,28 @@ impl Heap<'_> {
         }
     }
 
+    /// Takes a group of which every block is FREE into the row; false: there is no room, or another row.
+    fn take_whole_group(&self, class: ClassId, slab: &mut Notes, group: usize) -> bool {
+        let (cut, magazine, first) = (class.cut(), self.lane.magazine(class), group * GROUP);
+        let block = slab.unit.offset() + u64::from(cut.start) + first as u64 * u64::from(cut.size);
+        let taken =
+            magazine.room() >= GROUP as u32 && magazine.set_row(block, first as u32, GROUP as u32);
+        if taken {
+            // SAFETY: FREE blocks are their owner's alone to write; a whole group's states.
+            unsafe {
+                self.set_group(self.arena.states(slab.unit, class).add(first), State::Private)
+            };
+            slab.outstanding += GROUP as u32;
+            slab.known_free[group] = 0;
+            slab.pending &= !(1 << group);
+        }
+        taken
+    }
+
     /// Marks the blocks of a group, a bit each, that this lane takes.
     ///
     /// Relaxed: only the owner takes, and a later owner sees it by the unit word.
     fn mark_private(&self, states: *const AtomicU8, blocks: u64) {
-        if blocks == u64::MAX {
-            // SAFETY: FREE and LIMBO ones are their owner's alone to write; a whole group's states.
-            unsafe { self.set_group(states, State::Private) };
-            return;
-        }
         for eight in 0..8 {
             let mut rest = (blocks >> (8 * eight)) as u8;
             if rest == u8::MAX {
@@ -408,9 +438,14 @@ impl Heap<'_> {
         let states = self.arena.states(unit, class);
         // One more than there are blocks, as far as a line goes: see `Magazine::state_of`.
         let bytes = (cut.count as usize + 1).min(if cut.dense { LINE } else { UNIT });
-        for at in (0..bytes).step_by(8) {
-            // SAFETY: the slab's state bytes, in units that this lane has claimed; padded to a
-            // multiple of eight. Relaxed: the unit word, stored below with Release, shows them.
+        let whole = bytes - bytes % GROUP;
+        for at in (0..whole).step_by(GROUP) {
+            // SAFETY: the slab's state bytes, in units that this lane has claimed. Relaxed: the unit word, stored
+            // below with Release, shows them.
+            unsafe { self.set_group(states.add(at), State::Free) };
+        }
+        for at in (whole..bytes).step_by(8) {
+            // SAFETY: as above; padded to a multiple of eight.
             unsafe { store_eight(states.add(at), State::Free as u8) };
         }
         if class == ClassId::LEASES {
@@ -455,10 +490,16 @@ impl Heap<'_> {
         }
     }
 
-    /// Gives the `count` oldest blocks of a magazine's stack back to their slabs.
-    pub fn flush(&self, class: ClassId, count: u32) {
+    /// Gives the oldest blocks of a full magazine back to their slabs: three quarters, but no part of a group of which
+    /// the others would have to wait.
+    #[cold]
+    #[inline(never)]
+    pub fn make_room(&self, class: ClassId) {
+        let (cut, magazine) = (class.cut(), self.lane.magazine(class));
+        let oldest = magazine.oldest(cut.magazine - cut.magazine / 4);
+        let count = oldest.len() - begun_group(cut, oldest).min(oldest.len() - 1);
         let mut book = self.lane.book().borrow_mut();
-        self.flush_stack(class, &mut book.classes[class.index()], count);
+        self.flush_stack(class, &mut book.classes[class.index()], count as u32);
     }
 
     /// Gives all blocks of a magazine back.

@@ -497,3 +497,35 @@ fn who_retires_its_own_block_notes_it_and_retires_nothing_else() {
     })
     .unwrap();
 }
+
+#[test]
+fn only_a_group_that_is_begun_and_not_ended_is_kept_back() {
+    for class in
+        [ClassId::of(16, 1).unwrap(), ClassId::of(112, 1).unwrap(), ClassId::of(512, 1).unwrap()]
+    {
+        let cut = class.cut();
+        let block = |index: u32| UNIT as u64 * 7 + u64::from(cut.start + index * cut.size);
+        let up = |range: core::ops::Range<u32>| range.map(block).collect::<Vec<u64>>();
+        let down = |range: core::ops::Range<u32>| range.rev().map(block).collect::<Vec<u64>>();
+        for (blocks, begun) in [
+            (up(5..64), 0),
+            (up(5..65), 1),
+            (up(5..100), 36),
+            (up(64..127), 63),
+            (up(0..128), 0),
+            (up(70..80), 0),
+            (down(64..100), 0),
+            (down(63..100), 1),
+            (down(20..100), 44),
+            (down(1..64), 63),
+            (down(0..128), 0),
+            (down(20..40), 0),
+            (vec![block(64), block(30), block(17)], 0),
+            (vec![block(3), block(69), block(70)], 0),
+            (vec![block(69), block(70)], 0),
+            (vec![], 0),
+        ] {
+            assert_eq!(begun_group(cut, &blocks), begun, "{class}: {blocks:x?}");
+        }
+    }
+}
