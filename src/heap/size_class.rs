@@ -84,7 +84,7 @@ const fn cut(class: usize) -> Class {
     } else {
         // The largest count whose state bytes and blocks fit together.
         loop {
-            // One more than the blocks: the position behind the last one has a state that says FREE.
+            // One more than the blocks: a byte that is FREE in each slab, and damage where it is not.
             start = (count + 1).next_multiple_of(align).next_multiple_of(8);
             if start + count * size <= UNIT {
                 break;

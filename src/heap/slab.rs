@@ -436,7 +436,7 @@ impl Heap<'_> {
         let cut = class.cut();
         let unit = self.claim_units(cut.span)?;
         let states = self.arena.states(unit, class);
-        // One more than there are blocks, as far as a line goes: see `Magazine::state_of`.
+        // One more than there are blocks, as far as a line goes: what lies behind the last one is FREE.
         let bytes = (cut.count as usize + 1).min(if cut.dense { LINE } else { UNIT });
         let whole = bytes - bytes % GROUP;
         for at in (0..whole).step_by(GROUP) {
