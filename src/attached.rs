@@ -895,10 +895,15 @@ impl Drop for LaneInUse<'_> {
 /// The calling thread's lane of `attached`, if it is live and what this thread used last.
 #[inline(always)]
 pub fn lane_at_hand(attached: &Attached) -> Option<&Lane> {
+    last_lane(attached).filter(|lane| lane.is_live())
+}
+
+/// The same, live or not: for what does nothing with one that is not.
+#[inline(always)]
+pub fn last_lane(attached: &Attached) -> Option<&Lane> {
     let last = LAST.try_with(Cell::get).ok()?;
     // SAFETY: as in `with_lane`.
-    let lane = (last.attached == attached.id).then(|| unsafe { &*last.lane })?;
-    lane.is_live().then_some(lane)
+    (last.attached == attached.id).then(|| unsafe { &*last.lane })
 }
 
 /// The calling thread's lane of `attached`, and whether it is to be released after this once.

@@ -1,6 +1,6 @@
 //! Raw memory for users: blocks by layout, private or given to everybody, and handles for hot loops.
 
-use crate::attached::{Attached, of_birth, release_user, with_lane};
+use crate::attached::{Attached, last_lane, of_birth, release_user, with_lane};
 use crate::heap::error::{AllocError, FreeError, check_layout};
 use crate::heap::lane::Lane;
 use crate::heap::size_class::ClassId;
@@ -108,6 +108,13 @@ impl<'s> Block<'s> {
 
     #[cold]
     #[inline(never)]
+    fn free_without_lane(&self) {
+        // If there is none (all are in use) the block stays private until the segment is closed.
+        let _ = with_lane(self.attached(), |lane| self.free_on(lane));
+    }
+
+    #[cold]
+    #[inline(never)]
     fn free_slow(&self, lane: &Lane) {
         let attached = self.attached();
         if !self.is_ours() {
@@ -128,9 +135,12 @@ impl<'s> Block<'s> {
 }
 
 impl Drop for Block<'_> {
+    #[inline]
     fn drop(&mut self) {
-        // Without a lane (all are in use) the block stays private until the segment is closed.
-        let _ = with_lane(self.attached(), |lane| self.free_on(lane));
+        match last_lane(self.attached()) {
+            Some(lane) => self.free_on(lane),
+            None => self.free_without_lane(),
+        }
     }
 }
 
@@ -224,9 +234,20 @@ impl Segment {
     /// [`AllocError`] says which limit was met and what to do.
     #[inline]
     pub fn allocate_block(&self, layout: Layout) -> Result<Block<'_>, AllocError> {
+        if let Some(lane) = last_lane(self.attached())
+            && let Some(block) = at_hand(lane, layout)
+        {
+            return Ok(Block::new(self.attached(), lane, block));
+        }
+        self.allocate_block_slow(layout)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn allocate_block_slow(&self, layout: Layout) -> Result<Block<'_>, AllocError> {
         with_lane(self.attached(), |lane| {
-            take(self.attached(), lane, layout)
-                .map(|block| Block::new(self.attached(), lane, block))
+            let block = take_slow(self.attached(), lane, layout)?;
+            Ok(Block::new(self.attached(), lane, block))
         })?
     }
 
@@ -238,6 +259,15 @@ impl Segment {
     /// have that links it into a structure of his own by way of an object.
     #[inline]
     pub fn allocate(&self, layout: Layout) -> Result<Offset<u8>, AllocError> {
+        match last_lane(self.attached()) {
+            Some(lane) => allocate_on(self, lane, layout),
+            None => self.allocate_without_lane(layout),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn allocate_without_lane(&self, layout: Layout) -> Result<Offset<u8>, AllocError> {
         with_lane(self.attached(), |lane| allocate_on(self, lane, layout))?
     }
 
@@ -261,6 +291,15 @@ impl Segment {
     /// [`FreeError`]; nothing was freed.
     #[inline]
     pub fn deallocate(&self, offset: Offset<u8>) -> Result<(), FreeError> {
+        match last_lane(self.attached()) {
+            Some(lane) => deallocate_on(self, lane, offset.to_bits()),
+            None => self.deallocate_without_lane(offset),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn deallocate_without_lane(&self, offset: Offset<u8>) -> Result<(), FreeError> {
         with_lane(self.attached(), |lane| deallocate_on(self, lane, offset.to_bits()))
             .map_err(FreeError::NoLane)?
     }
