@@ -57,6 +57,7 @@ pub fn locate(arena: &Arena, offset: u64) -> Option<Place> {
     let mut head = UnitIndex::containing(offset);
     let mut unit = arena.unit(head)?;
     if let Unit::Tail { back, .. } = unit {
+        // Below the first unit a word may have no memory.
         head = UnitIndex(head.0.checked_sub(back).filter(|head| *head >= arena.first_unit().0)?);
         unit = arena.unit(head)?;
         if unit.length() <= back {

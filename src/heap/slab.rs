@@ -491,13 +491,14 @@ impl Heap<'_> {
     }
 
     /// Gives the oldest blocks of a full magazine back to their slabs: three quarters, but no part of a group of which
-    /// the others would have to wait.
+    /// the others would have to wait, if that is not most of them.
     #[cold]
     #[inline(never)]
     pub fn make_room(&self, class: ClassId) {
         let (cut, magazine) = (class.cut(), self.lane.magazine(class));
-        let oldest = magazine.oldest(cut.magazine - cut.magazine / 4);
-        let count = oldest.len() - begun_group(cut, oldest).min(oldest.len() - 1);
+        let oldest = magazine.oldest((cut.magazine - cut.magazine.div_ceil(4)).max(1));
+        let begun = begun_group(cut, oldest);
+        let count = if 2 * begun > oldest.len() { oldest.len() } else { oldest.len() - begun };
         let mut book = self.lane.book().borrow_mut();
         self.flush_stack(class, &mut book.classes[class.index()], count as u32);
     }

@@ -529,3 +529,25 @@ fn only_a_group_that_is_begun_and_not_ended_is_kept_back() {
         }
     }
 }
+
+#[test]
+fn a_full_magazine_of_any_class_gives_back_a_third_at_least() {
+    let segment = Options::new().capacity(1 << 30).create_anonymous().unwrap();
+    let arena = &segment.attached().arena;
+    with_lane(segment.attached(), |lane| {
+        let heap = Heap { arena, lane };
+        for class in ClassId::all().filter(|class| class.cut().magazine > 1) {
+            let (most, magazine) = (class.cut().magazine, lane.magazine(class));
+            let blocks: Vec<u64> =
+                (0..3 * most).map(|_| heap.take_or_refill(class).unwrap()).collect();
+            let mut blocks = blocks.into_iter();
+            while magazine.room() != 0 {
+                assert!(magazine.push(blocks.next().unwrap()));
+            }
+            heap.make_room(class);
+            let room = magazine.room();
+            assert!(room >= most.div_ceil(3) && room < most, "{class}: {room} of {most}");
+        }
+    })
+    .unwrap();
+}
