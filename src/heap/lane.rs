@@ -182,7 +182,7 @@ impl Magazine {
         (index < self.count.get()).then(|| (index, self.state_at(offset, index)))
     }
 
-    /// The index of the block at `offset`; where none starts, a number beyond them, see [`Class::divisor`].
+    /// The index of the block at `offset`; where none starts, a number beyond them, see [`Class::divide`].
     #[inline(always)]
     fn index_of(&self, offset: u64) -> u32 {
         let at = (offset as u32 & (UNIT as u32 - 1)).wrapping_sub(self.start.get());
