@@ -108,7 +108,7 @@ impl<'s> Block<'s> {
 
     #[cold]
     #[inline(never)]
-    fn free_without_lane(&self) {
+    fn free_on_found_lane(&self) {
         // If there is none (all are in use) the block stays private until the segment is closed.
         let _ = with_lane(self.attached(), |lane| self.free_on(lane));
     }
@@ -139,7 +139,7 @@ impl Drop for Block<'_> {
     fn drop(&mut self) {
         match last_lane(self.attached()) {
             Some(lane) => self.free_on(lane),
-            None => self.free_without_lane(),
+            None => self.free_on_found_lane(),
         }
     }
 }
@@ -261,13 +261,13 @@ impl Segment {
     pub fn allocate(&self, layout: Layout) -> Result<Offset<u8>, AllocError> {
         match last_lane(self.attached()) {
             Some(lane) => allocate_on(self, lane, layout),
-            None => self.allocate_without_lane(layout),
+            None => self.allocate_on_found_lane(layout),
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn allocate_without_lane(&self, layout: Layout) -> Result<Offset<u8>, AllocError> {
+    fn allocate_on_found_lane(&self, layout: Layout) -> Result<Offset<u8>, AllocError> {
         with_lane(self.attached(), |lane| allocate_on(self, lane, layout))?
     }
 
@@ -293,13 +293,13 @@ impl Segment {
     pub fn deallocate(&self, offset: Offset<u8>) -> Result<(), FreeError> {
         match last_lane(self.attached()) {
             Some(lane) => deallocate_on(self, lane, offset.to_bits()),
-            None => self.deallocate_without_lane(offset),
+            None => self.deallocate_on_found_lane(offset),
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn deallocate_without_lane(&self, offset: Offset<u8>) -> Result<(), FreeError> {
+    fn deallocate_on_found_lane(&self, offset: Offset<u8>) -> Result<(), FreeError> {
         with_lane(self.attached(), |lane| deallocate_on(self, lane, offset.to_bits()))
             .map_err(FreeError::NoLane)?
     }
