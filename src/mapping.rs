@@ -12,6 +12,7 @@ use {
     rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, mmap_anonymous, munmap},
     std::ffi::c_void,
     std::ptr,
+    std::sync::atomic::{AtomicBool, Ordering},
 };
 
 /// Bytes asked for in one system call: a failed call keeps what it got on some file systems, and
@@ -20,6 +21,8 @@ use {
 const STEP: u64 = 256 << 10;
 #[cfg(not(loom))]
 const PAGE: u64 = crate::layout::PAGE;
+/// Bytes of a huge page, and what each large mapping is aligned to.
+pub const HUGE_PAGE: u64 = 2 << 20;
 
 /// A whole segment file mapped shared, readable and writable. Any thread may use it.
 ///
@@ -34,6 +37,7 @@ pub struct Mapping {
     base: *mut u8,
     len: usize,
     file: SegmentFile,
+    wants_huge_pages: AtomicBool,
 }
 
 // SAFETY: the mapping belongs to the process; `base` is only handed out, and the methods are system
@@ -59,7 +63,7 @@ impl Mapping {
             let what = format!("the file has {size} bytes, its header says {len}");
             return Err(Error::Corrupt { path: file.shown(), what });
         }
-        let align = if len >= 2 << 20 { 2 << 20 } else { 64 << 10 };
+        let align = if len >= HUGE_PAGE { HUGE_PAGE as usize } else { 64 << 10 };
         let no_room = || {
             let limit = rustix::process::getrlimit(rustix::process::Resource::As).current;
             let limit = limit.map_or(CapacityLimit::AddressSpace, CapacityLimit::AddressSpaceLimit);
@@ -96,7 +100,7 @@ impl Mapping {
         let (head, tail) = (base.addr() - start.addr(), base.wrapping_add(len));
         unreserve(start, head);
         unreserve(tail, reserved - head - len);
-        let mapping = Mapping { base, len, file };
+        let mapping = Mapping { base, len, file, wants_huge_pages: AtomicBool::new(false) };
         mapping
             .advise(0, len as u64, Advice::LinuxDontDump)
             .map_err(|errno| Error::os("keep out of core dumps", &*mapping.file.shown(), errno))?;
@@ -126,7 +130,7 @@ impl Mapping {
     /// blocks while the kernel works.
     ///
     /// After an error a part of the range may have been backed and stays so. Dying in here leaves
-    /// nothing else behind.
+    /// nothing else behind. By huge pages, where they are [wanted](Self::ask_for_huge_pages) and can be had.
     ///
     /// # Errors
     /// `NOSPC`: the file system is full (or someone cut the file short); `INVAL`: not in the
@@ -141,7 +145,11 @@ impl Mapping {
             if !self.file.is_ours() {
                 return self.populate(at, end - at);
             }
-            let bytes = step.min(end - at);
+            if self.back_by_huge_page(at, end) {
+                at += HUGE_PAGE;
+                continue;
+            }
+            let bytes = step.min(end - at).min(HUGE_PAGE - at % HUGE_PAGE);
             match fallocate(self.file.fd(), FallocateFlags::KEEP_SIZE, at, bytes) {
                 Ok(()) => at += bytes,
                 // Signals that come faster than a step is done must not hold us up for ever.
@@ -173,15 +181,48 @@ impl Mapping {
                 Err(errno) => return Err(errno),
             }
         }
+        // Behind: of pages that are backed and no more the kernel takes ten times as long to make one.
+        let mut at = offset.next_multiple_of(HUGE_PAGE);
+        while self.wants_huge_pages() && at + HUGE_PAGE <= end {
+            self.make_huge_page(at);
+            at += HUGE_PAGE;
+        }
         Ok(())
     }
 
-    /// Asks for huge pages throughout.
+    /// Asks for huge pages throughout: of the kernel, which gives some at a touch if its settings say so, and of
+    /// [`back`](Self::back) and [`populate`](Self::populate), which have it make them whatever these say.
     ///
     /// # Errors
     /// `INVAL`: the kernel has none.
     pub fn ask_for_huge_pages(&self) -> Result<(), Errno> {
+        // Relaxed: who does not see it yet goes on without.
+        self.wants_huge_pages.store(true, Ordering::Relaxed);
         self.advise(0, self.len as u64, Advice::LinuxHugepage)
+    }
+
+    /// Whether somebody has asked for them.
+    pub fn wants_huge_pages(&self) -> bool {
+        self.wants_huge_pages.load(Ordering::Relaxed)
+    }
+
+    /// Backs what begins at `at` by a huge page, if they are wanted, a whole one lies there before `end`, and the kernel
+    /// has one. False: nothing has changed, but that the first page may be backed.
+    fn back_by_huge_page(&self, at: u64, end: u64) -> bool {
+        let is_whole = at.is_multiple_of(HUGE_PAGE) && end - at >= HUGE_PAGE;
+        if !self.wants_huge_pages() || !is_whole {
+            return false;
+        }
+        // The kernel makes one of the pages that are there, and none where there is none.
+        self.advise(at, PAGE, Advice::LinuxPopulateWrite).is_ok() && self.make_huge_page(at)
+    }
+
+    /// Makes a huge page of those at `at`, if the kernel has one, and a call for it (Linux 6.1). What was there keeps its
+    /// contents, whoever stores there meanwhile; what was not is backed.
+    fn make_huge_page(&self, at: u64) -> bool {
+        let start = self.base.wrapping_add(at as usize).cast::<c_void>();
+        // SAFETY: in our own mapping, by the callers' checks; what can be accessed there stays the same.
+        unsafe { libc::madvise(start, HUGE_PAGE as usize, libc::MADV_COLLAPSE) == 0 }
     }
 
     /// Gives the memory of a range of whole pages back to the file system. Afterwards it reads zero
@@ -263,6 +304,9 @@ mod model {
         pub fn back(&self, _offset: u64, _len: u64) -> Result<(), Errno> {
             Ok(())
         }
+        pub fn wants_huge_pages(&self) -> bool {
+            false
+        }
         pub fn populate(&self, _offset: u64, _len: u64) -> Result<(), Errno> {
             Ok(())
         }
@@ -340,6 +384,54 @@ mod tests {
         };
         let is_there = std::path::Path::new("/sys/kernel/mm/transparent_hugepage").exists();
         assert_eq!((flags_of(false), flags_of(true)), (false, is_there));
+    }
+
+    /// Bytes of the mapping that this process sees by huge pages.
+    fn by_huge_pages(mapping: &Mapping) -> u64 {
+        let smaps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+        let start = format!("{:x}-", mapping.base().addr());
+        let entry = &smaps[smaps.find(&start).expect("one mapping begins at the base")..];
+        let line = entry.lines().find(|line| line.starts_with("ShmemPmdMapped:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() << 10
+    }
+
+    #[test]
+    fn huge_pages_are_made_where_whole_ones_lie_and_keep_what_was_there() {
+        let mapping = memory(8 * HUGE_PAGE);
+        mapping.back(0, 2 * HUGE_PAGE).unwrap();
+        let setting = "/sys/kernel/mm/transparent_hugepage/shmem_enabled";
+        let unasked = std::fs::read_to_string(setting).is_ok_and(|says| says.contains("[always]"));
+        assert!(unasked || by_huge_pages(&mapping) == 0, "nobody asked for them");
+        let there = mapping.ask_for_huge_pages().is_ok() && mapping.back_by_huge_page(0, HUGE_PAGE);
+        if !there {
+            eprintln!("skipped: the kernel makes no huge pages of shared memory when asked");
+            return;
+        }
+        // Stored to all the while.
+        let (over, counts) = (AtomicBool::new(false), HUGE_PAGE as usize + 64);
+        // SAFETY: inside the mapping, aligned, and all who use it now do so as an atomic.
+        let word = unsafe { &*byte(&mapping, counts).cast::<std::sync::atomic::AtomicU64>() };
+        put(&mapping, 3 * HUGE_PAGE as usize - 1, 7);
+        std::thread::scope(|scope| {
+            let counted = scope.spawn(|| {
+                let mut counted = 0;
+                while !over.load(Ordering::Relaxed) {
+                    counted += 1;
+                    assert_eq!(word.fetch_add(1, Ordering::Relaxed) + 1, counted);
+                }
+                counted
+            });
+            mapping.back(PAGE, 5 * HUGE_PAGE - PAGE).unwrap();
+            mapping.populate(6 * HUGE_PAGE, HUGE_PAGE + PAGE).unwrap();
+            over.store(true, Ordering::Relaxed);
+            assert_eq!(counted.join().unwrap(), word.load(Ordering::Relaxed));
+        });
+        assert_eq!(get(&mapping, 3 * HUGE_PAGE as usize - 1), 7);
+        assert_eq!(backed(&mapping), 6 * HUGE_PAGE + PAGE, "0 to 5, and one and a page from 6 on");
+        assert_eq!(by_huge_pages(&mapping), 6 * HUGE_PAGE);
+        // They are given back in parts, too.
+        mapping.punch(0, 8 * HUGE_PAGE - PAGE).unwrap();
+        assert_eq!(backed(&mapping), 0);
     }
 
     #[test]

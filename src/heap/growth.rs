@@ -1,10 +1,11 @@
 //! Units: claiming them, giving them back, backing more of the capacity, returning memory.
 
 use super::Heap;
-use super::unit::{LaneId, State, Unit, UnitIndex};
+use super::unit::{LaneId, State, UNIT_SHIFT, Unit, UnitIndex};
 use crate::arena::Arena;
 use crate::index_set::IndexSet;
 use crate::layout::{FANOUT, SetId, ZONE_UNITS};
+use crate::mapping::HUGE_PAGE;
 use crate::process::pin;
 use crate::sync::{AcqRel, Acquire, Release};
 use core::ops::Range;
@@ -13,6 +14,8 @@ use rustix::io::Errno;
 
 /// Units that growth backs at once at most: half a millisecond where the file system zeroes.
 const STEP: u32 = 16;
+/// Units of a huge page, which takes half of that.
+const HUGE_STEP: u32 = (HUGE_PAGE >> UNIT_SHIFT) as u32;
 /// Sweeps by the truth before a claimer that meets others at every one gives up.
 const SWEEPS: u32 = 8;
 
@@ -237,7 +240,11 @@ impl Heap<'_> {
         if must > left {
             return Err(Exhausted::Capacity);
         }
-        let ample = ((frontier.0 - first.0) / 8).clamp(1, STEP).max(must).min(left);
+        let mut ample = ((frontier.0 - first.0) / 8).clamp(1, STEP).max(must);
+        if self.arena.mapping().wants_huge_pages() {
+            ample = (frontier.0 + ample).next_multiple_of(HUGE_STEP) - frontier.0;
+        }
+        let ample = ample.min(left);
         let more = match self.back_units(frontier, ample) {
             Ok(()) => ample,
             // A file system that is nearly full may have room for what must be.
@@ -281,8 +288,12 @@ impl Heap<'_> {
             if missing == 0 {
                 return Ok(there);
             }
-            self.back_units(frontier, missing.min(STEP))?;
-            self.show_units(frontier, missing.min(STEP));
+            let mut step = missing.min(STEP);
+            if self.arena.mapping().wants_huge_pages() {
+                step = missing.min(HUGE_STEP - frontier.0 % HUGE_STEP);
+            }
+            self.back_units(frontier, step)?;
+            self.show_units(frontier, step);
         }
     }
 
@@ -324,7 +335,7 @@ impl Heap<'_> {
                 mapping.back(at, bytes).map_err(full)?;
             }
         }
-        mapping.back(from.offset(), u64::from(count) << super::unit::UNIT_SHIFT).map_err(full)
+        mapping.back(from.offset(), u64::from(count) << UNIT_SHIFT).map_err(full)
     }
 
     /// Whether the unit so far behind `head` says that it is a part of what begins there: always, but
@@ -486,6 +497,34 @@ mod tests {
                 Ok(())
             })
             .unwrap();
+    }
+
+    #[test]
+    fn with_huge_pages_a_segment_grows_and_is_prepared_up_to_the_end_of_one() {
+        let segment =
+            Options::new().capacity(64 << 20).huge_pages(true).create_anonymous().unwrap();
+        let arena = &segment.attached().arena;
+        for units in [1, 31, 40, 33] {
+            let before = arena.frontier().0;
+            segment
+                .with_names(|names| {
+                    let head = names.heap.claim_units(units).unwrap();
+                    names.heap.free_units(head, units);
+                    Ok(())
+                })
+                .unwrap();
+            let after = arena.frontier().0;
+            assert!(after.is_multiple_of(HUGE_STEP), "{units} units");
+            assert!(after <= (before + units).next_multiple_of(HUGE_STEP));
+        }
+        // But no more than is asked for is prepared.
+        let there = arena.frontier().0 - arena.first_unit().0;
+        let asked = u64::from(there + 70) * UNIT as u64;
+        assert_eq!(segment.prepare(asked).unwrap(), asked);
+        assert!(segment.check().unwrap().is_clean());
+        segment.trim().unwrap();
+        let left = backed(&segment);
+        assert!(left < u64::from(there) * UNIT as u64 / 2, "{left} bytes are left");
     }
 
     #[test]
