@@ -828,9 +828,15 @@ impl Drop for HeldLanes {
 /// One handle or thread-local entry that led to `lane` is gone; the last one parks it.
 #[inline]
 pub fn release_user(attached: &Attached, lane: &Lane, birth: u32) {
-    if lane.birth() != birth {
-        return; // counted before a fork: the lane was wiped, and the count with it
+    // Else it was counted before a fork: the lane was wiped, and the count with it.
+    if lane.birth() == birth {
+        release(attached, lane);
     }
+}
+
+/// The same, of a lane that is not of before a fork.
+#[inline(always)]
+pub fn release(attached: &Attached, lane: &Lane) {
     let users = lane.users.get() - 1;
     lane.users.set(users);
     if users == 0 {

@@ -555,14 +555,14 @@ impl Worker {
 
     /// Puts `block` into a hazard word of the lane; the fence is behind it.
     pub fn pin(&self, block: u64) -> Found {
-        let record = self.world.arena.lane(self.lane.id());
+        let record = self.lane.record();
         let hazard = self.lane.pins.pin(record, block).expect("a hazard word is left");
         Found { object: block, hazard }
     }
 
     /// Ends a pin.
     pub fn unpin(&self, found: Found) {
-        self.lane.pins.unpin(self.world.arena.lane(self.lane.id()), found.hazard);
+        self.lane.pins.unpin(self.lane.record(), found.hazard);
     }
 
     /// Makes the first array of names.

@@ -118,7 +118,15 @@ pub fn models() -> Vec<Model> {
             threads: 2,
             bound: Some(2),
             long: None,
-            check: migration_find,
+            check: |builder| migration_find(builder, false),
+        },
+        Model {
+            name: "names/migration-find-again",
+            law: "the same, of a finder that has found the name before, and goes the usual way to the array it saw",
+            threads: 2,
+            bound: Some(2),
+            long: None,
+            check: |builder| migration_find(builder, true),
         },
         Model {
             name: "names/growth",
@@ -438,19 +446,26 @@ fn dead_as(construct: fn(&Worker, &str, u64) -> bool) {
     drop(other);
 }
 
-fn migration_find(builder: Builder) {
-    explore(builder, || {
+fn migration_find(builder: Builder, again: bool) {
+    explore(builder, move || {
         let (world, cells, worker) = table(2);
         assert!(worker.construct("a", object(&worker, &cells, 1)));
         assert!(worker.construct("b", object(&worker, &cells, 2)));
         assert!(worker.destroy("b"));
         let (finder, c) = (world.worker(2), cells.clone());
+        if again {
+            assert_eq!(value_of(&finder, &cells, "a"), Some(1));
+        }
         let finder = spawn(move || {
             assert_eq!(
                 value_of(&finder, &c, "a"),
                 Some(1),
                 "a name that is there is found throughout"
             );
+            if again {
+                // No pin, and so no fence, stands between its looks and their end.
+                assert_eq!(value_of(&finder, &c, "b"), None);
+            }
         });
         worker.shed();
         // The first array and b's entry may be anybody's by now.

@@ -8,6 +8,7 @@ use super::size_class::{CLASS_COUNT, Class, ClassId, GROUP, LINE};
 use super::unit::{LaneId, State, UNIT, UNIT_SHIFT, UnitIndex, owner_tag};
 use crate::arena::Arena;
 use crate::names::array::LastArray;
+use crate::process::lane::LaneRecord;
 use crate::process::pin::PinBook;
 use crate::sync::{AtomicU8, AtomicU64, Release};
 use crate::trace::map::Map;
@@ -199,6 +200,12 @@ impl Magazine {
             .wrapping_add((index as usize) << STATE_SHIFT)
     }
 
+    /// Bytes of a block.
+    #[inline(always)]
+    pub fn size(&self) -> u32 {
+        self.row_step.get() as u32
+    }
+
     fn len(&self) -> u32 {
         ((self.top.get().addr() - self.bottom.get().addr()) / size_of::<u64>()) as u32
     }
@@ -264,6 +271,7 @@ pub struct Lane {
     /// it tells a process from its forked ancestors, whose blocks and pins are not ours.
     tagged_base: Cell<u64>,
     id: Cell<u16>,
+    record: Cell<*const LaneRecord>,
     pub pins: PinBook,
     pub last_array: LastArray,
     book: Cell<*const RefCell<Book>>,
@@ -374,6 +382,7 @@ impl Lane {
         assert!(base >> Self::BIRTH_SHIFT == 0, "the kernel gives such addresses only on request");
         self.tagged_base.set(base | u64::from(birth) << Self::BIRTH_SHIFT);
         self.id.set(id.0);
+        self.record.set(arena.lane(id));
         self.tag.set(owner_tag(id));
     }
 
@@ -388,6 +397,7 @@ impl Lane {
         self.tag.set(0);
         self.limit.set(0);
         self.id.set(0);
+        self.record.set(ptr::null());
         self.tagged_base.set(0);
         let (book, types) = (self.book.replace(ptr::null()), self.types.replace(ptr::null()));
         // SAFETY: made by `begin` from boxes, taken out here, once.
@@ -460,6 +470,14 @@ impl Lane {
 
     pub fn id(&self) -> LaneId {
         LaneId(self.id.get())
+    }
+
+    /// The shared record of a live lane.
+    #[inline(always)]
+    pub fn record(&self) -> &LaneRecord {
+        debug_assert!(self.is_live());
+        // SAFETY: set by `begin` to the record of a segment that is mapped while the lane is live.
+        unsafe { &*self.record.get() }
     }
 
     /// The notes on its slabs. Only the slow paths of the heap borrow them, never one inside another.

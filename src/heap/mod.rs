@@ -303,11 +303,11 @@ impl<'a> Heap<'a> {
     }
 
     /// Whether a block of at least so many bytes starts there, as [`locate`] says; without it where the block lies in
-    /// the head of a slab that somebody owns. Wait-free.
-    #[inline]
+    /// a slab of one unit that somebody owns. Wait-free.
+    #[inline(always)]
     pub fn starts_block(&self, block: u64, bytes: u64) -> bool {
         match self.starts_in_owned_slab(block) {
-            Some((_, cut)) => bytes <= u64::from(cut.size),
+            Some((_, size)) => bytes <= u64::from(size),
             None => self.starts_elsewhere(block, bytes),
         }
     }
@@ -330,17 +330,21 @@ impl<'a> Heap<'a> {
         self.arena.holds(start, u64::from(cut.size)).then_some(start)
     }
 
-    /// The block that starts there, as [`locate`] says, if it lies in the head of a slab that somebody owns.
+    /// The block that starts there, as [`locate`] says, and its size, if it lies in a slab of one unit that somebody owns.
     #[inline(always)]
-    fn starts_in_owned_slab(&self, block: u64) -> Option<(SlabBlock, &'static Class)> {
-        // First: what is looked at beyond the frontier may have no memory.
+    fn starts_in_owned_slab(&self, block: u64) -> Option<(SlabBlock, u32)> {
+        // First: what is looked at beyond the frontier may have no memory. With one byte of a unit all are below it.
         if !self.arena.holds(block, 1) {
             return None;
         }
-        let (found, cut, at) = self.in_owned_slab(block)?;
-        // As in `locate`: a head near the frontier may say that it covers more than there is.
-        let starts = found.index * cut.size == at && self.arena.holds(block, u64::from(cut.size));
-        starts.then_some((found, cut))
+        // Acquire, as in `Arena::unit`.
+        let word = self.lane.unit_word(block)?.load(Acquire);
+        let class = Some(class_code(word)).filter(|_| is_owned_slab(word))?;
+        let magazine = self.lane.magazine(class);
+        // There are no blocks of what is no class.
+        let (index, _) = magazine.place_of(block)?;
+        let head = UnitIndex::containing(block);
+        Some((SlabBlock { head, class, index }, magazine.size()))
     }
 
     /// The block that holds the byte there, below the frontier, if that is in the head of a slab that somebody owns; and

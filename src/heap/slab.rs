@@ -115,7 +115,7 @@ impl Heap<'_> {
     }
 
     fn answer_bells(&self, class: ClassId, notes: &mut ClassBook) {
-        let bell = &self.arena.lane(self.lane.id()).bells[class.index()];
+        let bell = &self.lane.record().bells[class.index()];
         if bell.load(Relaxed) == 0 {
             return; // what rings now rings for the next refill
         }

@@ -41,12 +41,17 @@ impl Slot {
             Slot::Entry { tag, entry } => tag << TAG_SHIFT | entry,
         }
     }
+    /// The tag that a word shows if it is an entry's.
+    #[inline(always)]
+    pub fn tag_of(word: u64) -> u64 {
+        word >> TAG_SHIFT
+    }
     #[inline]
     pub fn of(word: u64) -> Slot {
         match word {
             0 => Slot::Empty,
             1 => Slot::Frozen,
-            _ => Slot::Entry { tag: word >> TAG_SHIFT, entry: word & ((1 << OFFSET_BITS) - 1) },
+            _ => Slot::Entry { tag: Self::tag_of(word), entry: word & ((1 << OFFSET_BITS) - 1) },
         }
     }
 }
@@ -131,20 +136,28 @@ impl<'a> Array<'a> {
         {
             return None;
         }
+        let words =
+            size_of::<ArrayHead>() / size_of::<AtomicU64>() + Self::done_words(len) as usize;
+        let slots = arena.at(offset).cast::<AtomicU64>().wrapping_add(words);
         // SAFETY: it fits.
-        Some(unsafe { Self::unchecked(arena, offset, len) })
+        Some(unsafe { Self::unchecked(arena, offset, len, slots) })
     }
 
     /// # Safety
     /// `offset` is a multiple of 16, `len` a power of two, and [`bytes(len)`](Self::bytes) from there on lie in units
-    /// that may be touched.
+    /// that may be touched, the last of them the slots.
     #[inline(always)]
-    unsafe fn unchecked(arena: &'a Arena, offset: u64, len: u64) -> Array<'a> {
+    unsafe fn unchecked(
+        arena: &'a Arena,
+        offset: u64,
+        len: u64,
+        slots: *const AtomicU64,
+    ) -> Array<'a> {
         // SAFETY: the caller's promises; the words are atomics.
         let head = unsafe { &*arena.at(offset).cast::<ArrayHead>() };
         let done =
             arena.at(offset).wrapping_add(size_of::<ArrayHead>()).cast::<AtomicU64>().cast_const();
-        Array { head, done, slots: done.wrapping_add(Self::done_words(len) as usize), len, offset }
+        Array { head, done, slots, len, offset }
     }
 
     #[inline]
@@ -288,6 +301,7 @@ impl<'a> Array<'a> {
 pub struct LastArray {
     offset: Cell<u64>,
     len: Cell<u64>,
+    slots: Cell<*const AtomicU64>,
 }
 
 impl LastArray {
@@ -302,8 +316,26 @@ impl LastArray {
         if len != self.len.get() {
             return self.look_anew(arena, offset);
         }
-        // SAFETY: an array of this length was there.
-        Some(unsafe { Array::unchecked(arena, offset, len) })
+        // SAFETY: an array of this length was there, in a segment that is mapped.
+        Some(unsafe { Array::unchecked(arena, offset, len, self.slots.get()) })
+    }
+
+    /// Where it is; 0: none is known.
+    #[inline(always)]
+    pub fn offset(&self) -> u64 {
+        self.offset.get()
+    }
+
+    /// The same one; `None`: none is known, or another is there by now.
+    #[inline(always)]
+    pub fn again<'a>(&self, arena: &'a Arena) -> Option<Array<'a>> {
+        let (offset, len) = (self.offset.get(), self.len.get());
+        if offset == 0 {
+            return None;
+        }
+        // SAFETY: as in `look`.
+        let array = unsafe { Array::unchecked(arena, offset, len, self.slots.get()) };
+        if array.head.len.load(Relaxed) == len { Some(array) } else { None }
     }
 
     /// Nothing is known any more.
@@ -316,6 +348,7 @@ impl LastArray {
         let array = Array::at(arena, offset)?;
         self.offset.set(offset);
         self.len.set(array.len);
+        self.slots.set(array.slots);
         Some(array)
     }
 }
@@ -418,6 +451,16 @@ mod tests {
             assert!(last.look(arena, 0).is_none() && last.look(arena, array.offset + 8).is_none());
             last.forget();
             assert_eq!((look(63), look(64)), (None, Some(64)));
+            let again = || last.again(arena).map(|array| (array.offset, array.len(), array.slots));
+            assert_eq!(again(), Some((array.offset, 64, array.slots)));
+            for other in [0, 32, 63, 128] {
+                array.head.len.store(other, Relaxed);
+                assert_eq!(again(), None, "it says {other}");
+            }
+            array.head.len.store(64, Relaxed);
+            assert!(again().is_some() && last.offset() == array.offset);
+            last.forget();
+            assert_eq!((again(), last.offset()), (None, 0));
         });
     }
 

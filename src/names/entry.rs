@@ -57,15 +57,30 @@ impl<'a> Key<'a> {
     }
 }
 
-/// Whether two names are one, by words of eight bytes: most are too short for a call to be worth it.
+/// Whether two names of the same length are one, by words: most are too short for a call to be worth it.
 #[inline(always)]
 fn is_same(one: &[u8], other: &[u8]) -> bool {
-    match (one.last_chunk::<8>(), other.last_chunk::<8>()) {
-        (Some(end), Some(other_end)) if one.len() == other.len() => {
-            end == other_end && one.as_chunks::<8>().0.iter().eq(other.as_chunks::<8>().0)
-        }
-        _ => one == other,
+    debug_assert_eq!(one.len(), other.len());
+    match one.len() {
+        16.. => is_same_by(one, other, u128::from_ne_bytes),
+        8.. => is_same_by(one, other, u64::from_ne_bytes),
+        4.. => is_same_by(one, other, u32::from_ne_bytes),
+        _ => one.iter().eq(other),
     }
+}
+
+/// By words of `N` bytes, of which the last one may begin in the one before it.
+#[inline(always)]
+fn is_same_by<const N: usize, W: PartialEq>(
+    one: &[u8],
+    other: &[u8],
+    word: impl Fn([u8; N]) -> W,
+) -> bool {
+    let (Some(last), Some(other_last)) = (one.last_chunk(), other.last_chunk()) else {
+        return one == other;
+    };
+    let mut words = one.as_chunks().0.iter().zip(other.as_chunks().0);
+    word(*last) == word(*other_last) && words.all(|(one, other)| word(*one) == word(*other))
 }
 
 /// Bits of an entry's second word that say no hash.
@@ -173,12 +188,29 @@ impl<'a> Entry<'a> {
 
     #[inline]
     pub fn name(&self) -> &'a [u8] {
-        // SAFETY: `at` checked that the bytes lie in the segment; they do not change while the array
-        // is pinned.
+        // SAFETY: `at` or `of` checked that the bytes lie in the segment; they do not change while the
+        // array is pinned.
         unsafe { core::slice::from_raw_parts(self.name, self.name_len) }
     }
 
-    #[inline]
+    /// The entry at `offset`, if it is that name's; `None`: it is another's, or none can be there, as [`at`](Self::at)
+    /// says. An entry that says the same of its name as the key has a name as long, so that one look tells that all of
+    /// it lies in the segment.
+    #[inline(always)]
+    pub fn of(arena: &'a Arena, offset: u64, key: &Key<'_>) -> Option<Entry<'a>> {
+        let is_aligned = offset.is_multiple_of(align_of::<EntryHead>() as u64);
+        let name_len = key.name.len();
+        if !is_aligned || !arena.holds(offset, (size_of::<EntryHead>() + name_len) as u64) {
+            return None;
+        }
+        // SAFETY: inside units that may be touched, aligned; the words are atomics.
+        let head = unsafe { &*arena.at(offset).cast::<EntryHead>() };
+        let name = arena.at(offset).wrapping_add(size_of::<EntryHead>());
+        let entry = Entry { head, name, name_len, offset };
+        if entry.matches(key) { Some(entry) } else { None }
+    }
+
+    #[inline(always)]
     pub fn matches(&self, key: &Key<'_>) -> bool {
         self.meta() == key.meta() && is_same(self.name(), key.name)
     }
@@ -266,6 +298,12 @@ impl Life {
             with_entry: false,
         }
     }
+    /// Whether a word says that there is one value, and it is whole.
+    #[inline(always)]
+    pub fn is_single(word: u64, may_have_entry: bool) -> bool {
+        let says_nothing_of_it = 0xf << 13 | u64::from(may_have_entry) << WITH_ENTRY_BIT;
+        word & !says_nothing_of_it == 1 << 17
+    }
     #[inline]
     pub fn is_whole(self) -> bool {
         self.retired_by == LaneId::NOBODY
@@ -342,6 +380,10 @@ mod tests {
                                 with_entry,
                             };
                             assert_eq!(Life::of(life.word()), life);
+                            let is_single = count == 1 && life.is_whole();
+                            let by_word = |may| Life::is_single(life.word(), may);
+                            assert_eq!(by_word(true), is_single);
+                            assert_eq!(by_word(false), is_single && !with_entry);
                         }
                     }
                 }
@@ -367,13 +409,16 @@ mod tests {
             // Of one hash, as may be.
             assert!(!entry.matches(&Key { name: b"nam3", ..key }));
             assert!(!entry.matches(&Key { name: b"names", ..key }));
-            let long = Key::new(arena, Space::Named, b"a name of two words and more");
-            let entry_of_it = Entry::write(arena, block, &long, Value::Absent);
-            assert!(entry_of_it.matches(&long));
-            for at in 0..long.name.len() {
-                let mut other = long.name.to_vec();
-                other[at] ^= 1;
-                assert!(!entry_of_it.matches(&Key { name: &other, ..long }), "at {at}");
+            for len in 1..=48 {
+                let name = &b"a name of three words and more, so that all ways meet"[..len];
+                let key = Key::new(arena, Space::Named, name);
+                let entry = Entry::write(arena, block, &key, Value::Absent);
+                assert!(entry.matches(&key), "{len} bytes");
+                for at in 0..len {
+                    let mut other = name.to_vec();
+                    other[at] ^= 1;
+                    assert!(!entry.matches(&Key { name: &other, ..key }), "{len} bytes, at {at}");
+                }
             }
             let entry = Entry::write(arena, block, &key, Value::Absent);
             assert!(!entry.matches(&Key { hash: key.hash ^ 1 << 16, ..key }));
@@ -424,6 +469,38 @@ mod tests {
             assert!(ObjectHeader::at(arena, block + 8).is_none());
             assert!(ObjectHeader::at(arena, end - 16).is_some());
             assert!(ObjectHeader::at(arena, end).is_none());
+        });
+    }
+
+    #[test]
+    fn an_entry_is_looked_for_by_its_name_where_that_fits() {
+        with_block(|arena, block| {
+            let key = |name| Key::new(arena, Space::Named, name);
+            let is_at = |offset, key: &Key<'_>| Entry::of(arena, offset, key).is_some();
+            let (name, long) = (key(b"sixteen bytes it"), key(b"of more bytes than sixteen"));
+            let end = arena.frontier().offset();
+            for offset in [block, block + 8, end - 32] {
+                let entry = Entry::write(arena, offset, &name, Value::Live(48));
+                assert_eq!((entry.offset, entry.value()), (offset, Value::Live(48)));
+                let found = Entry::of(arena, offset, &name).unwrap();
+                assert_eq!((found.name(), found.value()), (name.name, Value::Live(48)));
+                assert!(!is_at(offset, &key(b"another one's it")) && !is_at(offset, &long));
+                assert!(Entry::at(arena, offset).is_some());
+            }
+            // It ends beyond the frontier, where there may be no memory; here there is, and all that would match.
+            let head = [0u64.to_le_bytes(), name.meta().to_le_bytes()].concat();
+            let whole = [&head, name.name].concat();
+            // SAFETY: in the mapping, and nobody else has it.
+            unsafe { arena.at(end - 24).copy_from_nonoverlapping(whole.as_ptr(), whole.len()) };
+            for offset in [end - 24, end - 16, end - 8, end, arena.first_unit().offset() - 16, 0] {
+                assert!(!is_at(offset, &name), "{offset:#x}");
+            }
+            // As what lies four bytes before it would be one.
+            let word = |at: u64| arena.word(at).unwrap();
+            let bytes = [0u64.to_le_bytes(), name.meta().to_le_bytes()].concat();
+            // SAFETY: in the block, which is the test's alone.
+            unsafe { arena.at(block + 4).copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+            assert!(word(block).load(Relaxed) >> 32 == 0 && !is_at(block + 4, &name));
         });
     }
 

@@ -94,6 +94,16 @@ pub struct Newcomer<'n> {
     pub entry: Option<u64>,
 }
 
+/// What [`Names::find_usual`] came to.
+pub enum Seen {
+    /// The hazard word names the object, to which the entry at `leads` led behind the fence.
+    There { leads: u64, object: u64, hazard: HazardIndex },
+    /// No object had the name.
+    Absent,
+    /// Nothing is known: [`Names::find`] goes another way.
+    Unusual,
+}
+
 enum Spot<'a> {
     Found(Entry<'a>),
     /// The path ends here in an empty slot, or (`None`) in a full array.
@@ -126,7 +136,7 @@ const CHAIN: usize = 64;
 impl<'a> Names<'a> {
     #[inline]
     pub(crate) fn record(&self) -> &'a LaneRecord {
-        self.heap.arena.lane(self.heap.lane.id())
+        self.heap.lane.record()
     }
 
     #[inline(always)]
@@ -218,10 +228,14 @@ impl<'a> Names<'a> {
                 }
                 match Slot::of(word) {
                     Slot::Entry { tag: of, entry } if of == tag(key.hash) => {
-                        let entry = self.entry(entry)?;
-                        // A dead one does not match: the path goes on past it as past any other.
-                        if entry.matches(key) && entry.value() != Value::Dead {
-                            return Ok(Spot::Found(entry));
+                        match Entry::of(self.heap.arena, entry, key) {
+                            // A dead one does not match: the path goes on past it as past any other.
+                            Some(found) if found.value() != Value::Dead => {
+                                return Ok(Spot::Found(found));
+                            }
+                            Some(_) => {}
+                            // Then it is another's.
+                            None => drop(self.entry(entry)?),
                         }
                     }
                     Slot::Frozen => break,
@@ -238,7 +252,6 @@ impl<'a> Names<'a> {
         Err(Refused::Corrupt("arrays of names follow each other in a circle"))
     }
 
-    #[inline(always)]
     fn entry(&self, offset: u64) -> Result<Entry<'a>, Refused> {
         Entry::at(self.heap.arena, offset).ok_or(Refused::Corrupt("a slot leads to no entry"))
     }
@@ -256,21 +269,40 @@ impl<'a> Names<'a> {
         (leads, word): (u64, &AtomicU64),
         object: u64,
     ) -> Result<Option<Pinned>, Refused> {
+        match self.hold(word, object)? {
+            Some(hazard) => self.pinned_by((leads, object), hazard).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Has a hazard word name what a word said it leads to, if it still does.
+    #[inline(always)]
+    fn hold(&self, word: &AtomicU64, object: u64) -> Result<Option<HazardIndex>, Refused> {
         let (pins, record) = (&self.heap.lane.pins, self.record());
         let hazard = pins.pin(record, object).ok_or(Refused::TooManyPins)?;
         // Behind the pin's fence: the object cannot be taken again from here on. Acquire pairs with the Release
         // of who linked it.
-        if Value::of(word.load(Acquire)) != Value::Live(object) {
-            pins.unpin(record, hazard);
-            return Ok(None);
+        if word.load(Acquire) == object {
+            return Ok(Some(hazard));
         }
+        pins.unpin(record, hazard);
+        Ok(None)
+    }
+
+    /// What a hazard word names, to which the word at an offset leads.
+    #[inline(always)]
+    fn pinned_by(
+        &self,
+        (leads, object): (u64, u64),
+        hazard: HazardIndex,
+    ) -> Result<Pinned, Refused> {
         let Some(header) = ObjectHeader::at(self.heap.arena, object) else {
-            pins.unpin(record, hazard);
+            self.unpin(hazard);
             return Err(Refused::Corrupt("a word leads to no object"));
         };
         let fingerprint = header.fingerprint.load(crate::sync::Relaxed);
         // Acquire: as in `ObjectHeader::life`.
-        Ok(Some(Pinned { object, hazard, word: header.life.load(Acquire), fingerprint, leads }))
+        Ok(Pinned { object, hazard, word: header.life.load(Acquire), fingerprint, leads })
     }
 
     /// Ends a pin.
@@ -281,22 +313,104 @@ impl<'a> Names<'a> {
 
     /// The object of a name, pinned. Wait-free within an array; goes on to a successor at most as
     /// often as migrations were begun.
+    #[inline]
     pub fn find(&self, key: &Key<'_>) -> Result<Option<Pinned>, Refused> {
+        match self.find_usual(key) {
+            Seen::There { leads, object, hazard } => self.whole((leads, object), hazard),
+            Seen::Absent => Ok(None),
+            Seen::Unusual => self.find_anyhow(key),
+        }
+    }
+
+    /// What a hazard word names, if it is whole; else the pin is ended.
+    #[inline(always)]
+    fn whole(&self, led: (u64, u64), hazard: HazardIndex) -> Result<Option<Pinned>, Refused> {
+        let pinned = self.pinned_by(led, hazard)?;
+        if pinned.life().is_whole() {
+            return Ok(Some(pinned));
+        }
+        self.unpin(hazard);
+        Ok(None)
+    }
+
+    #[cold]
+    fn find_anyhow(&self, key: &Key<'_>) -> Result<Option<Pinned>, Refused> {
         let _entered = self.enter();
         self.find_entered(key)
     }
 
+    /// The find that most are, in one piece: the lane is at nothing else, the current array is the one that it saw last, and
+    /// nothing on the way is closed, dead or damaged. Wait-free.
+    #[inline(always)]
+    pub fn find_usual(&self, key: &Key<'_>) -> Seen {
+        let (lane, record) = (self.heap.lane, self.record());
+        let array = lane.last_array.offset();
+        if lane.pins.depth.get() != 0 {
+            return Seen::Unusual;
+        }
+        // As `enter` pins it, but that which one is current is known before.
+        record.array.store(array, Release);
+        fence(SeqCst); // [1], as in `enter`
+        let is_current = self.heap.arena.header().names_current.load(Acquire) == array;
+        // If it is not current, nothing may be there any more.
+        let array = is_current.then(|| lane.last_array.again(self.heap.arena)).flatten();
+        let found = array.map_or(Seen::Unusual, |array| self.find_in(&array, key));
+        // Release, as where `Entered` ends.
+        record.array.store(0, Release);
+        found
+    }
+
+    /// `array` is pinned.
+    #[inline(always)]
+    fn find_in(&self, array: &Array<'a>, key: &Key<'_>) -> Seen {
+        let mut at = key.hash;
+        loop {
+            // Acquire, as in `locate`.
+            let word = array.slot(at).load(Acquire);
+            if Slot::tag_of(word) == tag(key.hash) {
+                return match Slot::of(word) {
+                    Slot::Entry { entry, .. } => match Entry::of(self.heap.arena, entry, key) {
+                        Some(entry) => self.hold_value(&entry),
+                        None => Seen::Unusual,
+                    },
+                    Slot::Empty => Seen::Absent,
+                    Slot::Frozen => Seen::Unusual,
+                };
+            }
+            at = at.wrapping_add(1);
+            if word <= Slot::Frozen.word() || at.wrapping_sub(key.hash) == array.len() {
+                let is_end = word == Slot::Empty.word();
+                return if is_end { Seen::Absent } else { Seen::Unusual };
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn hold_value(&self, entry: &Entry<'a>) -> Seen {
+        match entry.value() {
+            Value::Live(object) => match self.hold(entry.word(), object) {
+                Ok(Some(hazard)) => Seen::There { leads: entry.offset, object, hazard },
+                // As in `find_entered`.
+                Ok(None) => Seen::Absent,
+                Err(_) => Seen::Unusual,
+            },
+            Value::Absent => Seen::Absent,
+            Value::Dead => Seen::Unusual,
+        }
+    }
+
     #[inline(always)]
     fn find_entered(&self, key: &Key<'_>) -> Result<Option<Pinned>, Refused> {
+        match self.find_in(&self.current()?, key) {
+            Seen::There { leads, object, hazard } => return self.whole((leads, object), hazard),
+            Seen::Absent => return Ok(None),
+            Seen::Unusual => {}
+        }
         let Spot::Found(entry) = self.locate(key, false)? else { return Ok(None) };
         let Value::Live(object) = entry.value() else { return Ok(None) };
         // If it is not the value any more, the name was absent at that moment: no second try.
-        let Some(pinned) = self.pin_value(&entry, object)? else { return Ok(None) };
-        if !pinned.life().is_whole() {
-            self.unpin(pinned.hazard);
-            return Ok(None);
-        }
-        Ok(Some(pinned))
+        let Some(hazard) = self.hold(entry.word(), object)? else { return Ok(None) };
+        self.whole((entry.offset, object), hazard)
     }
 
     /// Publishes `object`, a PRIVATE block of a slab of this lane (or a run), under a name.

@@ -1,6 +1,7 @@
 //! Laws of the table of names that one thread can show.
 
 use super::entry::Space;
+use super::error::ObjectError;
 use super::*;
 use crate::Options;
 
@@ -88,6 +89,128 @@ fn a_retired_object_is_not_found_and_nobody_is_left_with_its_pin() {
     segment.with_names(retire).unwrap();
     segment.construct("name", 2u64).unwrap();
     assert_eq!(segment.find::<u64>("name").unwrap().as_deref(), Some(&2));
+    let none_is_pinned = |names: Names<'_>| Ok(names.heap.lane.pins.count() == 0);
+    assert!(segment.with_names(none_is_pinned).unwrap());
+}
+
+/// What the usual way of a find says of a name.
+fn usual(names: Names<'_>, name: &str) -> &'static str {
+    let key = Key::new(names.heap.arena, Space::Named, name.as_bytes());
+    let seen = names.find_usual(&key);
+    assert_eq!(names.record().array.load(Acquire), 0, "no array is left pinned");
+    match seen {
+        Seen::There { hazard, .. } => {
+            names.unpin(hazard);
+            "there"
+        }
+        Seen::Absent => "absent",
+        Seen::Unusual => "unusual",
+    }
+}
+
+#[test]
+fn the_usual_way_of_a_find_leaves_the_rest_to_the_other() {
+    let segment = Options::new().capacity(1 << 20).create_anonymous().unwrap();
+    segment.construct("name", 1u64).unwrap();
+    segment.construct("gone", 1u64).unwrap();
+    segment.destroy::<u64>("gone").unwrap();
+    let look = |names: Names<'_>| {
+        let (arena, lane) = (names.heap.arena, names.heap.lane);
+        let all = || ["name", "gone", "nobody"].map(|name| usual(names, name));
+        assert_eq!(all(), ["there", "absent", "absent"]);
+        // Inside another operation, whose pin must stay.
+        let entered = names.enter();
+        let pinned = names.record().array.load(Acquire);
+        let key = Key::new(arena, Space::Named, b"name");
+        assert!(matches!(names.find_usual(&key), Seen::Unusual));
+        assert_eq!(names.record().array.load(Acquire), pinned);
+        drop(entered);
+        // A lane that knows no array, or another one.
+        let current = &arena.header().names_current;
+        lane.last_array.forget();
+        assert_eq!(all(), ["unusual"; 3]);
+        assert!(names.find(&key).unwrap().map(|it| names.unpin(it.hazard)).is_some());
+        assert_eq!(all(), ["there", "absent", "absent"]);
+        let was = current.swap(16, AcqRel);
+        assert_eq!(all(), ["unusual"; 3]);
+        current.store(was, Release);
+        // All hazards are in use.
+        let pins: Vec<_> = core::iter::from_fn(|| lane.pins.pin(names.record(), 16)).collect();
+        assert_eq!(all(), ["unusual", "absent", "absent"]);
+        assert!(matches!(names.find(&key), Err(Refused::TooManyPins)));
+        pins.into_iter().for_each(|pin| names.unpin(pin));
+        // A name that a migration has left behind; a path that one has closed; one without end.
+        let array = names.current().unwrap();
+        let Ok(Spot::Found(gone)) = names.locate(&Key::new(arena, Space::Named, b"gone"), false)
+        else {
+            panic!("it was interned")
+        };
+        gone.word().store(Value::Dead.word(), Release);
+        assert_eq!(all(), ["there", "unusual", "absent"]);
+        for filler in [Slot::Frozen.word(), Slot::Entry { tag: 1, entry: 16 }.word()] {
+            for slot in 0..array.len() {
+                let word = array.slot(slot).load(Acquire);
+                if word <= Slot::Frozen.word() {
+                    array.slot(slot).store(filler, Release);
+                }
+            }
+            assert_eq!(all(), ["there", "unusual", "unusual"]);
+        }
+        Ok(())
+    };
+    segment.with_names(look).unwrap();
+}
+
+#[test]
+fn an_object_that_is_none_of_the_usual_is_found_or_refused_all_the_same() {
+    let segment = Options::new().capacity(1 << 20).create_anonymous().unwrap();
+    segment.construct("one", 7u64).unwrap();
+    segment.construct_slice("two", 2, |i| i as u64).unwrap();
+    segment.construct("large", [1u64; 4096]).unwrap();
+    let refused = |name| format!("{:?}", segment.find::<u64>(name).unwrap_err());
+    assert!(refused("two").starts_with("WrongCount"), "{}", refused("two"));
+    assert!(refused("large").starts_with("WrongType"), "{}", refused("large"));
+    assert_eq!(segment.find_slice::<u64>("one").unwrap().as_deref(), Some(&[7][..]));
+    assert_eq!(segment.find_slice::<u64>("two").unwrap().as_deref(), Some(&[0, 1][..]));
+    assert_eq!(segment.find::<[u64; 4096]>("large").unwrap().unwrap()[4095], 1);
+    // Its life says that an entry stands behind it, which no type of this size has.
+    let lies = |names: Names<'_>| {
+        let key = Key::new(names.heap.arena, Space::Named, b"large");
+        let pinned = names.find(&key).unwrap().unwrap();
+        let header = ObjectHeader::at(names.heap.arena, pinned.object).unwrap();
+        let life = Life { with_entry: true, ..pinned.life() };
+        header.life.store(life.word(), Release);
+        names.unpin(pinned.hazard);
+        Ok(())
+    };
+    segment.with_names(lies).unwrap();
+    let lied = segment.find::<[u64; 4096]>("large").map(drop);
+    assert!(matches!(lied, Err(ObjectError::Corrupt { .. })), "{lied:?}");
+    // A name leads into the middle of a block, where something looks like an object, and to one too small for what it says.
+    let leads = |to: u64, life: Life| {
+        let at = |names: Names<'_>| {
+            let arena = names.heap.arena;
+            let Ok(Spot::Found(one)) = names.locate(&Key::new(arena, Space::Named, b"one"), false)
+            else {
+                panic!("it is there")
+            };
+            let header = ObjectHeader::at(arena, to).unwrap();
+            header.fingerprint.store(<u64 as crate::Shareable>::FINGERPRINT, Release);
+            header.life.store(life.word(), Release);
+            one.word().store(to, Release);
+            Ok(())
+        };
+        segment.with_names(at).unwrap();
+    };
+    let small = segment.allocate(core::alloc::Layout::new::<u128>()).unwrap().to_bits();
+    let long = segment.allocate(core::alloc::Layout::new::<[u64; 40]>()).unwrap().to_bits();
+    for to in [small, long + 64] {
+        leads(to, Life::new(1, true));
+        let found = segment.find::<u64>("one").map(drop);
+        assert!(matches!(found, Err(ObjectError::Corrupt { .. })), "{found:?}");
+    }
+    leads(long, Life::new(1, true));
+    assert!(segment.find::<u64>("one").unwrap().is_some(), "by all that can be seen it is one");
     let none_is_pinned = |names: Names<'_>| Ok(names.heap.lane.pins.count() == 0);
     assert!(segment.with_names(none_is_pinned).unwrap());
 }

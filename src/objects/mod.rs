@@ -10,7 +10,7 @@ pub(crate) use counted::Counted;
 pub use named::ObjectInfo;
 pub(crate) use ready::{Led, Ready, may_lead};
 
-use crate::attached::{Attached, release_user};
+use crate::attached::{Attached, release};
 use crate::heap::Heap;
 use crate::heap::lane::Lane;
 use crate::heap::unit::State;
@@ -18,7 +18,7 @@ use crate::memory::Block;
 use crate::names::Names;
 use crate::names::entry::ObjectHeader;
 use crate::offset::Offset;
-use crate::process::pin::HazardIndex;
+use crate::process::pin::Held;
 use crate::shareable::Shareable;
 use crate::trace;
 use core::fmt;
@@ -127,8 +127,7 @@ pub struct Ref<'s, T: ?Sized> {
     value: NonNull<T>,
     attached: &'s Attached,
     lane: *const Lane,
-    birth: u32,
-    hazard: HazardIndex,
+    held: Held,
     /// The object's block, if it has parts: whoever looks at it last lets it fall. Else 0.
     tree: u64,
     /// Of this thread alone.
@@ -149,19 +148,28 @@ impl<T: ?Sized> Drop for Ref<'_, T> {
     fn drop(&mut self) {
         // SAFETY: this thread's lane, of a segment that is attached while it is borrowed.
         let lane = unsafe { &*self.lane };
-        if lane.birth() == self.birth {
-            let header = (self.tree != 0)
-                .then(|| ObjectHeader::at(&self.attached.arena, self.tree))
-                .flatten();
-            let is_destroyed = header.is_some_and(|header| !header.life().is_whole());
-            lane.pins.unpin(self.attached.arena.lane(lane.id()), self.hazard);
-            if is_destroyed {
-                let names = Names { heap: Heap { arena: &self.attached.arena, lane } };
-                // With all pins in use it stays, until somebody looks for such.
-                let _ = trace::reap(&names, self.tree);
-            }
-            release_user(self.attached, lane, self.birth);
+        if lane.birth() != self.held.birth() {
+            return;
         }
+        if self.tree == 0 {
+            lane.pins.unpin(lane.record(), self.held.hazard());
+        } else {
+            unpin_tree(self.attached, lane, self.tree, self.held);
+        }
+        release(self.attached, lane);
+    }
+}
+
+/// Not by the reference, whose fields would have to be in memory.
+#[inline(never)]
+fn unpin_tree(attached: &Attached, lane: &Lane, tree: u64, held: Held) {
+    let arena = &attached.arena;
+    let header = ObjectHeader::at(arena, tree);
+    let is_destroyed = header.is_some_and(|header| !header.life().is_whole());
+    lane.pins.unpin(lane.record(), held.hazard());
+    if is_destroyed {
+        // With all pins in use it stays, until somebody looks for such.
+        let _ = trace::reap(&Names { heap: Heap { arena, lane } }, tree);
     }
 }
 

@@ -1,12 +1,13 @@
 //! Named objects and unique instances.
 
 use super::Ref;
-use super::typed::{Found, Recipe, Shape, make_with_entry, stands_with_entry, unknown};
+use super::typed::{Found, Plain, Recipe, Shape, make_with_entry, stands_with_entry, unknown};
+use crate::attached::lane_at_hand;
 use crate::lock::party::Party;
 use crate::lock::place::Place;
 use crate::names::entry::{Key, Life, MAX_NAME, ObjectHeader, Space};
 use crate::names::error::ObjectError;
-use crate::names::{Names, Newcomer, Pinned, Refused};
+use crate::names::{Names, Newcomer, Pinned, Refused, Seen};
 use crate::process::pin::HazardIndex;
 use crate::segment::Segment;
 use crate::shareable::{Shareable, type_name};
@@ -178,6 +179,7 @@ impl Segment {
     /// [`ObjectError::WrongType`] names both types; [`ObjectError::WrongCount`],
     /// [`ObjectError::TooManyRefs`], [`ObjectError::InvalidName`]; [`ObjectError::Corrupt`] if that check
     /// found damage.
+    #[inline(always)]
     pub fn find<T: Shareable>(&self, name: &str) -> Result<Option<Ref<'_, T>>, ObjectError> {
         self.find_in(Space::Named, name, Shape::Single).map(|found| found.map(Found::single))
     }
@@ -193,6 +195,7 @@ impl Segment {
         self.find_in(Space::Named, name, Shape::Slice).map(|found| found.map(Found::slice))
     }
 
+    #[inline(always)]
     fn find_in<T: Shareable>(
         &self,
         space: Space,
@@ -201,6 +204,33 @@ impl Segment {
     ) -> Result<Option<Found<'_, T>>, ObjectError> {
         check_name(name)?;
         self.trusts::<T>()?;
+        let attached = self.attached();
+        if shape == Shape::Single
+            && let Some(plain) = const { &Plain::of::<T>() }
+            && let Some(lane) = lane_at_hand(attached)
+        {
+            match attached.find_plain(lane, space, name.as_bytes(), plain) {
+                Seen::There { object, hazard, .. } => {
+                    return Ok(Some(Found::new(attached, lane, object, 1, hazard)));
+                }
+                Seen::Absent => return Ok(None),
+                Seen::Unusual => {}
+            }
+        }
+        match self.find_anyhow(space, name, shape) {
+            Ok(found) => Ok(found.map(Found::by_fields)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// As [`find_in`](Self::find_in), of whatever is there.
+    #[inline(never)]
+    fn find_anyhow<T: Shareable>(
+        &self,
+        space: Space,
+        name: &str,
+        shape: Shape,
+    ) -> Result<Option<Found<'_, T>>, ObjectError> {
         self.with_names(|names| {
             let key = Key::new(names.heap.arena, space, name.as_bytes());
             match names.find(&key).map_err(|refused| self.attached().explain(refused, name))? {

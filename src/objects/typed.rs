@@ -9,9 +9,9 @@ use crate::heap::{Place, PlaceKind};
 use crate::memory::{Block, take};
 use crate::names::entry::{Entry, Key, Life, ObjectHeader, Space};
 use crate::names::error::ObjectError;
-use crate::names::{Names, Pinned, Refused};
+use crate::names::{Names, Pinned, Refused, Seen};
 use crate::process::lane::LaneRecord;
-use crate::process::pin::HazardIndex;
+use crate::process::pin::{HazardIndex, Held};
 use crate::shareable::{Shareable, type_name};
 use crate::trace::map::Map;
 use crate::trace::walk::{Fault, Limb, Tree, Walker};
@@ -137,18 +137,12 @@ pub(super) enum Shape {
 
 /// A pinned object of the right type.
 pub(super) struct Found<'s, T> {
-    attached: &'s Attached,
-    lane: *const Lane,
-    birth: u32,
-    hazard: HazardIndex,
-    first: NonNull<T>,
+    first: Ref<'s, T>,
     count: u64,
-    /// [`Ref::tree`].
-    tree: u64,
 }
 
 impl<'s, T: Shareable> Found<'s, T> {
-    #[inline]
+    #[inline(always)]
     pub(super) fn new(
         attached: &'s Attached,
         lane: &Lane,
@@ -157,30 +151,90 @@ impl<'s, T: Shareable> Found<'s, T> {
         hazard: HazardIndex,
     ) -> Self {
         lane.users.set(lane.users.get() + 1);
-        Found {
+        let first = Ref {
+            value: value_of(attached, block),
             attached,
             lane,
-            birth: lane.birth(),
-            hazard,
-            first: value_of(attached, block),
-            count,
+            held: Held::new(hazard, lane.birth()),
             tree: if T::HAS_BLOCKS { block } else { 0 },
+            thread: PhantomData,
+        };
+        Found { first, count }
+    }
+
+    #[inline(always)]
+    pub(super) fn single(self) -> Ref<'s, T> {
+        self.first
+    }
+
+    /// The same, field by field: what a call has left in memory is not where it is made in registers, too, so that
+    /// nobody who moves it reads two fields at once that were just written one by one, for which a processor waits.
+    #[inline(always)]
+    pub(super) fn by_fields(self) -> Self {
+        let first = mem::ManuallyDrop::new(self.first);
+        let Ref { value, attached, lane, held, tree, .. } = *first;
+        Found {
+            first: Ref { value, attached, lane, held, tree, thread: PhantomData },
+            count: self.count,
         }
     }
 
     #[inline]
-    pub(super) fn single(self) -> Ref<'s, T> {
-        self.with(self.first)
-    }
-
-    #[inline]
     pub(super) fn slice(self) -> Ref<'s, [T]> {
-        self.with(NonNull::slice_from_raw_parts(self.first, self.count as usize))
+        let first = mem::ManuallyDrop::new(self.first);
+        let Ref { attached, lane, held, tree, .. } = *first;
+        let value = NonNull::slice_from_raw_parts(first.value, self.count as usize);
+        Ref { value, attached, lane, held, tree, thread: PhantomData }
     }
+}
 
-    fn with<U: ?Sized>(&self, value: NonNull<U>) -> Ref<'s, U> {
-        let Found { attached, lane, birth, hazard, tree, .. } = *self;
-        Ref { value, attached, lane, birth, hazard, tree, thread: PhantomData }
+/// One value, all bytes of which are values, as a find wants it.
+pub(super) struct Plain {
+    fingerprint: u64,
+    /// Of its object.
+    bytes: u64,
+    may_have_entry: bool,
+}
+
+impl Plain {
+    /// `None`: values of this type need a closer look.
+    pub(super) const fn of<T: Shareable>() -> Option<Plain> {
+        if !T::ANY_BITS || T::HAS_BLOCKS || T::HAS_LOCKS {
+            return None;
+        }
+        Some(Plain {
+            fingerprint: T::FINGERPRINT,
+            bytes: (ObjectHeader::value_at(align_of::<T>()) + size_of::<T>()) as u64,
+            may_have_entry: stands_with_entry::<T>(),
+        })
+    }
+}
+
+impl Attached {
+    /// The find that most are, of one plain value, by one look at each thing; [`Seen::Unusual`]: not that
+    /// one, so look closer.
+    pub(super) fn find_plain(
+        &self,
+        lane: &Lane,
+        space: Space,
+        name: &[u8],
+        wanted: &Plain,
+    ) -> Seen {
+        let names = Names { heap: Heap { arena: &self.arena, lane } };
+        let seen = names.find_usual(&Key::new(&self.arena, space, name));
+        let Seen::There { object, hazard, .. } = seen else { return seen };
+        let header = ObjectHeader::at(&self.arena, object);
+        let is_it = header.is_some_and(|header| {
+            // Acquire, as in `ObjectHeader::life`.
+            header.fingerprint.load(crate::sync::Relaxed) == wanted.fingerprint
+                && Life::is_single(header.life.load(crate::sync::Acquire), wanted.may_have_entry)
+                && names.heap.starts_block(object, wanted.bytes)
+        });
+        if !is_it {
+            names.unpin(hazard);
+            return Seen::Unusual;
+        }
+        seen
     }
 }
 

@@ -18,8 +18,13 @@ use crate::sync::{Acquire, Relaxed, Release, SeqCst, fence};
 use core::cell::Cell;
 
 /// Which hazard words of its lane a thread uses: process memory, the thread's alone; zero: none.
+///
+/// Those that are free are a list, the last that came free first, so that no more are ever set than are in use at once.
 pub struct PinBook {
-    used: [Cell<u64>; HAZARDS.div_ceil(64)],
+    /// The first free one; [`HAZARDS`]: all are in use.
+    free: Cell<u16>,
+    /// Of each free one, how far behind the word after it the next free one is: 0 of those that never were in use.
+    next: [Cell<u16>; HAZARDS],
     /// Operations on the table of names that are under way, one inside the other.
     pub depth: Cell<u32>,
 }
@@ -28,20 +33,36 @@ pub struct PinBook {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct HazardIndex(u16);
 
+/// A hazard word that a lane of some [birth](crate::heap::lane::Lane::birth) uses. One word, so that whoever moves it about
+/// reads what was written as it was written.
+#[derive(Clone, Copy)]
+pub struct Held(u64);
+
+impl Held {
+    #[inline(always)]
+    pub fn new(hazard: HazardIndex, birth: u32) -> Held {
+        Held(u64::from(birth) << 32 | u64::from(hazard.0))
+    }
+    #[inline(always)]
+    pub fn hazard(self) -> HazardIndex {
+        HazardIndex(self.0 as u16)
+    }
+    #[inline(always)]
+    pub fn birth(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+}
+
 impl PinBook {
     /// Puts `offset` into a hazard word; `None`: all [`HAZARDS`] are in use.
     ///
     /// The fence is behind it: the caller looks again at the word that led to `offset`.
     #[inline]
     pub fn pin(&self, lane: &LaneRecord, offset: u64) -> Option<HazardIndex> {
-        let (index, word) =
-            self.used.iter().enumerate().find(|(_, word)| word.get() != u64::MAX)?;
-        let bit = word.get().trailing_ones() as usize;
-        let hazard = index * 64 + bit;
-        if hazard >= HAZARDS {
-            return None;
-        }
-        word.set(word.get() | 1 << bit);
+        let index = self.free.get();
+        let hazard = usize::from(index);
+        let next = self.next.get(hazard)?.get();
+        self.free.set(index.wrapping_add(1).wrapping_add(next));
         // Relaxed load: only this thread writes it. The new height and the hazard are both before
         // the fence, so a scan that is bound to see the one sees the other.
         if lane.hazards_high.load(Relaxed) <= hazard as u64 {
@@ -49,7 +70,7 @@ impl PinBook {
         }
         lane.hazards[hazard].store(offset, Release);
         fence(SeqCst); // [P], partner: `named`'s [O]
-        Some(HazardIndex(hazard as u16))
+        Some(HazardIndex(index))
     }
 
     /// Takes it out again.
@@ -58,7 +79,8 @@ impl PinBook {
         let hazard = index.0 as usize;
         // Release, partner: the Acquire of the scan. Our reads of the object end before it is taken.
         lane.hazards[hazard].store(0, Release);
-        self.used[hazard / 64].set(self.used[hazard / 64].get() & !(1 << (hazard % 64)));
+        self.next[hazard].set(self.free.get().wrapping_sub(index.0.wrapping_add(1)));
+        self.free.set(index.0);
     }
 
     /// Points a hazard word that is in use at something else; the fence is behind it.
@@ -69,7 +91,13 @@ impl PinBook {
 
     /// Hazard words in use.
     pub fn count(&self) -> u32 {
-        self.used.iter().map(|word| word.get().count_ones()).sum()
+        let mut free = self.free.get();
+        let mut left = 0;
+        while let Some(next) = self.next.get(usize::from(free)) {
+            left += 1;
+            free = free.wrapping_add(1).wrapping_add(next.get());
+        }
+        HAZARDS as u32 - left
     }
 }
 
@@ -110,7 +138,7 @@ mod tests {
     use super::*;
 
     fn book() -> PinBook {
-        PinBook { used: Default::default(), depth: Cell::new(0) }
+        PinBook { free: Cell::new(0), next: [const { Cell::new(0) }; HAZARDS], depth: Cell::new(0) }
     }
 
     #[test]

@@ -379,7 +379,7 @@ impl Heap<'_> {
         let of_dead: Result<Vec<_>, _> = helped.lanes.iter().map(|lane| left_by(*lane)).collect();
         let of_dead = of_dead?.into_iter().flatten().collect();
         let carried = swept_by.map_or(Ok(None), left_by)?;
-        let record = self.arena.lane(self.lane.id());
+        let record = self.lane.record();
         let spare = self.lane.pins.pin(record, 0).ok_or(Refused::TooManyPins)?;
         // Before the label that names its lane is gone.
         carried.iter().for_each(|left| names.carry(left));
@@ -390,7 +390,7 @@ impl Heap<'_> {
         if leases.carried.is_some() {
             Names { heap: *self }.put_down();
         }
-        self.lane.pins.unpin(self.arena.lane(self.lane.id()), leases.spare);
+        self.lane.pins.unpin(self.lane.record(), leases.spare);
     }
 
     /// Ends what the dead had begun with the leases of a slab that is being swept, and gives up those that are

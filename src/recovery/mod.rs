@@ -164,7 +164,7 @@ fn find_dead(
 
 /// r2 to r6.
 fn help(heap: Heap<'_>, tenure: Tenure, found: &mut Recovered) -> Result<(), Refused> {
-    let helping = &heap.arena.lane(heap.lane.id()).helping;
+    let helping = &heap.lane.record().helping;
     let word = &heap.arena.participants()[usize::from(tenure.id.0)].word;
     let dead_word = ParticipantWord::Dead { counter: tenure.counter };
     helping.store(helping_word(tenure), Release);

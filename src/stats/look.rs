@@ -21,7 +21,7 @@ pub(crate) struct Looker<'a> {
 
 impl<'a> Looker<'a> {
     pub(crate) fn new(names: Names<'a>) -> Result<Looker<'a>, ObjectError> {
-        let record = names.heap.arena.lane(names.heap.lane.id());
+        let record = names.record();
         let hazard = names
             .heap
             .lane
@@ -36,7 +36,7 @@ impl<'a> Looker<'a> {
     /// that led there.
     pub(crate) fn hold(&self, offset: u64) {
         let lane = self.names.heap.lane;
-        lane.pins.repin(self.names.heap.arena.lane(lane.id()), self.hazard, offset);
+        lane.pins.repin(lane.record(), self.hazard, offset);
     }
 
     /// Calls `each` with the number and the state byte of each block of the slab at `head`, whose
@@ -52,11 +52,7 @@ impl<'a> Looker<'a> {
         let is_same = || arena.unit_word(head).load(Acquire) == word;
         // Lines in the dense table are never given back; state bytes in the unit may be.
         if !class.cut().dense {
-            self.names.heap.lane.pins.repin(
-                arena.lane(self.names.heap.lane.id()),
-                self.hazard,
-                head.offset(),
-            );
+            self.names.heap.lane.pins.repin(self.names.record(), self.hazard, head.offset());
         }
         // Behind the hazard's fence: who claims the unit to punch it from here on sees the hazard.
         if !is_same() {
@@ -77,7 +73,7 @@ impl<'a> Looker<'a> {
 impl Drop for Looker<'_> {
     fn drop(&mut self) {
         let lane = self.names.heap.lane;
-        lane.pins.unpin(self.names.heap.arena.lane(lane.id()), self.hazard);
+        lane.pins.unpin(lane.record(), self.hazard);
     }
 }
 
@@ -104,7 +100,7 @@ impl<'a> Arrays<'a> {
     pub(crate) fn pin(names: Names<'a>) -> Arrays<'a> {
         const TRIES: usize = 8;
         let arena = names.heap.arena;
-        let (oldest, record) = (&arena.header().names_oldest, arena.lane(names.heap.lane.id()));
+        let (oldest, record) = (&arena.header().names_oldest, names.record());
         for _ in 0..TRIES {
             let entered = names.enter();
             if names.heap.lane.pins.depth.get() != 1 {
