@@ -11,7 +11,7 @@ use std::path::PathBuf;
 ///
 /// Subjects of sharena: `private` is Handle::allocate_block and free_block, `published` is
 /// Handle::allocate and deallocate; `-tls` is the same without a handle, by way of the thread-local
-/// look-up, and `-prepared` after Segment::prepare. Processes share one segment. An allocator of a process' own memory has nothing to share, but
+/// look-up, and `-prepared` after Segment::prepare; `huge` and `-huge` with Options::huge_pages. Processes share one segment. An allocator of a process' own memory has nothing to share, but
 /// does the same beside itself; only its threads can free each other's blocks.
 #[derive(clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]

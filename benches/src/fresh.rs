@@ -36,6 +36,7 @@ pub trait Trial: Sized {
         match subject {
             "published" | held::TRIMMED => published(&growth::segment()?, self),
             "warmed" => published(&growth::warmed_segment()?, self),
+            "huge" => published(&growth::huge_segment()?, self),
             "mimalloc" => self.run(&MIMALLOC, None),
             "jemalloc" => self.run(&JEMALLOC, None),
             "snmalloc" => self.run(&SNMALLOC, None),
@@ -100,7 +101,7 @@ mod tests {
 
     #[test]
     fn each_subject_is_found_by_its_name() {
-        for ours in ["published", held::TRIMMED, "warmed"] {
+        for ours in ["published", held::TRIMMED, "warmed", "huge"] {
             assert_eq!(Where.of(ours).unwrap(), (true, true), "{ours}");
         }
         for private in PEERS.into_iter().chain(["noop"]) {

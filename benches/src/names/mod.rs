@@ -174,10 +174,11 @@ type Row = (&'static str, &'static [Work], Rc<dyn Subject>);
 
 fn subjects(scope: &mut Scope) -> Vec<Row> {
     use Comers::{Known, New};
-    let ours: [Row; 4] = [
+    let ours: [Row; 5] = [
         ("sharena", &WORKS, Tables::of(Sharena::warm, New)),
         ("sharena-known", &[Work::Construct], Tables::of(Sharena::warm, Known)),
         ("sharena-cold", &[Work::Construct], Tables::of(Sharena::cold, New)),
+        ("sharena-huge", &UNTIMED, Tables::of(Sharena::warm_huge, New)),
         ("noop", &WORKS, Tables::of(|_| Ok(Noop), New)),
     ];
     let peers: [Row; 3] = [

@@ -37,13 +37,26 @@ const PAGE: usize = 4096;
 impl Sharena {
     /// In a new segment, whose memory is not there yet.
     pub fn cold(_: u64) -> Result<Sharena> {
-        Ok(Sharena(Options::new().capacity(CAPACITY).create_anonymous()?))
+        Sharena::new(&Options::new())
+    }
+
+    fn new(options: &Options) -> Result<Sharena> {
+        Ok(Sharena(options.clone().capacity(CAPACITY).create_anonymous()?))
     }
 
     /// In a new segment, which has had memory for so many names in use before, as the allocators of the others have
     /// since the first round.
     pub fn warm(names: u64) -> Result<Sharena> {
-        let table = Sharena::cold(names)?;
+        Sharena::cold(names)?.used_by(names)
+    }
+
+    /// The same, with huge pages, where the kernel has them.
+    pub fn warm_huge(names: u64) -> Result<Sharena> {
+        Sharena::new(&Options::new().huge_pages(true))?.used_by(names)
+    }
+
+    fn used_by(self, names: u64) -> Result<Sharena> {
+        let table = self;
         let bytes = BYTES + names as usize * BYTES_PER_NAME;
         let block = table.0.allocate_block(Layout::from_size_align(bytes, PAGE)?)?;
         for at in (0..bytes).step_by(PAGE) {
@@ -220,6 +233,7 @@ mod tests {
     fn each_of_them_is_a_table() {
         is_a_table(Sharena::cold(1000).unwrap());
         is_a_table(Sharena::warm(1000).unwrap());
+        is_a_table(Sharena::warm_huge(1000).unwrap());
         is_a_table(Hashbrown::default());
         is_a_table(Papaya::default());
         is_a_table(Dashmap::default());

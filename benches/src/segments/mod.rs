@@ -82,7 +82,7 @@ fn recovery(scope: &Scope) -> Vec<Case> {
 
 /// Each round of each in a fresh process, whose heap has nothing at hand.
 fn growth(scope: &mut Scope) -> Vec<Case> {
-    let mut subjects = vec!["published", "warmed"];
+    let mut subjects = vec!["published", "warmed", "huge"];
     subjects.extend(PEERS.into_iter().filter(|peer| scope.has(peer)));
     subjects.push("noop");
     let mut cases = Vec::new();
