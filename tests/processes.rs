@@ -371,6 +371,40 @@ fn forked(child: impl FnOnce()) {
 }
 
 #[test]
+fn a_child_of_a_fork_inside_an_operation_does_not_go_on_with_it() {
+    const TEST: &str = "a_child_of_a_fork_inside_an_operation_does_not_go_on_with_it";
+    if role().is_none() {
+        return Process::start(TEST, "parent", &[]).finish();
+    }
+    let name = Name::new(TEST);
+    let segment = Segment::create(&name, 1 << 20).unwrap();
+    let mut pid = None;
+    let write = |i| {
+        // SAFETY: the child ends below, without the destructors that are its parent's.
+        pid.get_or_insert_with(|| unsafe { libc::fork() });
+        i as u64
+    };
+    let construct = || segment.construct_slice("slice", 3, write).map(drop);
+    let made = std::panic::catch_unwind(std::panic::AssertUnwindSafe(construct));
+    match pid.unwrap() {
+        0 => {
+            // Its block is the parent's.
+            // SAFETY: as above.
+            unsafe { libc::_exit(if made.is_err() { 0 } else { 1 }) }
+        }
+        pid => {
+            let mut status = 0;
+            // SAFETY: waits for our own child.
+            assert_eq!(unsafe { libc::waitpid(pid, &mut status, 0) }, pid);
+            assert_eq!(status, 0, "the child panics, and is not killed");
+            assert!(matches!(made, Ok(Ok(()))));
+        }
+    }
+    assert_eq!(segment.find_slice::<u64>("slice").unwrap().as_deref(), Some(&[0, 1, 2][..]));
+    assert!(segment.check().unwrap().is_clean());
+}
+
+#[test]
 fn a_forked_child_is_a_process_of_its_own() {
     const TEST: &str = "a_forked_child_is_a_process_of_its_own";
     if role().is_none() {

@@ -473,11 +473,15 @@ impl Lane {
     }
 
     /// The shared record of a live lane.
+    ///
+    /// # Panics
+    /// If it is not live any more: in a child of a fork inside an operation, which must not go on with that.
     #[inline(always)]
     pub fn record(&self) -> &LaneRecord {
-        debug_assert!(self.is_live());
+        let record = self.record.get();
+        assert!(!record.is_null(), "the process was forked inside an operation");
         // SAFETY: set by `begin` to the record of a segment that is mapped while the lane is live.
-        unsafe { &*self.record.get() }
+        unsafe { &*record }
     }
 
     /// The notes on its slabs. Only the slow paths of the heap borrow them, never one inside another.

@@ -339,9 +339,8 @@ impl<'a> Heap<'a> {
         }
         // Acquire, as in `Arena::unit`.
         let word = self.lane.unit_word(block)?.load(Acquire);
-        let class = Some(class_code(word)).filter(|_| is_owned_slab(word))?;
+        let class = class_field(word).filter(|_| is_owned_slab(word))?;
         let magazine = self.lane.magazine(class);
-        // There are no blocks of what is no class.
         let (index, _) = magazine.place_of(block)?;
         let head = UnitIndex::containing(block);
         Some((SlabBlock { head, class, index }, magazine.size()))

@@ -250,7 +250,7 @@ impl<'a> Names<'a> {
             }
             // Under the claim, all is looked at anew: it may be another array at the same place.
             let is_current = arena.header().names_current.load(Acquire) == array;
-            fence(SeqCst); // [1], partner: `enter`'s, between its pin and its look at `current`
+            fence(SeqCst); // [1], partner: `enter`'s and `find_usual`'s, between pin and look at `current`
             let pinned = arena.lanes().any(|(_, lane)| lane.array.load(Acquire) == array);
             let Some(view) = Array::at(arena, array).filter(|_| !is_current && !pinned) else {
                 oldest.store(oldest_word(array, 0), Release);

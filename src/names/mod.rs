@@ -350,7 +350,7 @@ impl<'a> Names<'a> {
         }
         // As `enter` pins it, but that which one is current is known before.
         record.array.store(array, Release);
-        fence(SeqCst); // [1], as in `enter`
+        fence(SeqCst); // [1], partner: the reaper's, as in `enter`
         let is_current = self.heap.arena.header().names_current.load(Acquire) == array;
         // If it is not current, nothing may be there any more.
         let array = is_current.then(|| lane.last_array.again(self.heap.arena)).flatten();

@@ -451,6 +451,11 @@ fn a_block_starts_where_one_can_and_nowhere_else() {
         let word = Unit::Slab { class, lane: LaneId(77), slot: 0 }.word();
         arena.unit_word(beyond).store(word, Release);
         assert!(!starts(beyond.offset() + u64::from(cut.start)));
+        // The one that holds it says that it is of a class that is none, but for its low bits.
+        let own = arena.unit_word(head).fetch_or(64 << 20, crate::sync::AcqRel);
+        assert!(!starts(block) && crate::heap::locate(arena, block).is_none());
+        arena.unit_word(head).store(own, Release);
+        assert!(starts(block));
         // The last one below it says that it covers more than there is.
         let last = UnitIndex(beyond.0 - 1);
         let long = ClassId::all().find(|it| it.cut().span > 1 && it.cut().size as usize > UNIT);
