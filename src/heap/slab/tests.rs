@@ -446,6 +446,10 @@ fn a_block_starts_where_one_can_and_nowhere_else() {
         for at in [head.offset(), first - bytes, first + 16, behind - 16, behind, 0, u64::MAX] {
             assert!(!starts(at), "{at:#x}");
         }
+        // What holds a byte: nothing behind the last block.
+        let around = |at| heap.block_around(at);
+        assert_eq!([around(block), around(block + bytes - 1)], [Some(block); 2]);
+        assert_eq!([around(behind - 1), around(behind)], [Some(behind - bytes), None]);
         // Damage: beyond the frontier, a unit that nobody claimed says that it is a slab, too.
         let beyond = arena.frontier();
         let word = Unit::Slab { class, lane: LaneId(77), slot: 0 }.word();
