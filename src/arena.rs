@@ -158,7 +158,7 @@ impl Arena {
         if class.cut().dense {
             self.state_lines.wrapping_add(unit.0 as usize * LINE)
         } else {
-            self.at(unit.offset()).cast()
+            self.at(unit.offset() + u64::from(class.cut().states)).cast()
         }
     }
 

@@ -48,7 +48,7 @@ pub const MAX_CAPACITY: u64 = 1 << 44;
 
 pub const MAGIC: u64 = u64::from_le_bytes(*b"sharena\x01");
 /// Changes whenever the meaning of a byte of the segment does.
-pub const VERSION: u32 = 6;
+pub const VERSION: u32 = 7;
 pub const PAGE: u64 = 4096;
 
 /// Which set.
@@ -347,7 +347,7 @@ impl Layout {
         for class in ClassId::all() {
             let cut = class.cut();
             facts.extend(
-                [cut.size, cut.start, cut.count, cut.span, u32::from(cut.dense)].map(u64::from),
+                [cut.size, cut.states, cut.count, cut.span, u32::from(cut.dense)].map(u64::from),
             );
         }
         let bytes: Vec<u8> = facts.iter().flat_map(|fact| fact.to_le_bytes()).collect();
@@ -368,7 +368,7 @@ mod tests {
         assert_eq!(Layout::lane_stride(), 4096);
         assert_eq!(
             (VERSION, Layout::fingerprint()),
-            (6, 0x1feb_0d0a_ef53_8a08),
+            (7, 0xe3bb_d1b3_2cd5_af41),
             "how slabs are cut, and all records"
         );
     }

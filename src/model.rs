@@ -339,7 +339,7 @@ impl World {
         });
         let blocks = slabs.flat_map(|(unit, class)| {
             let cut = class.cut();
-            (0..cut.count).map(move |i| unit.offset() + u64::from(cut.start + i * cut.size))
+            (0..cut.count).map(move |i| unit.offset() + u64::from(i * cut.size))
         });
         let is_published = |block: &u64| {
             locate(arena, *block).and_then(|place| crate::heap::state_of(arena, &place))

@@ -184,10 +184,10 @@ fn segments_of_another_making() {
         let error = with(
             8,
             &version.to_ne_bytes(),
-            &[&text, "format 6", "the version that made it", "segment"],
+            &[&text, "format 7", "the version that made it", "segment"],
         );
         assert!(
-            matches!(error, Error::WrongVersion { found, expected: 6, .. } if found == version),
+            matches!(error, Error::WrongVersion { found, expected: 7, .. } if found == version),
             "{error}"
         );
     }

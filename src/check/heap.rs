@@ -182,7 +182,7 @@ impl Pass<'_> {
         self.looked.blocks += bytes.len() as u64;
         let (mut has_room, mut private) = (false, 0);
         for (index, byte) in bytes.into_iter().enumerate() {
-            let start = unit.offset() + u64::from(cut.start) + index as u64 * u64::from(cut.size);
+            let start = unit.offset() + index as u64 * u64::from(cut.size);
             if class == ClassId::LEASES {
                 self.check_lease(start, State::of(byte), || {
                     // SAFETY: as below.

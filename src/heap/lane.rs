@@ -35,9 +35,8 @@ pub struct Magazine {
     /// Where the state bytes are: those of unit u begin `u * stride` bytes behind.
     states: Cell<*mut u8>,
     stride: Cell<u64>,
-    /// Of the class, if its slabs are single units: where blocks start, how many there are (else none), and the
+    /// Of the class, if its slabs are single units: how many blocks there are (else none), and the
     /// [divisor](Class::divisor).
-    start: Cell<u32>,
     count: Cell<u32>,
     divisor: Cell<u32>,
     /// The row: its next block, and from bit 48 on that one's index in its slab; what follows its
@@ -63,11 +62,13 @@ impl Magazine {
         self.top.set(blocks);
         self.bottom.set(blocks);
         self.limit.set(blocks.wrapping_add(cut.magazine as usize));
-        let (states, stride) =
-            if cut.dense { (arena.layout().state_lines, LINE << STATE_SHIFT) } else { (0, UNIT) };
+        let (states, stride) = if cut.dense {
+            (arena.layout().state_lines, LINE << STATE_SHIFT)
+        } else {
+            (cut.states.into(), UNIT)
+        };
         self.states.set(arena.at(states));
         self.stride.set(stride as u64);
-        self.start.set(cut.start);
         self.count.set(if cut.span > 1 { 0 } else { cut.count });
         self.divisor.set(cut.divisor());
         self.row_step.set(u64::from(cut.size) | 1 << ROW_INDEX);
@@ -186,8 +187,7 @@ impl Magazine {
     /// The index of the block at `offset`; where none starts, a number beyond them, see [`Class::divide`].
     #[inline(always)]
     fn index_of(&self, offset: u64) -> u32 {
-        let at = (offset as u32 & (UNIT as u32 - 1)).wrapping_sub(self.start.get());
-        Class::divide(at, self.divisor.get())
+        Class::divide(offset as u32 & (UNIT as u32 - 1), self.divisor.get())
     }
 
     /// The state byte of the block with this index in the slab of `offset`.

@@ -67,10 +67,9 @@ pub fn locate(arena: &Arena, offset: u64) -> Option<Place> {
     let place = match unit {
         Unit::Slab { class, .. } | Unit::Orphan { class } | Unit::Sweep { class, .. } => {
             let cut = class.cut();
-            let at = u32::try_from(offset - head.offset()).ok()?.checked_sub(cut.start)?;
+            let at = u32::try_from(offset - head.offset()).ok()?;
             let index = cut.index_of(at);
-            let start =
-                head.offset() + u64::from(cut.start) + u64::from(index) * u64::from(cut.size);
+            let start = head.offset() + u64::from(index) * u64::from(cut.size);
             let block = SlabBlock { head, class, index };
             let kind = PlaceKind::Slab(block, unit);
             (index < cut.count).then_some(Place { start, bytes: u64::from(cut.size), kind })
@@ -169,8 +168,7 @@ impl<'a> Heap<'a> {
         match class_field(word) {
             Some(class) if is_owned_slab(word) => {
                 let cut = class.cut();
-                let index =
-                    cut.index_of((block as u32 & (UNIT as u32 - 1)).wrapping_sub(cut.start));
+                let index = cut.index_of(block as u32 & (UNIT as u32 - 1));
                 // SAFETY: the word says slab of this class, and the holder vouches for the block.
                 unsafe {
                     (*arena.states(unit, class).add(index as usize)).store(state as u8, Release)
@@ -347,14 +345,14 @@ impl<'a> Heap<'a> {
     }
 
     /// The block that holds the byte there, below the frontier, if that is in the head of a slab that somebody owns; and
-    /// the byte's number from the first block on.
+    /// the byte's number in it.
     #[inline(always)]
     fn in_owned_slab(&self, offset: u64) -> Option<(SlabBlock, &'static Class, u32)> {
         // Acquire, as in `Arena::unit`.
         let word = self.lane.unit_word(offset)?.load(Acquire);
         let class = class_field(word).filter(|_| is_owned_slab(word))?;
         let cut = class.cut();
-        let at = (offset as u32 & (UNIT as u32 - 1)).checked_sub(cut.start)?;
+        let at = offset as u32 & (UNIT as u32 - 1);
         let index = cut.index_of(at);
         let block = SlabBlock { head: UnitIndex::containing(offset), class, index };
         (index < cut.count).then_some((block, cut, at))
@@ -455,15 +453,15 @@ mod tests {
         assert_eq!((place.start, place.bytes), (block, 48));
         let PlaceKind::Slab(first, _) = place.kind else { panic!("a slab") };
         let cut = first.class.cut();
-        let start = first.head.offset() + u64::from(cut.start);
+        let start = first.head.offset();
         let end = start + u64::from(cut.count) * u64::from(cut.size);
         assert!(end < first.head.offset() + UNIT as u64, "a rest too small for a block");
         for (offset, is_found) in [
-            (start - 1, false),
             (start, true),
             (end - 1, true),
             (end, false),
-            (first.head.offset(), false),
+            (start + u64::from(cut.states), false),
+            (start + UNIT as u64 - 1, false),
         ] {
             assert_eq!(locate(arena, offset).is_some(), is_found, "{:#x}", offset - start);
         }
@@ -552,8 +550,7 @@ mod tests {
                 let (heap, cut) = (Heap { arena, lane }, class.cut());
                 let place = locate(arena, heap.take_or_refill(class).unwrap()).unwrap();
                 let PlaceKind::Slab(block, _) = place.kind else { panic!("a slab") };
-                let (start, end) =
-                    (block.head.offset(), u64::from(cut.start + cut.count * cut.size));
+                let (start, end) = (block.head.offset(), u64::from(cut.count * cut.size));
                 let last = locate(arena, start + end - 1).unwrap();
                 assert_eq!(last.start + last.bytes, start + end, "{class}");
                 if end < u64::from(cut.span) * UNIT as u64 {

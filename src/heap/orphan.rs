@@ -154,7 +154,7 @@ impl Heap<'_> {
         for head in slabs {
             for index in 0..class.cut().count {
                 let state = self.state(SlabBlock { head, class, index }).load(Relaxed);
-                let at = u64::from(class.cut().start) + u64::from(index * class.cut().size);
+                let at = u64::from(index * class.cut().size);
                 if state == State::Private as u8 {
                     // Without a pin to spare what was its last waits for who looks for such.
                     let _ = names.end_lease(head.offset() + at);

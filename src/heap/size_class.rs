@@ -2,9 +2,11 @@
 //!
 //! Steps of 16 bytes to 128, then four per doubling to 256 KiB, so that above 128 bytes at most a
 //! fifth of a block is unused (on average a tenth). A slab is one unit, or for the larger classes
-//! as many as waste least. State bytes of small blocks lie at the slab's start; slabs of at most
-//! [`LINE`] blocks keep theirs in the dense table of state lines, so that blocks of a power of two
-//! fill their units exactly and are aligned to their size.
+//! as many as waste least. Blocks begin at the slab's start, and are aligned to what divides their
+//! size. Slabs of at most [`LINE`] blocks keep their state bytes in the dense table of state lines,
+//! so that blocks of a power of two fill their units exactly; in others they lie behind the blocks,
+//! in each class somewhere else: at the start of each slab the lines that are written most would
+//! share few sets of a cache, as slabs are aligned to more than a cache has sets for.
 
 use super::unit::{UNIT, UNIT_SHIFT};
 
@@ -36,8 +38,8 @@ pub struct Class {
     /// ⌈2⁴⁰ / size⌉: `index = at * reciprocal >> 40` for each `at` inside a slab, as an error of less
     /// than `size` times the at most 2¹⁹ bytes of a slab stays below 2⁴⁰.
     reciprocal: u64,
-    /// Bytes from the slab's start to its first block.
-    pub start: u32,
+    /// Bytes from the slab's start to its state bytes, which lie behind its blocks; 0 if it has none of its own.
+    pub states: u32,
     /// Blocks of a slab.
     pub count: u32,
     /// Units of a slab.
@@ -68,7 +70,7 @@ const fn cut(class: usize) -> Class {
     let natural = 1usize << size.trailing_zeros();
     let align = if natural > UNIT { UNIT } else { natural };
     let dense = size * LINE >= UNIT;
-    let (mut span, mut start, mut count) = (1, 0, UNIT / (size + 1));
+    let (mut span, mut states, mut count) = (1, 0, UNIT / (size + 1));
     if dense {
         // The least waste wins, the smaller slab at equal waste; a sixteenth is good enough.
         let (mut best, mut tried) = (usize::MAX, 1);
@@ -85,8 +87,8 @@ const fn cut(class: usize) -> Class {
         // The largest count whose state bytes and blocks fit together.
         loop {
             // One more than the blocks: a byte that is FREE in each slab, and damage where it is not.
-            start = (count + 1).next_multiple_of(align).next_multiple_of(8);
-            if start + count * size <= UNIT {
+            states = (UNIT - (count + 1)) / GROUP * GROUP;
+            if count * size <= states {
                 break;
             }
             count -= 1;
@@ -100,7 +102,7 @@ const fn cut(class: usize) -> Class {
     Class {
         size: size as u32,
         reciprocal: (1u64 << 40).div_ceil(size as u64),
-        start: start as u32,
+        states: states as u32,
         count: count as u32,
         span: span as u32,
         magazine: magazine as u32,
@@ -238,7 +240,7 @@ impl core::fmt::Display for ClassId {
 }
 
 impl Class {
-    /// Index of the block that holds the byte `at` of a slab, `at` counted from its first block.
+    /// Index of the block that holds the byte `at` of a slab.
     #[inline(always)]
     pub fn index_of(&self, at: u32) -> u32 {
         ((u64::from(at) * self.reciprocal) >> 40) as u32
@@ -258,8 +260,7 @@ impl Class {
         inverse.wrapping_shl(UNIT_SHIFT.saturating_sub(twos))
     }
 
-    /// The index of the block that starts `at` bytes from the first one. Where none starts, also before the first one,
-    /// as a number below 0 that wrapped: a number that is no block's.
+    /// The index of the block that starts at the byte `at` of a slab; where none starts, a number that is no block's.
     ///
     /// q · size becomes q · 2¹⁶, so that q is in the upper half and the lower one is 0. Of what is no multiple of 2ᵗ
     /// the lower half is not 0; of what is none of the odd part the upper half is no quotient, as all of these are
@@ -306,7 +307,6 @@ mod tests {
                 let Some(class) = ClassId::of(size, align) else { continue };
                 let cut = class.cut();
                 assert!(cut.size as usize >= size);
-                assert_eq!(cut.start as usize % align, 0, "{size} at {align}");
                 assert_eq!(cut.size as usize % align, 0, "{size} at {align}");
             }
         }
@@ -339,9 +339,11 @@ mod tests {
     fn blocks_and_state_bytes_fit_and_little_is_wasted() {
         for class in ClassId::all() {
             let cut = class.cut();
-            let used = cut.start as usize + cut.count as usize * cut.size as usize;
-            assert!(used <= cut.span as usize * UNIT && cut.count >= 1, "{class}: {cut:?}");
-            assert!(cut.dense || cut.start > cut.count);
+            let blocks = cut.count as usize * cut.size as usize;
+            let states = cut.states as usize;
+            assert!(blocks <= cut.span as usize * UNIT && cut.count >= 1, "{class}: {cut:?}");
+            assert!(cut.dense || blocks <= states && states + (cut.count as usize) < UNIT);
+            assert!(cut.dense || states.is_multiple_of(GROUP));
             assert!(!cut.dense || cut.count as usize <= LINE);
             assert!((cut.count as usize).div_ceil(GROUP) <= 64);
             let bytes = cut.span as usize * UNIT;
@@ -364,10 +366,10 @@ mod tests {
     fn the_divisor_divides_multiples_and_takes_all_else_beyond_the_blocks() {
         for class in ClassId::all().filter(|class| class.cut().span == 1) {
             let cut = class.cut();
-            for at in -i64::from(cut.start)..UNIT as i64 {
-                let index = Class::divide(at as u32, cut.divisor());
-                if at >= 0 && at % i64::from(cut.size) == 0 {
-                    assert_eq!(i64::from(index), at / i64::from(cut.size), "{class} at {at}");
+            for at in 0..UNIT as u32 {
+                let index = Class::divide(at, cut.divisor());
+                if at % cut.size == 0 {
+                    assert_eq!(index, at / cut.size, "{class} at {at}");
                 } else {
                     assert!(index >= cut.count, "{class} at {at}");
                 }

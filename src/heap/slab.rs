@@ -186,9 +186,8 @@ impl Heap<'_> {
             loop {
                 group += 1;
                 let is_free = slab.known_free.get(group) == Some(&(GROUP as u8));
-                let next = slab.unit.offset()
-                    + u64::from(class.cut().start)
-                    + group as u64 * GROUP as u64 * u64::from(class.cut().size);
+                let next =
+                    slab.unit.offset() + group as u64 * GROUP as u64 * u64::from(class.cut().size);
                 if !is_free
                     || magazine.at_hand() + GROUP as u32 > class.cut().magazine
                     || !magazine.row_ends_at(next, (group * GROUP) as u32)
@@ -221,11 +220,7 @@ impl Heap<'_> {
             slab.pending &= !(1 << group);
             return;
         }
-        let block = |i: u32| {
-            slab.unit.offset()
-                + u64::from(cut.start)
-                + u64::from(first as u32 + i) * u64::from(cut.size)
-        };
+        let block = |i: u32| slab.unit.offset() + u64::from(first as u32 + i) * u64::from(cut.size);
         // FREE blocks that we did not know of were freed by others: they are out no longer.
         let found = free.count_ones();
         slab.outstanding -= found - found.min(u32::from(slab.known_free[group]));
@@ -272,7 +267,7 @@ impl Heap<'_> {
     /// Takes a group of which every block is FREE into the row; false: there is no room, or another row.
     fn take_whole_group(&self, class: ClassId, slab: &mut Notes, group: usize) -> bool {
         let (cut, magazine, first) = (class.cut(), self.lane.magazine(class), group * GROUP);
-        let block = slab.unit.offset() + u64::from(cut.start) + first as u64 * u64::from(cut.size);
+        let block = slab.unit.offset() + first as u64 * u64::from(cut.size);
         let taken =
             magazine.room() >= GROUP as u32 && magazine.set_row(block, first as u32, GROUP as u32);
         if taken {
@@ -390,7 +385,7 @@ impl Heap<'_> {
         if class == ClassId::LEASES {
             // None is one yet.
             for index in 0..cut.count as usize {
-                let at = unit.offset() + u64::from(cut.start) + (index * cut.size as usize) as u64;
+                let at = unit.offset() + (index * cut.size as usize) as u64;
                 // SAFETY: a block of the slab, in a unit that this lane has claimed, and nobody else knows.
                 unsafe { self.arena.at(at).cast::<AtomicU64>().write(AtomicU64::new(0)) };
             }
@@ -481,7 +476,7 @@ impl Heap<'_> {
         if slab.unit != head {
             return skip_foreign(blocks);
         }
-        let first = head.offset() + u64::from(cut.start);
+        let first = head.offset();
         let states = self.arena.states(head, class);
         let (mut rest, mut groups) = (blocks, 0u64);
         while let Some(&block) = rest.first().filter(|block| UnitIndex::containing(**block) == unit)
@@ -636,8 +631,7 @@ impl Heap<'_> {
         // Behind the looks at all of them, as in `take_group`.
         let named = pin::named(self.arena);
         for index in limbo {
-            let block =
-                unit.offset() + u64::from(cut.start) + u64::from(index) * u64::from(cut.size);
+            let block = unit.offset() + u64::from(index) * u64::from(cut.size);
             if named.binary_search(&block).is_err() {
                 state(index).store(State::Free as u8, Release);
             }

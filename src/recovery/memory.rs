@@ -422,7 +422,7 @@ impl Heap<'_> {
             if self.state(block).load(Relaxed) != State::Private as u8 {
                 continue;
             }
-            let lease = head.offset() + u64::from(cut.start) + u64::from(index * cut.size);
+            let lease = head.offset() + u64::from(index * cut.size);
             reap(names.give_up(lease));
             if helped.links_by(lease) {
                 // By its word others tell whether its object was linked: it stays as it is as long as the dead
@@ -493,7 +493,7 @@ impl Heap<'_> {
 /// The block of the slab at `head` that starts there; `None`: none does.
 fn block_of(head: UnitIndex, class: ClassId, start: u64) -> Option<SlabBlock> {
     let cut = class.cut();
-    let first = head.offset() + u64::from(cut.start);
+    let first = head.offset();
     let at = start.checked_sub(first).and_then(|at| u32::try_from(at).ok())?;
     let index = at / cut.size;
     (index < cut.count && at % cut.size == 0).then_some(SlabBlock { head, class, index })

@@ -30,7 +30,7 @@ pub fn reap_all(names: Names<'_>) -> Result<u64, Refused> {
         }
         looker.states(head, word, class, |index, byte| {
             if byte == State::Doomed as u8 {
-                let at = u64::from(cut.start) + u64::from(index) * u64::from(cut.size);
+                let at = u64::from(index) * u64::from(cut.size);
                 doomed.push(head.offset() + at);
             }
         });

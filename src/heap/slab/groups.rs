@@ -30,8 +30,7 @@ pub(super) fn in_a_row<const N: usize>(blocks: &[u64], index: usize, size: u64) 
 /// How many blocks at the end begin a group, up or down, without ending it.
 pub(super) fn begun_group(cut: &Class, blocks: &[u64]) -> usize {
     let [.., before, last] = *blocks else { return 0 };
-    let at =
-        cut.index_of((last as u32 & (UNIT as u32 - 1)).wrapping_sub(cut.start)) as usize % GROUP;
+    let at = cut.index_of(last as u32 & (UNIT as u32 - 1)) as usize % GROUP;
     let size = u64::from(cut.size);
     let (begun, first) = if before == last.wrapping_sub(size) {
         (at + 1, last.wrapping_sub(at as u64 * size))

@@ -414,7 +414,7 @@ fn nothing_is_freed_where_no_memory_was_claimed_yet() {
     let state = arena.states(head, class);
     // SAFETY: inside the mapping; nobody else is at it.
     unsafe { (*state).store(State::Raw as u8, Release) };
-    let offset = head.offset() + u64::from(class.cut().start);
+    let offset = head.offset();
     with_lane(segment.attached(), |lane| {
         let heap = Heap { arena, lane };
         assert_eq!(heap.free_raw(offset), Err(crate::FreeError::Foreign { offset }));
@@ -435,7 +435,7 @@ fn a_block_starts_where_one_can_and_nowhere_else() {
     segment.allocate(Layout::from_size_align(4 * UNIT, 8).unwrap()).unwrap();
     let (head, bytes) = (UnitIndex::containing(block), u64::from(cut.size));
     assert!(arena.holds(head.plus(1).offset(), 1));
-    let first = head.offset() + u64::from(cut.start);
+    let (first, states) = (head.offset(), head.offset() + u64::from(cut.states));
     let behind = first + u64::from(cut.count) * bytes;
     assert!(UnitIndex::containing(behind) == head, "there is a rest");
     with_lane(segment.attached(), |lane| {
@@ -443,18 +443,19 @@ fn a_block_starts_where_one_can_and_nowhere_else() {
         let starts = |at| heap.starts_block(at, bytes);
         assert!(starts(first) && starts(block) && starts(behind - bytes));
         assert!(heap.starts_block(block, 1) && !heap.starts_block(block, bytes + 1));
-        for at in [head.offset(), first - bytes, first + 16, behind - 16, behind, 0, u64::MAX] {
+        for at in [first - 16, first + 16, behind - 16, behind, states, states + 16, 0, u64::MAX] {
             assert!(!starts(at), "{at:#x}");
         }
         // What holds a byte: nothing behind the last block.
         let around = |at| heap.block_around(at);
         assert_eq!([around(block), around(block + bytes - 1)], [Some(block); 2]);
         assert_eq!([around(behind - 1), around(behind)], [Some(behind - bytes), None]);
+        assert_eq!(around(states), None);
         // Damage: beyond the frontier, a unit that nobody claimed says that it is a slab, too.
         let beyond = arena.frontier();
         let word = Unit::Slab { class, lane: LaneId(77), slot: 0 }.word();
         arena.unit_word(beyond).store(word, Release);
-        assert!(!starts(beyond.offset() + u64::from(cut.start)));
+        assert!(!starts(beyond.offset()));
         // The one that holds it says that it is of a class that is none, but for its low bits.
         let own = arena.unit_word(head).fetch_or(64 << 20, crate::sync::AcqRel);
         assert!(!starts(block) && crate::heap::locate(arena, block).is_none());
@@ -467,7 +468,7 @@ fn a_block_starts_where_one_can_and_nowhere_else() {
             Unit::Slab { class: long.unwrap(), lane: LaneId(77), slot: 0 }.word(),
             crate::sync::AcqRel,
         );
-        assert!(!heap.starts_block(last.offset() + u64::from(long.unwrap().cut().start), 16));
+        assert!(!heap.starts_block(last.offset(), 16));
         arena.unit_word(last).store(was, Release);
         arena.unit_word(beyond).store(0, Release);
     })
@@ -513,7 +514,7 @@ fn only_a_group_that_is_begun_and_not_ended_is_kept_back() {
         [ClassId::of(16, 1).unwrap(), ClassId::of(112, 1).unwrap(), ClassId::of(512, 1).unwrap()]
     {
         let cut = class.cut();
-        let block = |index: u32| UNIT as u64 * 7 + u64::from(cut.start + index * cut.size);
+        let block = |index: u32| UNIT as u64 * 7 + u64::from(index * cut.size);
         let up = |range: core::ops::Range<u32>| range.map(block).collect::<Vec<u64>>();
         let down = |range: core::ops::Range<u32>| range.rev().map(block).collect::<Vec<u64>>();
         for (blocks, begun) in [
