@@ -63,7 +63,8 @@ pub struct ScopeArgs {
     /// Only such members.
     #[arg(long)]
     pub kind: Option<Kind>,
-    /// Rounds that are counted; one more before them warms up. By default 7, quick 3.
+    /// Rounds that are counted; one more before them warms up. By default 7, of what takes little time
+    /// more; quick 3.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub rounds: Option<u32>,
     /// Writes the results there, for `gate`.

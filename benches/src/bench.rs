@@ -31,13 +31,14 @@ pub fn run(args: ScopeArgs) -> Result<bool> {
         !cases.is_empty(),
         "no work can be done so: see `--help` for how many members each has"
     );
-    let results = Results { machine, rounds, rows: measure(cases, rounds)?, absent };
+    let rows = measure(cases, rounds)?;
+    let results = Results { machine, rounds: rounds.to_string(), rows, absent };
     if let Some(path) = json {
         results.write(&path)?;
     }
     println!("{}", table(&results.rows));
     println!(
-        "median of {rounds} rounds at most; of latencies: of what the slowest of ten thousand took"
+        "median of the rounds, {rounds}; of latencies: of what the slowest of ten thousand took"
     );
     println!("by ours: by {}: the median of the rounds' ratios", OURS.join(" or "));
     for absent in &results.absent {

@@ -4,6 +4,8 @@ use crate::args::{Kind, ScopeArgs, Work};
 use crate::results::{Absent, Key, Row, Sample, Unit};
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
+use std::fmt::{Display, Formatter};
+use std::time::{Duration, Instant};
 
 /// One work at one size by so many members, and who does it.
 pub struct Case {
@@ -11,7 +13,7 @@ pub struct Case {
     pub key: Key,
     /// What its figures are in.
     pub unit: Unit,
-    /// Rounds that are counted at most: a long work is done less often.
+    /// Rounds that are counted at most, if fewer than of others: a long work is done less often.
     pub at_most: u32,
     /// Each is measured once a round.
     pub subjects: Vec<Entry>,
@@ -47,8 +49,37 @@ pub struct Scope {
 
 const MEMBERS: [u32; 5] = [1, 2, 4, 8, 16];
 const MEMBERS_QUICK: [u32; 3] = [1, 2, 8];
-const ROUNDS: u32 = 7;
-const ROUNDS_QUICK: u32 = 3;
+const ROUNDS: Rounds = Rounds { at_least: 7, at_most: 28, enough: Duration::from_secs(5) };
+const ROUNDS_QUICK: Rounds = Rounds::exactly(3);
+
+/// How many rounds are counted, of a case that does not say that it needs fewer.
+#[derive(Clone, Copy)]
+pub struct Rounds {
+    /// Of each.
+    pub at_least: u32,
+    /// Of those that take little time.
+    pub at_most: u32,
+    /// How much all rounds of a case have to take before it has no more than it must have.
+    pub enough: Duration,
+}
+
+impl Rounds {
+    /// Of each the same.
+    pub const fn exactly(rounds: u32) -> Rounds {
+        Rounds { at_least: rounds, at_most: rounds, enough: Duration::ZERO }
+    }
+}
+
+impl Display for Rounds {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        let Rounds { at_least, at_most, enough } = self;
+        if at_least == at_most {
+            return write!(f, "{at_least}");
+        }
+        let seconds = enough.as_secs();
+        write!(f, "{at_least}, or up to {at_most} of what takes less than {seconds} s together")
+    }
+}
 
 impl Scope {
     /// Of the command line.
@@ -100,8 +131,9 @@ impl Scope {
     }
 
     /// Rounds that are counted.
-    pub fn rounds(&self) -> u32 {
-        self.args.rounds.unwrap_or(if self.args.quick { ROUNDS_QUICK } else { ROUNDS })
+    pub fn rounds(&self) -> Rounds {
+        let usual = if self.args.quick { ROUNDS_QUICK } else { ROUNDS };
+        self.args.rounds.map_or(usual, Rounds::exactly)
     }
 
     /// Who was not there.
@@ -126,9 +158,9 @@ impl Scope {
 /// The cases of a work are done together, round by round, so that what it takes can be compared between sizes and
 /// numbers of members; the subjects of a case take turns in an order that changes from round to round. The first round
 /// warms up.
-pub fn measure(mut cases: Vec<Case>, rounds: u32) -> Result<Vec<Row>> {
-    let rounds_of = |case: &Case| rounds.min(case.at_most);
-    let steps = |case: &Case| u64::from(rounds_of(case) + 1) * case.subjects.len() as u64;
+pub fn measure(mut cases: Vec<Case>, rounds: Rounds) -> Result<Vec<Row>> {
+    let steps =
+        |case: &Case| u64::from(rounds.at_least.min(case.at_most) + 1) * case.subjects.len() as u64;
     let style = ProgressStyle::with_template("{bar:40} {percent:>3} % {eta:>4} {msg}");
     // Draws nothing but on a terminal.
     let progress =
@@ -141,10 +173,20 @@ pub fn measure(mut cases: Vec<Case>, rounds: u32) -> Result<Vec<Row>> {
         let mut of_work: Vec<Case> = cases.drain(..count).collect();
         let none = |case: &Case| case.subjects.iter().map(|_| Vec::new()).collect();
         let mut samples: Vec<Vec<Vec<Sample>>> = of_work.iter().map(none).collect();
-        for round in 0..=rounds {
-            let cases = of_work.iter_mut().zip(&mut samples);
-            for (case, samples) in cases.filter(|(case, _)| round <= rounds_of(case)) {
+        let mut took = vec![Duration::ZERO; count];
+        for round in 0..=rounds.at_most {
+            let cases = of_work.iter_mut().zip(&mut samples).zip(&mut took);
+            for ((case, samples), took) in cases {
+                let is_extra = round > rounds.at_least;
+                if round > case.at_most || is_extra && *took >= rounds.enough {
+                    continue;
+                }
+                if is_extra {
+                    progress.inc_length(case.subjects.len() as u64);
+                }
+                let begin = Instant::now();
                 one_round(case, round, samples, &progress)?;
+                *took += begin.elapsed();
             }
         }
         for (case, samples) in of_work.iter().zip(&samples) {
@@ -197,9 +239,32 @@ mod tests {
                 Ok(Sample::Figure(turns.borrow().len() as f64))
             });
         }
-        let rows = measure(vec![case], 2).unwrap();
+        let rows = measure(vec![case], Rounds::exactly(2)).unwrap();
         assert_eq!(*turns.borrow(), ["a", "b", "b", "a", "a", "b"]);
         assert_eq!((&rows[0].rounds[..], &rows[1].rounds[..]), (&[4.0, 5.0][..], &[3.0, 6.0][..]));
+    }
+
+    #[test]
+    fn what_takes_little_time_has_more_rounds_and_what_takes_long_fewer() {
+        let of = |size, at_most, took: Duration| {
+            let mut case =
+                Case::new(Key::new(Work::Churn, Kind::Threads, 1).of_size(size), Unit::Nanoseconds);
+            case.at_most = at_most;
+            case.add("a", move || {
+                std::thread::sleep(took);
+                Ok(Sample::Figure(1.0))
+            });
+            case
+        };
+        let enough = Duration::from_millis(60);
+        let cases = vec![
+            of(1, u32::MAX, Duration::ZERO),
+            of(2, u32::MAX, enough / 3),
+            of(3, 1, Duration::ZERO),
+        ];
+        let rows = measure(cases, Rounds { at_least: 2, at_most: 9, enough }).unwrap();
+        let rounds: Vec<usize> = rows.iter().map(|it| it.rounds.len()).collect();
+        assert_eq!(rounds, [9, 2, 1]);
     }
 
     #[test]

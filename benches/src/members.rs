@@ -72,6 +72,14 @@ impl Start<'_> {
     }
 }
 
+/// Does it in a process of its own, with memory that is like this one's, and elsewhere as soon as it is written: what it
+/// says.
+///
+/// This process must have one thread.
+pub fn apart<R: Serialize + DeserializeOwned>(act: impl FnOnce() -> Result<R>) -> Result<R> {
+    fork(act)?.said()
+}
+
 /// Has so many members do `act`, each with its number, at the same time: what they say, in that order. Each waits once
 /// for the others when it is prepared.
 ///
@@ -189,6 +197,17 @@ mod tests {
             });
             assert_eq!(saw.unwrap(), [(0, 4), (1, 4), (2, 4), (3, 4)], "{kind:?}");
         }
+    }
+
+    #[test]
+    fn what_is_done_apart_is_told_and_changes_nothing_here() {
+        let mut here = 1;
+        let told = apart(|| {
+            here += 1;
+            Ok(here)
+        });
+        assert_eq!((told.unwrap(), here), (2, 1));
+        assert!(apart(|| anyhow::bail!("it fails") as Result<()>).is_err());
     }
 
     #[test]

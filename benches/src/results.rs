@@ -14,8 +14,8 @@ use std::path::Path;
 pub struct Results {
     /// On what, when, by which command.
     pub machine: Machine,
-    /// Rounds that were counted.
-    pub rounds: u32,
+    /// Rounds that were counted, in words.
+    pub rounds: String,
     /// In the order in which they were measured.
     pub rows: Vec<Row>,
     /// Peers that were not there, and why.
@@ -130,6 +130,7 @@ pub struct Row {
 }
 
 /// What came of one round of one subject.
+#[derive(Serialize, Deserialize)]
 pub enum Sample {
     /// In the unit of the case.
     Figure(f64),
@@ -249,7 +250,7 @@ mod tests {
         let file = std::env::temp_dir().join(format!("results-{}.json", std::process::id()));
         let results = Results {
             machine: Machine::here(),
-            rounds: 2,
+            rounds: "2".into(),
             rows: vec![row("ours", &[4.0, 12.0])],
             absent: Vec::new(),
         };

@@ -9,7 +9,6 @@ use crate::args::Kind;
 use crate::measure::Scope;
 use crate::results::Sample;
 use anyhow::{Result, bail};
-use rts_alloc::FreeOnlyAllocator;
 use sharena::Segment;
 use std::alloc::GlobalAlloc;
 use std::rc::Rc;
@@ -19,7 +18,7 @@ pub trait Crowd {
     /// Whether it can do that.
     fn can(&self, what: &What) -> bool;
 
-    /// Does it once.
+    /// Does it once, in memory that nobody has worked with.
     fn run(&self, what: &What) -> Result<Sample>;
 }
 
@@ -28,13 +27,12 @@ pub type Named = (&'static str, Rc<dyn Crowd>);
 
 /// Ours, peers that are wanted and there, and the harness. Peers that are not there are named.
 pub fn all(scope: &mut Scope) -> Result<Vec<Named>> {
-    let segment = || sharena::Options::new().capacity(MEMORY as u64).create_anonymous();
     let mut all: Vec<Named> = vec![
-        ("private", Rc::new(PrivateIn(segment()?))),
-        ("private-tls", Rc::new(PrivateTlsIn(segment()?))),
-        ("published", Rc::new(PublishedIn(segment()?))),
-        ("published-tls", Rc::new(PublishedTlsIn(segment()?))),
-        ("published-prepared", Rc::new(PreparedIn(segment()?))),
+        ("private", Rc::new(InPrivate)),
+        ("private-tls", Rc::new(InPrivateTls)),
+        ("published", Rc::new(InPublished)),
+        ("published-tls", Rc::new(InPublishedTls)),
+        ("published-prepared", Rc::new(InPrepared)),
     ];
     for (name, make) in PEERS {
         if scope.has(name) {
@@ -58,8 +56,8 @@ const PEERS: [(&str, Make); 10] = [
     ("rpmalloc", || Ok(Rc::new(RPMALLOC))),
     ("glibc", || Ok(Rc::new(GLIBC))),
     ("talc", || Ok(Rc::new(Slow { crowd: TALC, alone: 1, together: 20 }))),
-    ("rts-alloc", || Ok(Rc::new(RtsAllocIn::new()?))),
-    ("iceoryx2", || Ok(Rc::new(Slow { crowd: PoolsIn::new()?, alone: 1, together: 10 }))),
+    ("rts-alloc", || Ok(Rc::new(InRtsAlloc))),
+    ("iceoryx2", || Ok(Rc::new(Slow { crowd: InPools, alone: 1, together: 10 }))),
     ("boost", boost),
     ("cxlalloc", || bail!("crates.io has no crate of it, and cargo must build every peer")),
 ];
@@ -91,84 +89,84 @@ impl<C: Crowd> Crowd for Slow<C> {
     }
 }
 
-/// The same segment, without the members of earlier rounds: they ended without a word, and each keeps its place until
-/// somebody recovers it.
-fn without_the_dead(segment: &Segment) -> Result<&Segment> {
-    segment.recover()?;
-    Ok(segment)
+/// Ours.
+fn segment() -> Result<Segment> {
+    Ok(sharena::Options::new().capacity(MEMORY as u64).create_anonymous()?)
 }
 
 /// Blocks that their member alone can free.
-struct PrivateIn(Segment);
+struct InPrivate;
 
-impl Crowd for PrivateIn {
+impl Crowd for InPrivate {
     fn can(&self, what: &What) -> bool {
         !what.hands_on()
     }
 
     fn run(&self, what: &What) -> Result<Sample> {
-        let segment = without_the_dead(&self.0)?;
-        what.side_by_side(|| Private::new(segment))
+        let segment = segment()?;
+        what.side_by_side(|| Private::new(&segment))
     }
 }
 
 /// The same by way of the thread-local look-up.
-struct PrivateTlsIn(Segment);
+struct InPrivateTls;
 
-impl Crowd for PrivateTlsIn {
+impl Crowd for InPrivateTls {
     fn can(&self, what: &What) -> bool {
         !what.hands_on() && what.members == 1
     }
 
     fn run(&self, what: &What) -> Result<Sample> {
-        what.side_by_side(|| Ok(PrivateTls(&self.0)))
+        let segment = segment()?;
+        what.side_by_side(|| Ok(PrivateTls(&segment)))
     }
 }
 
 /// Blocks that anybody can free.
-struct PublishedIn(Segment);
+struct InPublished;
 
-impl Crowd for PublishedIn {
+impl Crowd for InPublished {
     fn can(&self, _: &What) -> bool {
         true
     }
 
     fn run(&self, what: &What) -> Result<Sample> {
-        let segment = without_the_dead(&self.0)?;
-        what.with_hand_on(|| Published::new(segment))
+        let segment = segment()?;
+        what.with_hand_on(|| Published::new(&segment))
     }
 }
 
 /// The same, of a segment that each member has prepared: to see what the first touch of memory and growth cost.
-struct PreparedIn(Segment);
+struct InPrepared;
 
 /// More than any member has in use.
 const PREPARED: u64 = 16 << 20;
 
-impl Crowd for PreparedIn {
+impl Crowd for InPrepared {
     fn can(&self, what: &What) -> bool {
         what.is_timed_each()
     }
 
     fn run(&self, what: &What) -> Result<Sample> {
-        let segment = without_the_dead(&self.0)?;
+        let segment = segment()?;
         what.side_by_side(|| {
             segment.prepare(PREPARED)?;
-            Published::new(segment)
+            Published::new(&segment)
         })
     }
 }
 
 /// The same by way of the thread-local look-up.
-struct PublishedTlsIn(Segment);
+struct InPublishedTls;
 
-impl Crowd for PublishedTlsIn {
+impl Crowd for InPublishedTls {
     fn can(&self, what: &What) -> bool {
         !what.hands_on() && what.members == 1
     }
 
     fn run(&self, what: &What) -> Result<Sample> {
-        what.side_by_side(|| Ok(PublishedTls(&self.0)))
+        let segment = segment()?;
+        what.side_by_side(|| Ok(PublishedTls(&segment)))
     }
 }
 
@@ -184,72 +182,59 @@ impl<A: GlobalAlloc + Sync> Crowd for Process<A> {
 }
 
 /// Blocks of rts-alloc's sizes.
-struct RtsAllocIn(FreeOnlyAllocator);
+struct InRtsAlloc;
 
-impl RtsAllocIn {
-    fn new() -> Result<Self> {
-        Ok(RtsAllocIn(RtsAlloc::memory(MEMORY, MEMBERS)?))
-    }
-}
-
-impl Crowd for RtsAllocIn {
+impl Crowd for InRtsAlloc {
     fn can(&self, what: &What) -> bool {
         what.members <= MEMBERS && works::largest(what.work) <= rts_alloc::MAX_ALLOC_SIZE
     }
 
     fn run(&self, what: &What) -> Result<Sample> {
-        what.with_hand_on(|| RtsAlloc::join(&self.0))
+        let memory = RtsAlloc::memory(MEMORY, MEMBERS)?;
+        what.with_hand_on(|| RtsAlloc::join(&memory))
     }
 }
 
-/// A pool of small buckets, and one whose buckets hold any block of works with several sizes.
-struct PoolsIn {
-    small: PoolMemory,
-    large: PoolMemory,
-}
+/// A pool of small buckets, or one whose buckets hold any block of works with several sizes.
+struct InPools;
 
-impl PoolsIn {
-    fn new() -> Result<Self> {
-        let of = |bucket, each| PoolMemory::new(works::layout(bucket), each * MEMBERS as usize);
-        Ok(PoolsIn {
-            small: of(works::SMALL, works::MOST_BLOCKS)?,
-            large: of(works::LARGE, works::MOST_LARGE_BLOCKS)?,
-        })
-    }
-}
-
-impl Crowd for PoolsIn {
+impl Crowd for InPools {
     fn can(&self, what: &What) -> bool {
         what.members <= MEMBERS && works::largest(what.work) <= works::LARGE
     }
 
     fn run(&self, what: &What) -> Result<Sample> {
         let is_small = works::largest(what.work) <= works::SMALL;
-        let memory = if is_small { &self.small } else { &self.large };
+        let (bucket, each) = if is_small {
+            (works::SMALL, works::MOST_BLOCKS)
+        } else {
+            (works::LARGE, works::MOST_LARGE_BLOCKS)
+        };
+        let memory = PoolMemory::new(works::layout(bucket), each * MEMBERS as usize)?;
         what.with_hand_on(|| Ok::<Pool<'_>, _>(memory.pool()))
     }
 }
 
 /// Boost's segment.
 #[cfg(has_boost)]
-struct BoostIn(crate::boost::Segment);
+struct InBoost;
 
 #[cfg(has_boost)]
-impl Crowd for BoostIn {
+impl Crowd for InBoost {
     fn can(&self, what: &What) -> bool {
         what.members <= MEMBERS
     }
 
     fn run(&self, what: &What) -> Result<Sample> {
-        what.with_hand_on(|| Ok(super::subjects::Boost(&self.0)))
+        // Half as much, as the system must have all of it: enough for these members.
+        let segment = crate::boost::Segment::new(MEMORY / 2)?;
+        what.with_hand_on(|| Ok(super::subjects::Boost(&segment)))
     }
 }
 
 #[cfg(has_boost)]
 fn boost() -> Result<Rc<dyn Crowd>> {
-    // Half as much, as the system must have all of it: enough for these members.
-    let crowd = BoostIn(crate::boost::Segment::new(MEMORY / 2)?);
-    Ok(Rc::new(Slow { crowd, alone: 50, together: 50 }))
+    Ok(Rc::new(Slow { crowd: InBoost, alone: 50, together: 50 }))
 }
 
 #[cfg(not(has_boost))]

@@ -12,7 +12,7 @@ pub mod works;
 use crate::args::{Kind, Work};
 use crate::latency::{self, Latencies};
 use crate::measure::{Case, Scope};
-use crate::members::{Start, per_operation, together};
+use crate::members::{Start, apart, per_operation, together};
 use crate::results::{Key, Sample, Unit};
 use anyhow::{Result, bail};
 use crowds::Named;
@@ -134,7 +134,8 @@ fn case(what: What, crowds: &[Named]) -> Case {
     let mut case = Case::new(key, Unit::Nanoseconds);
     for (name, crowd) in crowds.iter().filter(|(_, crowd)| crowd.can(&what)) {
         let crowd = crowd.clone();
-        case.add(name, move || crowd.run(&what));
+        // How quick an allocator is depends on which pages it happens to have: each round has others.
+        case.add(name, move || apart(|| crowd.run(&what)));
     }
     case
 }

@@ -67,7 +67,9 @@ fn method(results: &Results, source: &str) -> String {
     let says = help.get_long_about().or(help.get_about());
     let mut text = says.map(|it| format!("{it}\n\n")).unwrap_or_default();
     text += &format!(
-        "Rounds that were counted, at most: {}; one more before them warmed up.\n\n",
+        "Rounds that were counted: {}; fewer of a work that takes minutes. One more before them warmed up. \
+         Each round of an allocator is in a process of its own, with memory of its own: which pages it \
+         happens to have is not the same in all of them.\n\n",
         results.rounds
     );
     let mut machine = Table::new(2, &["", ""]);
@@ -106,14 +108,14 @@ mod tests {
         let absent = || Absent { peer: "boost".into(), why: "there is no compiler".into() };
         let rows = rows.iter().map(|(subject, figure)| row(&key, subject, &[*figure])).collect();
         let machine = Machine::here();
-        page(&Results { machine, rounds: 1, rows, absent: vec![absent(), absent()] }, &[])
+        page(&Results { machine, rounds: "1".into(), rows, absent: vec![absent(), absent()] }, &[])
     }
 
     #[test]
     fn the_bars_are_counted_and_what_is_not_met_is_told_first() {
         let all = gate::bars(&Results {
             machine: Machine::here(),
-            rounds: 1,
+            rounds: "1".into(),
             rows: Vec::new(),
             absent: Vec::new(),
         });
