@@ -5,6 +5,7 @@ use crate::machine::Machine;
 use crate::measure::{Case, Scope, measure};
 use crate::names;
 use crate::page::contest::OURS;
+use crate::quiet::Quiet;
 use crate::results::{Results, Row};
 use crate::{alloc, segments, space};
 use anyhow::{Result, ensure};
@@ -25,14 +26,16 @@ pub fn run(args: ScopeArgs) -> Result<bool> {
     for suite in SUITES {
         cases.extend(suite(&mut scope)?);
     }
-    let rounds = scope.rounds();
+    let (rounds, patience) = (scope.rounds(), scope.patience());
     let absent = scope.absent()?;
     ensure!(
         !cases.is_empty(),
         "no work can be done so: see `--help` for how many members each has"
     );
-    let rows = measure(cases, rounds)?;
-    let results = Results { machine, rounds: rounds.to_string(), rows, absent };
+    let mut quiet = Quiet::new(patience);
+    let rows = measure(cases, rounds, &mut quiet)?;
+    let disturbed = quiet.said().clone();
+    let results = Results { machine, rounds: rounds.to_string(), disturbed, rows, absent };
     if let Some(path) = json {
         results.write(&path)?;
     }
@@ -40,6 +43,7 @@ pub fn run(args: ScopeArgs) -> Result<bool> {
     println!(
         "median of the rounds, {rounds}; of latencies: of what the slowest of ten thousand took"
     );
+    println!("{}", results.disturbed);
     println!("by ours: by {}: the median of the rounds' ratios", OURS.join(" or "));
     for absent in &results.absent {
         println!("without {}: {}", absent.peer, absent.why);

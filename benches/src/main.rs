@@ -15,6 +15,7 @@ mod median;
 mod members;
 mod names;
 mod page;
+mod quiet;
 mod results;
 mod same;
 mod segments;

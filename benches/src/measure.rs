@@ -1,6 +1,7 @@
 //! Cases, and their rounds: all subjects of a case take turns.
 
 use crate::args::{Kind, ScopeArgs, Work};
+use crate::quiet::Quiet;
 use crate::results::{Absent, Key, Row, Sample, Unit};
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -46,6 +47,10 @@ pub struct Scope {
     /// All peers that anybody asked about.
     peers: Vec<&'static str>,
 }
+
+/// Time for what was disturbed by others on the machine, and is done again.
+const PATIENCE: Duration = Duration::from_secs(600);
+const PATIENCE_QUICK: Duration = Duration::from_secs(30);
 
 const MEMBERS: [u32; 5] = [1, 2, 4, 8, 16];
 const MEMBERS_QUICK: [u32; 3] = [1, 2, 8];
@@ -136,6 +141,11 @@ impl Scope {
         self.args.rounds.map_or(usual, Rounds::exactly)
     }
 
+    /// How long it may take to do again what others on the machine disturbed.
+    pub fn patience(&self) -> Duration {
+        if self.args.quick { PATIENCE_QUICK } else { PATIENCE }
+    }
+
     /// Who was not there.
     ///
     /// # Errors
@@ -158,7 +168,7 @@ impl Scope {
 /// The cases of a work are done together, round by round, so that what it takes can be compared between sizes and
 /// numbers of members; the subjects of a case take turns in an order that changes from round to round. The first round
 /// warms up.
-pub fn measure(mut cases: Vec<Case>, rounds: Rounds) -> Result<Vec<Row>> {
+pub fn measure(mut cases: Vec<Case>, rounds: Rounds, quiet: &mut Quiet) -> Result<Vec<Row>> {
     let steps =
         |case: &Case| u64::from(rounds.at_least.min(case.at_most) + 1) * case.subjects.len() as u64;
     let style = ProgressStyle::with_template("{bar:40} {percent:>3} % {eta:>4} {msg}");
@@ -185,7 +195,7 @@ pub fn measure(mut cases: Vec<Case>, rounds: Rounds) -> Result<Vec<Row>> {
                     progress.inc_length(case.subjects.len() as u64);
                 }
                 let begin = Instant::now();
-                one_round(case, round, samples, &progress)?;
+                one_round(case, round, samples, quiet, &progress)?;
                 *took += begin.elapsed();
             }
         }
@@ -205,6 +215,7 @@ fn one_round(
     case: &mut Case,
     round: u32,
     samples: &mut [Vec<Sample>],
+    quiet: &mut Quiet,
     progress: &ProgressBar,
 ) -> Result<()> {
     let Key { work, kind, members, size } = &case.key;
@@ -213,7 +224,8 @@ fn one_round(
         let s = (turn + round as usize) % count;
         let Entry { name, run } = &mut case.subjects[s];
         progress.set_message(format!("{work} {size}, {members} {kind}: {name}"));
-        let sample = run().with_context(|| format!("{name} at {work}, {members} {kind}"))?;
+        let sample = if case.unit.is_time() { quiet.undisturbed(run) } else { run() };
+        let sample = sample.with_context(|| format!("{name} at {work}, {members} {kind}"))?;
         if round > 0 {
             samples[s].push(sample);
         }
@@ -239,7 +251,8 @@ mod tests {
                 Ok(Sample::Figure(turns.borrow().len() as f64))
             });
         }
-        let rows = measure(vec![case], Rounds::exactly(2)).unwrap();
+        let rows =
+            measure(vec![case], Rounds::exactly(2), &mut Quiet::new(Duration::ZERO)).unwrap();
         assert_eq!(*turns.borrow(), ["a", "b", "b", "a", "a", "b"]);
         assert_eq!((&rows[0].rounds[..], &rows[1].rounds[..]), (&[4.0, 5.0][..], &[3.0, 6.0][..]));
     }
@@ -248,7 +261,7 @@ mod tests {
     fn what_takes_little_time_has_more_rounds_and_what_takes_long_fewer() {
         let of = |size, at_most, took: Duration| {
             let mut case =
-                Case::new(Key::new(Work::Churn, Kind::Threads, 1).of_size(size), Unit::Nanoseconds);
+                Case::new(Key::new(Work::Churn, Kind::Threads, 1).of_size(size), Unit::Bytes);
             case.at_most = at_most;
             case.add("a", move || {
                 std::thread::sleep(took);
@@ -262,7 +275,12 @@ mod tests {
             of(2, u32::MAX, enough / 3),
             of(3, 1, Duration::ZERO),
         ];
-        let rows = measure(cases, Rounds { at_least: 2, at_most: 9, enough }).unwrap();
+        let rows = measure(
+            cases,
+            Rounds { at_least: 2, at_most: 9, enough },
+            &mut Quiet::new(Duration::ZERO),
+        )
+        .unwrap();
         let rounds: Vec<usize> = rows.iter().map(|it| it.rounds.len()).collect();
         assert_eq!(rounds, [9, 2, 1]);
     }

@@ -4,6 +4,7 @@ use crate::args::{Kind, Work};
 use crate::latency::Latencies;
 use crate::machine::Machine;
 use crate::median::median;
+use crate::quiet::Said;
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,8 @@ pub struct Results {
     pub machine: Machine,
     /// Rounds that were counted, in words.
     pub rounds: String,
+    /// How far others on the machine disturbed them.
+    pub disturbed: Said,
     /// In the order in which they were measured.
     pub rows: Vec<Row>,
     /// Peers that were not there, and why.
@@ -87,6 +90,11 @@ pub enum Unit {
 }
 
 impl Unit {
+    /// Whether others on the machine can make it more.
+    pub fn is_time(self) -> bool {
+        matches!(self, Unit::Nanoseconds | Unit::Microseconds | Unit::MillisecondsPerGib)
+    }
+
     /// With so many digits as say something.
     pub fn show(self, figure: f64) -> String {
         let digits = match figure.abs() {
@@ -251,6 +259,7 @@ mod tests {
         let results = Results {
             machine: Machine::here(),
             rounds: "2".into(),
+            disturbed: Said::default(),
             rows: vec![row("ours", &[4.0, 12.0])],
             absent: Vec::new(),
         };

@@ -96,8 +96,13 @@ mod tests {
             at(1, "glibc", 9.0),
             at(2, "glibc", 5.0),
         ];
-        let results =
-            Results { machine: Machine::here(), rounds: "1".into(), rows, absent: Vec::new() };
+        let results = Results {
+            machine: Machine::here(),
+            rounds: "1".into(),
+            disturbed: Default::default(),
+            rows,
+            absent: Vec::new(),
+        };
         write(&results, b"the source", &root).unwrap();
         let page = fs::read_to_string(root.join("BENCHMARKS.md")).unwrap();
         let mut files: Vec<String> = fs::read_dir(&folder)

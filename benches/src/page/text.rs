@@ -69,8 +69,9 @@ fn method(results: &Results, source: &str) -> String {
     text += &format!(
         "Rounds that were counted: {}; fewer of a work that takes minutes. One more before them warmed up. \
          Each round of an allocator is in a process of its own, with memory of its own: which pages it \
-         happens to have is not the same in all of them.\n\n",
-        results.rounds
+         happens to have is not the same in all of them. Before and after each round a loop tells on each \
+         processor whether others are at work there: {}.\n\n",
+        results.rounds, results.disturbed
     );
     let mut machine = Table::new(2, &["", ""]);
     for (fact, value) in results.machine.facts() {
@@ -108,7 +109,16 @@ mod tests {
         let absent = || Absent { peer: "boost".into(), why: "there is no compiler".into() };
         let rows = rows.iter().map(|(subject, figure)| row(&key, subject, &[*figure])).collect();
         let machine = Machine::here();
-        page(&Results { machine, rounds: "1".into(), rows, absent: vec![absent(), absent()] }, &[])
+        page(
+            &Results {
+                machine,
+                rounds: "1".into(),
+                disturbed: Default::default(),
+                rows,
+                absent: vec![absent(), absent()],
+            },
+            &[],
+        )
     }
 
     #[test]
@@ -116,6 +126,7 @@ mod tests {
         let all = gate::bars(&Results {
             machine: Machine::here(),
             rounds: "1".into(),
+            disturbed: Default::default(),
             rows: Vec::new(),
             absent: Vec::new(),
         });
