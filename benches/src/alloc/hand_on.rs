@@ -1,7 +1,6 @@
 //! Blocks that one member allocates and another frees (xmalloc-test: C. Lever, D. Boreham, "malloc()
 //! Performance in a Multithreaded Linux Environment", 2000).
 
-use super::WARM_UP;
 use super::subjects::Passes;
 use super::works::{SMALL, layout, write_first_byte};
 use crate::args::Kind;
@@ -29,7 +28,6 @@ pub fn run<S: Passes>(
     subject: impl Fn() -> Result<S> + Sync,
 ) -> Result<Vec<(u64, Span)>> {
     let blocks = BLOCKS / u64::from(parts);
-    let warm_up = BLOCKS / u64::from(parts.max(WARM_UP));
     let base = Instant::now();
     let rings = (0..members / 2).map(|_| Common::<PLACES>::new()).collect::<Result<Vec<_>>>()?;
     together(kind, members, |member, start: &Start<'_>| {
@@ -60,10 +58,10 @@ pub fn run<S: Passes>(
                 }
             }
         };
-        hand_on(0..warm_up);
+        hand_on(0..blocks);
         start.wait();
         let begin = Instant::now();
-        hand_on(warm_up..warm_up + blocks);
+        hand_on(blocks..2 * blocks);
         // A block is a pair of one allocation and one free, and of two members.
         let pairs = if member % 2 == 0 { blocks } else { 0 };
         Ok((pairs, Span::since(base, begin, begin.elapsed())))
@@ -82,7 +80,7 @@ mod tests {
         let done = run(Kind::Threads, 4, 2, || Ok(Counted(&counts))).unwrap();
         let pairs: Vec<u64> = done.iter().map(|(pairs, _)| *pairs).collect();
         assert_eq!(pairs, [BLOCKS / 2, 0, BLOCKS / 2, 0]);
-        let all = 2 * (BLOCKS / 2 + BLOCKS / u64::from(WARM_UP));
+        let all = 2 * BLOCKS;
         assert_eq!(counts.map(AtomicU64::into_inner), [all; 2]);
     }
 }

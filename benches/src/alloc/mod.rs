@@ -40,10 +40,6 @@ const TIMED_PAIRS_AT_LEAST: u32 = 20_000;
 /// One of so many parts of a work is done in a round: enough to be measured, and all of them within the hour.
 const PARTS: u32 = 4;
 
-/// Before the clock runs, each member does one of so many parts: a process that is new has none of its memory mapped,
-/// which would weigh the more the smaller the part is that is measured.
-const WARM_UP: u32 = 20;
-
 /// What a crowd does.
 #[derive(Clone, Copy)]
 pub struct What {
@@ -91,7 +87,8 @@ impl What {
         let base = Instant::now();
         let act = |_, start: &Start<'_>| {
             let subject = subject()?;
-            work.run(&subject, self.parts.max(WARM_UP), || ());
+            // A process that is new has none of its memory mapped: without the clock, all of it once before.
+            work.run(&subject, self.parts, || ());
             Ok(work.run(&subject, self.parts, || start.wait()).since(base))
         };
         Ok(per_operation(&together(self.kind, self.members, act)?))
