@@ -1,9 +1,8 @@
 //! Whether others are at work on the machine. On one that is shared, all that is measured becomes slower by half, or
 //! twice as slow, for seconds, some works more than others: what was measured meanwhile says nothing of an allocator.
 
+use crate::results::Said;
 use anyhow::Result;
-use serde::{Deserialize, Serialize};
-use std::fmt::{Display, Formatter};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -25,28 +24,6 @@ pub struct Quiet<P = fn() -> Duration> {
     /// Time that is left.
     patience: Duration,
     said: Said,
-}
-
-/// What came of that.
-#[derive(Clone, Default, Serialize, Deserialize)]
-pub struct Said {
-    /// Rounds of single subjects that were counted.
-    pub counted: u64,
-    /// Of these, such as were disturbed, when there was no time left.
-    pub disturbed: u64,
-    /// Rounds that were not counted, as they were done again.
-    pub again: u64,
-}
-
-impl Display for Said {
-    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
-        let Said { counted, disturbed, again } = self;
-        write!(
-            f,
-            "of {counted} rounds of single subjects {disturbed} were counted though others were at work on the machine; \
-             {again} were done again for that"
-        )
-    }
 }
 
 impl Quiet {

@@ -4,10 +4,10 @@ use crate::args::{Kind, Work};
 use crate::latency::Latencies;
 use crate::machine::Machine;
 use crate::median::median;
-use crate::quiet::Said;
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
+use std::fmt::{Display, Formatter};
 use std::path::Path;
 
 /// A file of results.
@@ -135,6 +135,28 @@ pub struct Row {
     /// Of a course: moments, and figures at them, of the last round.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub course: Vec<(f64, f64)>,
+}
+
+/// What came of looking whether others were at work on the machine.
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub struct Said {
+    /// Rounds of single subjects that were counted.
+    pub counted: u64,
+    /// Of these, such as were disturbed, when there was no time left.
+    pub disturbed: u64,
+    /// Rounds that were not counted, as they were done again.
+    pub again: u64,
+}
+
+impl Display for Said {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        let Said { counted, disturbed, again } = self;
+        write!(
+            f,
+            "of {counted} rounds of single subjects {disturbed} were counted though others were at work on the machine; \
+             {again} were done again for that"
+        )
+    }
 }
 
 /// What came of one round of one subject.
