@@ -385,13 +385,7 @@ mod tests {
     }
 
     fn verdict(rows: Vec<Row>, says: &str) -> &'static str {
-        let results = Results {
-            machine: Machine::here(),
-            rounds: "1".into(),
-            disturbed: Default::default(),
-            rows,
-            absent: Vec::new(),
-        };
+        let results = Results::here(rows);
         let bars = bars(&results);
         bars.iter().find(|it| it.says.starts_with(says)).expect("there is such a bar").verdict()
     }

@@ -41,8 +41,9 @@ impl<P: FnMut() -> Duration> Quiet<P> {
     /// Has it done, and done again till nobody disturbed it, neither before nor after.
     pub fn undisturbed<R>(&mut self, mut act: impl FnMut() -> Result<R>) -> Result<R> {
         loop {
-            let begin = Instant::now();
             let was_quiet = self.wait();
+            // What it waited is counted already.
+            let begin = Instant::now();
             let done = act()?;
             let is_disturbed = !self.is_quiet() || !was_quiet;
             if is_disturbed && self.patience > Duration::ZERO {

@@ -140,7 +140,7 @@ pub struct Row {
 /// What came of looking whether others were at work on the machine.
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub struct Said {
-    /// Rounds of single subjects that were counted.
+    /// Rounds of single subjects that were kept, also those that warm up.
     pub counted: u64,
     /// Of these, such as were disturbed, when there was no time left.
     pub disturbed: u64,
@@ -153,8 +153,8 @@ impl Display for Said {
         let Said { counted, disturbed, again } = self;
         write!(
             f,
-            "of {counted} rounds of single subjects {disturbed} were counted though others were at work on the machine; \
-             {again} were done again for that"
+            "of {counted} rounds of single subjects, with those that warm up, {disturbed} were kept though others \
+             were at work on the machine; {again} were done again for that"
         )
     }
 }
@@ -232,6 +232,13 @@ impl Row {
 }
 
 impl Results {
+    /// Of these rows, on this machine, with nobody missing.
+    #[cfg(test)]
+    pub fn here(rows: Vec<Row>) -> Results {
+        let (machine, disturbed) = (Machine::here(), Said::default());
+        Results { machine, rounds: "1".into(), disturbed, rows, absent: Vec::new() }
+    }
+
     /// Of a file.
     pub fn read(path: &Path) -> Result<Results> {
         let text = std::fs::read_to_string(path)
@@ -278,13 +285,7 @@ mod tests {
     #[test]
     fn what_is_written_is_read() {
         let file = std::env::temp_dir().join(format!("results-{}.json", std::process::id()));
-        let results = Results {
-            machine: Machine::here(),
-            rounds: "2".into(),
-            disturbed: Said::default(),
-            rows: vec![row("ours", &[4.0, 12.0])],
-            absent: Vec::new(),
-        };
+        let results = Results::here(vec![row("ours", &[4.0, 12.0])]);
         results.write(&file).unwrap();
         let read = Results::read(&file).unwrap();
         std::fs::remove_file(&file).unwrap();

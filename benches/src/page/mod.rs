@@ -77,7 +77,6 @@ fn pictures(results: &Results) -> Result<Vec<Picture>> {
 mod tests {
     use super::*;
     use crate::args::{Kind, Work};
-    use crate::machine::Machine;
     use crate::results::Key;
     use contest::tests::row;
 
@@ -96,13 +95,7 @@ mod tests {
             at(1, "glibc", 9.0),
             at(2, "glibc", 5.0),
         ];
-        let results = Results {
-            machine: Machine::here(),
-            rounds: "1".into(),
-            disturbed: Default::default(),
-            rows,
-            absent: Vec::new(),
-        };
+        let results = Results::here(rows);
         write(&results, b"the source", &root).unwrap();
         let page = fs::read_to_string(root.join("BENCHMARKS.md")).unwrap();
         let mut files: Vec<String> = fs::read_dir(&folder)

@@ -99,7 +99,6 @@ fn method(results: &Results, source: &str) -> String {
 mod tests {
     use super::*;
     use crate::args::{Kind, Work};
-    use crate::machine::Machine;
     use crate::page::contest::tests::row;
     use crate::results::{Absent, Key};
 
@@ -108,28 +107,12 @@ mod tests {
         let key = Key::new(Work::Churn, Kind::Threads, 1);
         let absent = || Absent { peer: "boost".into(), why: "there is no compiler".into() };
         let rows = rows.iter().map(|(subject, figure)| row(&key, subject, &[*figure])).collect();
-        let machine = Machine::here();
-        page(
-            &Results {
-                machine,
-                rounds: "1".into(),
-                disturbed: Default::default(),
-                rows,
-                absent: vec![absent(), absent()],
-            },
-            &[],
-        )
+        page(&Results { absent: vec![absent(), absent()], ..Results::here(rows) }, &[])
     }
 
     #[test]
     fn the_bars_are_counted_and_what_is_not_met_is_told_first() {
-        let all = gate::bars(&Results {
-            machine: Machine::here(),
-            rounds: "1".into(),
-            disturbed: Default::default(),
-            rows: Vec::new(),
-            absent: Vec::new(),
-        });
+        let all = gate::bars(&Results::here(Vec::new()));
         let page = of(&[("private", 9.0), ("published", 9.0), ("mimalloc", 10.0)]);
         let (all, missing) = (all.len(), all.len() - 3);
         let sum = format!("**2 of {all} bars are met; 1 are not, {missing} were not measured.**");
