@@ -33,7 +33,12 @@ pub fn place(image: &Image<'_>, record: &Record) -> u64 {
         }
         11 => {
             let units = image.area("units");
-            units.at + index % image.units() * UNIT + index / image.units() % 128 * 8
+            // A unit's first words, or its last page, where the states of small blocks are.
+            let word = match index / image.units() % 640 {
+                first @ 0..128 => first,
+                last => UNIT / 8 - 640 + last,
+            };
+            units.at + index % image.units() * UNIT + word * 8
         }
         12 => image.base.words[usize::from(record.index) % image.base.words.len()],
         _ => door::roots()[usize::from(record.index) % 2],

@@ -114,11 +114,12 @@ fn a_damaged_state_byte_is_found() {
     let damage = |segment: &Segment| {
         let block = segment.allocate(layout(64)).expect("there is room");
         segment.deallocate(block).expect("it is allocated");
-        // The states of small blocks lie at the begin of their unit.
-        let states = Offset::<u8>::from_bits(block.to_bits() / UNIT * UNIT).expect("an offset");
-        let states = segment.address(states).expect("it has memory");
+        // The states of small blocks lie at the end of their unit: 1,008, and what fills their last line.
+        let state = (block.to_bits() / UNIT + 1) * UNIT - 100;
+        let state = Offset::<u8>::from_bits(state).expect("an offset");
+        let state = segment.address(state).expect("it has memory");
         // SAFETY: inside the slab; that it is no state is the point.
-        unsafe { states.as_ptr().add(900).write(7) };
+        unsafe { state.as_ptr().write(7) };
     };
     finds("damage", damage, nothing, "damage (block-state)");
 }
