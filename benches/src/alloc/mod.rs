@@ -37,8 +37,10 @@ const TIMED_PAIRS: u32 = 200_000;
 /// So many at least, by however many parts: the slowest of ten thousand must be among them.
 const TIMED_PAIRS_AT_LEAST: u32 = 20_000;
 
-/// One of so many parts of a work is done in a round: enough to be measured, and all of them within the hour.
+/// One of so many parts of a work is done in a round: enough to be measured, and all of them within the hour, or within
+/// minutes.
 const PARTS: u32 = 4;
+const PARTS_QUICK: u32 = 8;
 
 /// What a crowd does.
 #[derive(Clone, Copy)]
@@ -112,11 +114,12 @@ pub fn cases(scope: &mut Scope) -> Result<Vec<Case>> {
         return Ok(Vec::new());
     }
     let crowds = crowds::all(scope)?;
+    let parts = if scope.is_quick() { PARTS_QUICK } else { PARTS };
     let mut cases = Vec::new();
     for work in works {
         for kind in scope.kinds() {
             for members in scope.members() {
-                let what = What { work, kind, members: *members, parts: PARTS };
+                let what = What { work, kind, members: *members, parts };
                 if what.can_be() {
                     cases.push(case(what, &crowds));
                 }
