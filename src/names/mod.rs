@@ -269,7 +269,7 @@ impl<'a> Names<'a> {
         (leads, word): (u64, &AtomicU64),
         object: u64,
     ) -> Result<Option<Pinned>, Refused> {
-        match self.hold(word, object)? {
+        match self.hold(self.record(), word, object)? {
             Some(hazard) => self.pinned_by((leads, object), hazard).map(Some),
             None => Ok(None),
         }
@@ -277,8 +277,13 @@ impl<'a> Names<'a> {
 
     /// Has a hazard word name what a word said it leads to, if it still does.
     #[inline(always)]
-    fn hold(&self, word: &AtomicU64, object: u64) -> Result<Option<HazardIndex>, Refused> {
-        let (pins, record) = (&self.heap.lane.pins, self.record());
+    fn hold(
+        &self,
+        record: &LaneRecord,
+        word: &AtomicU64,
+        object: u64,
+    ) -> Result<Option<HazardIndex>, Refused> {
+        let pins = &self.heap.lane.pins;
         let hazard = pins.pin(record, object).ok_or(Refused::TooManyPins)?;
         // Behind the pin's fence: the object cannot be taken again from here on. Acquire pairs with the Release
         // of who linked it.
@@ -343,7 +348,9 @@ impl<'a> Names<'a> {
     /// nothing on the way is closed, dead or damaged. Wait-free.
     #[inline(always)]
     pub fn find_usual(&self, key: &Key<'_>) -> Seen {
-        let (lane, record) = (self.heap.lane, self.record());
+        let lane = self.heap.lane;
+        // Of a fork inside an operation: the general way says so.
+        let Some(record) = lane.live_record() else { return Seen::Unusual };
         let array = lane.last_array.offset();
         if lane.pins.depth.get() != 0 {
             return Seen::Unusual;
@@ -354,7 +361,7 @@ impl<'a> Names<'a> {
         let is_current = self.heap.arena.header().names_current.load(Acquire) == array;
         // If it is not current, nothing may be there any more.
         let array = is_current.then(|| lane.last_array.again(self.heap.arena)).flatten();
-        let found = array.map_or(Seen::Unusual, |array| self.find_in(&array, key));
+        let found = array.map_or(Seen::Unusual, |array| self.find_in(record, &array, key));
         // Release, as where `Entered` ends.
         record.array.store(0, Release);
         found
@@ -362,7 +369,7 @@ impl<'a> Names<'a> {
 
     /// `array` is pinned.
     #[inline(always)]
-    fn find_in(&self, array: &Array<'a>, key: &Key<'_>) -> Seen {
+    fn find_in(&self, record: &LaneRecord, array: &Array<'a>, key: &Key<'_>) -> Seen {
         let mut at = key.hash;
         loop {
             // Acquire, as in `locate`.
@@ -370,7 +377,7 @@ impl<'a> Names<'a> {
             if Slot::tag_of(word) == tag(key.hash) {
                 return match Slot::of(word) {
                     Slot::Entry { entry, .. } => match Entry::of(self.heap.arena, entry, key) {
-                        Some(entry) => self.hold_value(&entry),
+                        Some(entry) => self.hold_value(record, &entry),
                         None => Seen::Unusual,
                     },
                     Slot::Empty => Seen::Absent,
@@ -386,9 +393,9 @@ impl<'a> Names<'a> {
     }
 
     #[inline(always)]
-    fn hold_value(&self, entry: &Entry<'a>) -> Seen {
+    fn hold_value(&self, record: &LaneRecord, entry: &Entry<'a>) -> Seen {
         match entry.value() {
-            Value::Live(object) => match self.hold(entry.word(), object) {
+            Value::Live(object) => match self.hold(record, entry.word(), object) {
                 Ok(Some(hazard)) => Seen::There { leads: entry.offset, object, hazard },
                 // As in `find_entered`.
                 Ok(None) => Seen::Absent,
@@ -401,7 +408,7 @@ impl<'a> Names<'a> {
 
     #[inline(always)]
     fn find_entered(&self, key: &Key<'_>) -> Result<Option<Pinned>, Refused> {
-        match self.find_in(&self.current()?, key) {
+        match self.find_in(self.record(), &self.current()?, key) {
             Seen::There { leads, object, hazard } => return self.whole((leads, object), hazard),
             Seen::Absent => return Ok(None),
             Seen::Unusual => {}
@@ -409,7 +416,8 @@ impl<'a> Names<'a> {
         let Spot::Found(entry) = self.locate(key, false)? else { return Ok(None) };
         let Value::Live(object) = entry.value() else { return Ok(None) };
         // If it is not the value any more, the name was absent at that moment: no second try.
-        let Some(hazard) = self.hold(entry.word(), object)? else { return Ok(None) };
+        let hazard = self.hold(self.record(), entry.word(), object)?;
+        let Some(hazard) = hazard else { return Ok(None) };
         self.whole((entry.offset, object), hazard)
     }
 

@@ -151,8 +151,10 @@ impl<T: ?Sized> Drop for Ref<'_, T> {
         if lane.birth() != self.held.birth() {
             return;
         }
+        // There is one where there is a birth.
+        let Some(record) = lane.live_record() else { return };
         if self.tree == 0 {
-            lane.pins.unpin(lane.record(), self.held.hazard());
+            lane.pins.unpin(record, self.held.hazard());
         } else {
             unpin_tree(self.attached, lane, self.tree, self.held);
         }
