@@ -14,6 +14,10 @@ pub const SMALLEST: u64 = if cfg!(loom) { 2 } else { 64 };
 /// Slots that one helper of a migration moves at a time.
 pub const CHUNK: u64 = if cfg!(loom) { 1 } else { 256 };
 
+/// Slots at the start of a path that a find looks at together: how far it has to go differs from name to name, so that of
+/// branches for each, one would mostly be predicted wrong.
+const NEAR: u64 = if cfg!(loom) { 2 } else { 4 };
+
 const OFFSET_BITS: u32 = 44;
 /// Bits of a hash below those that a slot shows.
 pub const TAG_SHIFT: u32 = OFFSET_BITS;
@@ -170,6 +174,43 @@ impl<'a> Array<'a> {
     pub fn slot(&self, index: u64) -> &'a AtomicU64 {
         // SAFETY: `at` checked that all slots lie in the segment; the mask keeps below the length.
         unsafe { &*self.slots.add((index & (self.len - 1)) as usize) }
+    }
+
+    /// The first word on the path of `hash` that shows its tag; if none does, [`Slot::Empty`]'s where that ends the path,
+    /// [`Slot::Frozen`]'s where it goes on in the successor.
+    #[inline(always)]
+    pub fn first_like(&self, hash: u64) -> u64 {
+        let near = self.first_of_near(hash);
+        if near > Slot::Frozen.word() { near } else { self.first_of_all(hash) }
+    }
+
+    /// The same of the [`NEAR`] first slots, if they stand in a row; [`Slot::Empty`]'s: of none. All of them are read,
+    /// whatever they hold.
+    #[inline(always)]
+    fn first_of_near(&self, hash: u64) -> u64 {
+        let start = hash & (self.len - 1);
+        if start + NEAR > self.len {
+            return Slot::Empty.word();
+        }
+        (0..NEAR).rev().fold(Slot::Empty.word(), |near, i| {
+            // SAFETY: as in `slot`; it is below the length.
+            let slot = unsafe { &*self.slots.add((start + i) as usize) };
+            // Acquire pairs with the CAS that put the entry there: it is whole.
+            let word = slot.load(Acquire);
+            if Slot::tag_of(word) == tag(hash) { word } else { near }
+        })
+    }
+
+    #[inline(never)]
+    fn first_of_all(&self, hash: u64) -> u64 {
+        for i in 0..self.len {
+            // Acquire, as above.
+            let word = self.slot(hash.wrapping_add(i)).load(Acquire);
+            if Slot::tag_of(word) == tag(hash) || word <= Slot::Frozen.word() {
+                return word;
+            }
+        }
+        Slot::Frozen.word()
     }
 
     /// The successor's block, 0 if there is none. Its word; Acquire pairs with the CAS that hung it there.
@@ -361,6 +402,7 @@ pub fn facts() -> [u64; 4] {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use crate::sync::Release;
 
     fn with_array(len: u64, test: impl Fn(&Arena, Array<'_>)) {
         let segment = crate::Options::new().capacity(1 << 20).create_anonymous().unwrap();
@@ -409,6 +451,39 @@ mod tests {
                 assert_eq!(inside(array.slot(len)), inside(array.slot(0)), "the path goes round");
             });
         }
+    }
+
+    #[test]
+    fn on_a_path_the_first_of_a_tag_is_met() {
+        with_array(64, |_, array| {
+            let entry = |hash: u64, at: u64| Slot::entry(hash, 16 * (at + 1)).word();
+            let (own, other) = (5 << TAG_SHIFT, 6 << TAG_SHIFT);
+            // What is behind the last slot is none; the block has room there.
+            for behind in 0..NEAR {
+                // SAFETY: inside the block, of which nobody else has anything.
+                let word = unsafe { &*array.slots.add((array.len + behind) as usize) };
+                word.store(entry(own, 1000), Release);
+            }
+            for (start, before) in
+                (0..64).flat_map(|start| (0..64).map(move |before| (start, before)))
+            {
+                let fill = |at: u64, word: u64| array.slot(start + at).store(word, Release);
+                let met = || array.first_like(own | start);
+                (0..64).for_each(|at| fill(at, entry(other, at)));
+                assert_eq!(met(), Slot::Frozen.word(), "not here; it may be in the successor");
+                fill(before, entry(own, before));
+                if before < 63 {
+                    fill(before + 1, entry(own, before + 1));
+                }
+                assert_eq!(met(), entry(own, before), "from {start}, behind {before}");
+                fill(before, Slot::Empty.word());
+                if before + 1 >= NEAR {
+                    assert_eq!(met(), Slot::Empty.word(), "behind the path's end is nothing of it");
+                    fill(before, Slot::Frozen.word());
+                    assert_eq!(met(), Slot::Frozen.word());
+                }
+            }
+        });
     }
 
     #[test]

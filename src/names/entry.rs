@@ -62,6 +62,7 @@ impl<'a> Key<'a> {
 fn is_same(one: &[u8], other: &[u8]) -> bool {
     debug_assert_eq!(one.len(), other.len());
     match one.len() {
+        33.. => one == other,
         16.. => is_same_by(one, other, u128::from_ne_bytes),
         8.. => is_same_by(one, other, u64::from_ne_bytes),
         4.. => is_same_by(one, other, u32::from_ne_bytes),
@@ -69,18 +70,16 @@ fn is_same(one: &[u8], other: &[u8]) -> bool {
     }
 }
 
-/// By words of `N` bytes, of which the last one may begin in the one before it.
+/// By two words of `N` bytes, the first and the last ones, between which nothing is left out.
 #[inline(always)]
 fn is_same_by<const N: usize, W: PartialEq>(
     one: &[u8],
     other: &[u8],
     word: impl Fn([u8; N]) -> W,
 ) -> bool {
-    let (Some(last), Some(other_last)) = (one.last_chunk(), other.last_chunk()) else {
-        return one == other;
-    };
-    let mut words = one.as_chunks().0.iter().zip(other.as_chunks().0);
-    word(*last) == word(*other_last) && words.all(|(one, other)| word(*one) == word(*other))
+    debug_assert!(N <= one.len() && one.len() <= 2 * N);
+    let ends = |name: &[u8]| Some((word(*name.first_chunk()?), word(*name.last_chunk()?)));
+    ends(one) == ends(other)
 }
 
 /// Bits of an entry's second word that say no hash.
@@ -349,6 +348,16 @@ impl ObjectHeader {
             offset.is_multiple_of(16) && arena.holds(offset, size_of::<ObjectHeader>() as u64);
         // SAFETY: inside units that may be touched, aligned; the words are atomics.
         fits.then(|| unsafe { &*arena.at(offset).cast::<ObjectHeader>() })
+    }
+
+    /// The header of what stands in a block.
+    ///
+    /// # Safety
+    /// A block of at least so many bytes starts at `block`. The caller has pinned the object.
+    #[inline(always)]
+    pub unsafe fn in_block(arena: &Arena, block: u64) -> &ObjectHeader {
+        // SAFETY: the caller's promise: blocks are aligned to 16, and lie in units that may be touched.
+        unsafe { &*arena.at(block).cast::<ObjectHeader>() }
     }
 
     /// Acquire: partner of the destroyer's CAS.

@@ -360,8 +360,11 @@ impl<'a> Names<'a> {
         fence(SeqCst); // [1], partner: the reaper's, as in `enter`
         let is_current = self.heap.arena.header().names_current.load(Acquire) == array;
         // If it is not current, nothing may be there any more.
-        let array = is_current.then(|| lane.last_array.again(self.heap.arena)).flatten();
-        let found = array.map_or(Seen::Unusual, |array| self.find_in(record, &array, key));
+        let array = if is_current { lane.last_array.again(self.heap.arena) } else { None };
+        let found = match array {
+            Some(array) => self.find_in(record, &array, key),
+            None => Seen::Unusual,
+        };
         // Release, as where `Entered` ends.
         record.array.store(0, Release);
         found
@@ -370,25 +373,13 @@ impl<'a> Names<'a> {
     /// `array` is pinned.
     #[inline(always)]
     fn find_in(&self, record: &LaneRecord, array: &Array<'a>, key: &Key<'_>) -> Seen {
-        let mut at = key.hash;
-        loop {
-            // Acquire, as in `locate`.
-            let word = array.slot(at).load(Acquire);
-            if Slot::tag_of(word) == tag(key.hash) {
-                return match Slot::of(word) {
-                    Slot::Entry { entry, .. } => match Entry::of(self.heap.arena, entry, key) {
-                        Some(entry) => self.hold_value(record, &entry),
-                        None => Seen::Unusual,
-                    },
-                    Slot::Empty => Seen::Absent,
-                    Slot::Frozen => Seen::Unusual,
-                };
-            }
-            at = at.wrapping_add(1);
-            if word <= Slot::Frozen.word() || at.wrapping_sub(key.hash) == array.len() {
-                let is_end = word == Slot::Empty.word();
-                return if is_end { Seen::Absent } else { Seen::Unusual };
-            }
+        match Slot::of(array.first_like(key.hash)) {
+            Slot::Entry { entry, .. } => match Entry::of(self.heap.arena, entry, key) {
+                Some(entry) => self.hold_value(record, &entry),
+                None => Seen::Unusual,
+            },
+            Slot::Empty => Seen::Absent,
+            Slot::Frozen => Seen::Unusual,
         }
     }
 

@@ -1,13 +1,15 @@
 //! Named objects and unique instances.
 
 use super::Ref;
-use super::typed::{Found, Plain, Recipe, Shape, make_with_entry, stands_with_entry, unknown};
-use crate::attached::lane_at_hand;
+use super::typed::{
+    Found, Plain, Recipe, Shape, Spotted, make_with_entry, stands_with_entry, unknown,
+};
+use crate::attached::last_lane;
 use crate::lock::party::Party;
 use crate::lock::place::Place;
 use crate::names::entry::{Key, Life, MAX_NAME, ObjectHeader, Space};
 use crate::names::error::ObjectError;
-use crate::names::{Names, Newcomer, Pinned, Refused, Seen};
+use crate::names::{Names, Newcomer, Pinned, Refused};
 use crate::process::pin::HazardIndex;
 use crate::segment::Segment;
 use crate::shareable::{Shareable, type_name};
@@ -207,14 +209,13 @@ impl Segment {
         let attached = self.attached();
         if shape == Shape::Single
             && let Some(plain) = const { &Plain::of::<T>() }
-            && let Some(lane) = lane_at_hand(attached)
+            && let Some(lane) = last_lane(attached)
         {
-            match attached.find_plain(lane, space, name.as_bytes(), plain) {
-                Seen::There { object, hazard, .. } => {
-                    return Ok(Some(Found::new(attached, lane, object, 1, hazard)));
-                }
-                Seen::Absent => return Ok(None),
-                Seen::Unusual => {}
+            let spotted = attached.find_plain(lane, space, name.as_bytes(), plain);
+            match spotted.object {
+                Spotted::ABSENT => return Ok(None),
+                Spotted::UNUSUAL => {}
+                object => return Ok(Some(Found::new(attached, lane, object, 1, spotted.hazard))),
             }
         }
         match self.find_anyhow(space, name, shape) {

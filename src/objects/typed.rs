@@ -210,31 +210,53 @@ impl Plain {
     }
 }
 
+/// What a find of a plain value came to: two words, so that a call gives them back in registers.
+#[derive(Clone, Copy)]
+pub(super) struct Spotted {
+    /// Or [`ABSENT`](Self::ABSENT), [`UNUSUAL`](Self::UNUSUAL): no block begins there.
+    pub(super) object: u64,
+    pub(super) hazard: HazardIndex,
+}
+
+impl Spotted {
+    /// No object has the name.
+    pub(super) const ABSENT: u64 = 0;
+    /// It is not that one, so look closer.
+    pub(super) const UNUSUAL: u64 = 1;
+}
+
 impl Attached {
-    /// The find that most are, of one plain value, by one look at each thing; [`Seen::Unusual`]: not that
-    /// one, so look closer.
+    /// The find that most are, of one plain value, by one look at each thing. A call of its own: what it has in
+    /// registers must not compete with its caller's.
+    #[inline(never)]
     pub(super) fn find_plain(
         &self,
         lane: &Lane,
         space: Space,
         name: &[u8],
         wanted: &Plain,
-    ) -> Seen {
+    ) -> Spotted {
         let names = Names { heap: Heap { arena: &self.arena, lane } };
-        let seen = names.find_usual(&Key::new(&self.arena, space, name));
-        let Seen::There { object, hazard, .. } = seen else { return seen };
-        let header = ObjectHeader::at(&self.arena, object);
-        let is_it = header.is_some_and(|header| {
-            // Acquire, as in `ObjectHeader::life`.
-            header.fingerprint.load(crate::sync::Relaxed) == wanted.fingerprint
-                && Life::is_single(header.life.load(crate::sync::Acquire), wanted.may_have_entry)
-                && names.heap.starts_block(object, wanted.bytes)
-        });
-        if !is_it {
-            names.unpin(hazard);
-            return Seen::Unusual;
+        let nothing = |object| Spotted { object, hazard: HazardIndex::FIRST };
+        match names.find_usual(&Key::new(&self.arena, space, name)) {
+            Seen::There { object, hazard, .. } => {
+                let is_it = names.heap.starts_block(object, wanted.bytes) && {
+                    // SAFETY: the block is long enough for it, and the object is pinned.
+                    let header = unsafe { ObjectHeader::in_block(&self.arena, object) };
+                    // Acquire, as in `ObjectHeader::life`.
+                    let life = header.life.load(crate::sync::Acquire);
+                    header.fingerprint.load(crate::sync::Relaxed) == wanted.fingerprint
+                        && Life::is_single(life, wanted.may_have_entry)
+                };
+                if is_it {
+                    return Spotted { object, hazard };
+                }
+                names.unpin(hazard);
+                nothing(Spotted::UNUSUAL)
+            }
+            Seen::Absent => nothing(Spotted::ABSENT),
+            Seen::Unusual => nothing(Spotted::UNUSUAL),
         }
-        seen
     }
 }
 

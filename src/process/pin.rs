@@ -33,6 +33,10 @@ pub struct PinBook {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct HazardIndex(u16);
 
+impl HazardIndex {
+    pub const FIRST: HazardIndex = HazardIndex(0);
+}
+
 /// A hazard word that a lane of some [birth](crate::heap::lane::Lane::birth) uses. One word, so that whoever moves it about
 /// reads what was written as it was written.
 #[derive(Clone, Copy)]
