@@ -214,3 +214,53 @@ fn an_object_that_is_none_of_the_usual_is_found_or_refused_all_the_same() {
     let none_is_pinned = |names: Names<'_>| Ok(names.heap.lane.pins.count() == 0);
     assert!(segment.with_names(none_is_pinned).unwrap());
 }
+
+/// A value that is aligned further than a block of most classes.
+#[repr(C, align(64))]
+struct Wide([u8; 64]);
+
+// SAFETY: all of its bytes are values, which nobody changes.
+unsafe impl crate::Shareable for Wide {
+    const NAME: u64 = crate::LayoutHash::of_name("Wide").finish();
+    const FINGERPRINT: u64 = crate::LayoutHash::of_type::<Self>().finish();
+    const ANY_BITS: bool = true;
+    fn describe(out: &mut dyn core::fmt::Write) -> core::fmt::Result {
+        out.write_str("Wide")
+    }
+    unsafe fn is_valid(_: *const Self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn an_object_that_is_not_aligned_for_its_type_is_refused() {
+    let segment = Options::new().capacity(1 << 20).create_anonymous().unwrap();
+    segment.construct("wide", Wide([7; 64])).unwrap();
+    let layout = core::alloc::Layout::new::<[u64; 18]>();
+    let blocks: Vec<u64> = (0..4).map(|_| segment.allocate(layout).unwrap().to_bits()).collect();
+    let is_aligned = |block: &u64| block.is_multiple_of(align_of::<Wide>() as u64);
+    let block = *blocks.iter().find(|block| !is_aligned(block)).unwrap();
+    let leads = |names: Names<'_>| {
+        let arena = names.heap.arena;
+        let Ok(Spot::Found(wide)) = names.locate(&Key::new(arena, Space::Named, b"wide"), false)
+        else {
+            panic!("it is there")
+        };
+        ObjectHeader::write(
+            arena,
+            block,
+            <Wide as crate::Shareable>::FINGERPRINT,
+            Life::new(1, true),
+        );
+        wide.word().store(block, Release);
+        Ok(())
+    };
+    assert_eq!(segment.find::<Wide>("wide").unwrap().unwrap().0, [7; 64]);
+    segment.with_names(leads).unwrap();
+    let by_name =
+        [segment.find::<Wide>("wide").map(drop), segment.find_slice::<Wide>("wide").map(drop)];
+    assert!(segment.resolve(crate::Offset::<Wide>::from_bits(block + 64).unwrap()).is_err());
+    for refused in by_name {
+        assert!(matches!(refused, Err(ObjectError::Corrupt { .. })), "{refused:?}");
+    }
+}

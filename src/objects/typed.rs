@@ -193,6 +193,7 @@ pub(super) struct Plain {
     fingerprint: u64,
     /// Of its object.
     bytes: u64,
+    align: u64,
     may_have_entry: bool,
 }
 
@@ -205,6 +206,7 @@ impl Plain {
         Some(Plain {
             fingerprint: T::FINGERPRINT,
             bytes: (ObjectHeader::value_at(align_of::<T>()) + size_of::<T>()) as u64,
+            align: align_of::<T>() as u64,
             may_have_entry: stands_with_entry::<T>(),
         })
     }
@@ -246,6 +248,7 @@ impl Attached {
                     // Acquire, as in `ObjectHeader::life`.
                     let life = header.life.load(crate::sync::Acquire);
                     header.fingerprint.load(crate::sync::Relaxed) == wanted.fingerprint
+                        && object & (wanted.align - 1) == 0
                         && Life::is_single(life, wanted.may_have_entry)
                 };
                 if is_it {
@@ -416,10 +419,17 @@ impl Attached {
             1 => layout::<T>(1), // known ahead
             count => usize::try_from(count).ok().and_then(layout::<T>),
         };
-        match layout {
-            Some(layout) if names.heap.starts_block(pinned.object, layout.size() as u64) => Ok(()),
-            _ => Err(ObjectError::Corrupt { what: "an object is larger than its block" }),
-        }
+        let what = match layout {
+            Some(layout) if !names.heap.starts_block(pinned.object, layout.size() as u64) => {
+                "an object is larger than its block"
+            }
+            Some(layout) if !pinned.object.is_multiple_of(layout.align() as u64) => {
+                "an object is not aligned for its type"
+            }
+            Some(_) => return Ok(()),
+            None => "an object is larger than any block",
+        };
+        Err(ObjectError::Corrupt { what })
     }
 
     /// What was written of the type with this fingerprint.
