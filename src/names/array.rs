@@ -185,7 +185,8 @@ impl<'a> Array<'a> {
     }
 
     /// The same of the [`NEAR`] first slots, if they stand in a row; [`Slot::Empty`]'s: of none. All of them are read,
-    /// whatever they hold.
+    /// whatever they hold, the last one first: what stood on the path before the first look stands there at each, as no
+    /// slot is emptied, and of what comes meanwhile either may be said.
     #[inline(always)]
     fn first_of_near(&self, hash: u64) -> u64 {
         let start = hash & (self.len - 1);
@@ -201,6 +202,7 @@ impl<'a> Array<'a> {
         })
     }
 
+    /// The same, slot by slot. Not inlined: it would take registers from the way that most go.
     #[inline(never)]
     fn first_of_all(&self, hash: u64) -> u64 {
         for i in 0..self.len {
