@@ -195,7 +195,8 @@ impl Pass<'_> {
     }
 
     /// An object that `entry` leads to, or none does. If it says that another lane destroyed it, the journal
-    /// of that one says so, too, or it is published no more: else nobody would come to an end with it.
+    /// of that one says so, too, or it is published no more, or its block is its entry's, which leads to it no more:
+    /// else nobody would come to an end with it.
     fn may_be_destroyed(&self, lane: LaneId, object: u64, entry: u64) -> bool {
         let Some(header) = ObjectHeader::at(self.arena, object) else { return false };
         let by = header.life().retired_by;
@@ -203,8 +204,13 @@ impl Pass<'_> {
             id == by
                 && matches!(record.journal.read(), Some(Ok(Intent::Destroy { object: it, .. })) if it == object)
         };
+        // Behind the look at journals: one is closed when the entry leads to it no more.
+        let was_left = || {
+            let leads = self.arena.word(entry).map(|word| Value::of(word.load(Acquire)));
+            header.life().with_entry && leads.is_some_and(|leads| leads != Value::Live(object))
+        };
         let comes_to_an_end =
-            by == LaneId::NOBODY || by == lane || self.arena.lanes().any(is_at_it);
+            by == LaneId::NOBODY || by == lane || self.arena.lanes().any(is_at_it) || was_left();
         // Behind the look at journals: one is closed when the object is published no more.
         let state = self.state(object);
         !self.arrays.contains(&object)

@@ -194,6 +194,19 @@ fn who_destroyed_an_object_has_a_journal_that_says_so() {
     assert!(is_damage(other, None), "by one that says nothing of it");
     assert!(!is_damage(other, Some(object)), "by another dead one, which says so, too");
     assert!(is_damage(other, Some(busy.object("n006"))), "by one that destroys another");
+    // Another came to an end with it, if the block goes with the entry, which leads to it no more. What a name is
+    // given later has a block of its own.
+    assert!(busy.segment.destroy::<u64>("n008").unwrap());
+    busy.segment.construct("n008", 8u64).unwrap();
+    for (name, goes_with_entry) in [("n005", true), ("n008", false)] {
+        let (entry, object) = (busy.entry(name), busy.object(name));
+        let life = ObjectHeader::at(busy.arena(), object).unwrap().life();
+        assert_eq!(life.with_entry, goes_with_entry);
+        let retired = set(busy.word_at(object), Life { retired_by: other, ..life }.word());
+        let more = [retired, set(busy.word_at(entry), 0)];
+        let is_damage = self::is_damage(&busy, Intent::Destroy { entry, object }, &more);
+        assert_eq!(is_damage, !goes_with_entry, "{name}");
+    }
 }
 
 #[test]
