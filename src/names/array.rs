@@ -404,6 +404,7 @@ pub fn facts() -> [u64; 4] {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use crate::heap::size_class::ClassId;
     use crate::sync::Release;
 
     fn with_array(len: u64, test: impl Fn(&Arena, Array<'_>)) {
@@ -461,6 +462,8 @@ mod tests {
             let entry = |hash: u64, at: u64| Slot::entry(hash, 16 * (at + 1)).word();
             let (own, other) = (5 << TAG_SHIFT, 6 << TAG_SHIFT);
             // What is behind the last slot is none; the block has room there.
+            let room = ClassId::of(Array::bytes(64), 16).unwrap().cut().size as usize;
+            assert!(Array::bytes(64) + NEAR as usize * size_of::<AtomicU64>() <= room);
             for behind in 0..NEAR {
                 // SAFETY: inside the block, of which nobody else has anything.
                 let word = unsafe { &*array.slots.add((array.len + behind) as usize) };

@@ -217,6 +217,7 @@ impl Plain {
 pub(super) struct Spotted {
     /// Or [`ABSENT`](Self::ABSENT), [`UNUSUAL`](Self::UNUSUAL): no block begins there.
     pub(super) object: u64,
+    /// What names it; says nothing where there is none.
     pub(super) hazard: HazardIndex,
 }
 
